@@ -1,0 +1,165 @@
+package vault
+
+import (
+	"time"
+
+	"stonevault/identity"
+	"stonevault/stone"
+)
+
+// Ids are 16 random bytes in lower-case hex, each kind with a type of its own.
+type (
+	PersonID   string
+	IdentityID string
+	// NodeID names a folder or a document. The root folder of every person is the empty NodeID.
+	NodeID string
+)
+
+// Role is what a person may do in the vault as a whole.
+type Role string
+
+const (
+	RoleAdmin   Role = "admin"
+	RoleManager Role = "manager"
+	RoleUser    Role = "user"
+)
+
+// Person is an account.
+type Person struct {
+	ID           PersonID
+	Name         string // as typed, NFC
+	NameKey      string // case-folded, unique
+	Role         Role
+	PasswordHash string // PHC string
+	Epoch        int64  // raised to revoke every access token at once
+	Active       bool
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+}
+
+// IdentityKind says whose keys an identity's are.
+type IdentityKind string
+
+const (
+	KindRoot     IdentityKind = "root"
+	KindRecovery IdentityKind = "recovery"
+	KindPerson   IdentityKind = "person"
+	KindVault    IdentityKind = "vault"
+)
+
+// Identity is one version of a certified key pair. WrappedSeeds is nil where somebody else holds the
+// seeds (the recovery identity).
+type Identity struct {
+	ID           IdentityID
+	Kind         IdentityKind
+	Person       PersonID // empty unless Kind is KindPerson
+	Version      int
+	Suite        identity.Suite
+	Fingerprint  identity.Fingerprint
+	Public       []byte
+	Certificate  []byte
+	WrappedSeeds []byte
+	CreatedAt    time.Time
+	RetiredAt    time.Time // zero while in use
+}
+
+// NodeKind tells folders from documents.
+type NodeKind string
+
+const (
+	NodeFolder NodeKind = "folder"
+	NodeFile   NodeKind = "file"
+)
+
+// Node is a place in somebody's tree. Size, MediaType and ModifiedAt repeat the current version's, so
+// that lists can be sorted by an index; they are zero for folders.
+type Node struct {
+	ID         NodeID
+	Owner      PersonID
+	Parent     NodeID
+	Name       string
+	Kind       NodeKind
+	Current    stone.FileID // the current version; zero for folders
+	Size       int64
+	MediaType  string
+	ModifiedAt time.Time
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+}
+
+// Version is one stone: the row repeats what its manifest states.
+type Version struct {
+	FileID         stone.FileID
+	Document       NodeID
+	Number         int
+	Owner          PersonID
+	Revision       int64
+	ManifestDigest []byte
+	Signer         identity.Fingerprint
+	Size           int64 // plaintext bytes
+	BodySize       int64 // sealed bytes of the body object
+	MediaType      string
+	Class          string
+	Mode           uint32    // permission bits, 0 to 0777
+	ModifiedAt     time.Time // milliseconds
+	SealedAt       time.Time // milliseconds
+}
+
+// Entry is a node with its current version; Version is the zero value for folders.
+type Entry struct {
+	Node    Node
+	Version Version
+	Path    string // absolute, as the caller sees it; filled by the use cases, not by the database
+}
+
+// IntentKind says what an unfinished change was about to do with a file's objects.
+type IntentKind string
+
+const (
+	IntentPut    IntentKind = "put"
+	IntentDelete IntentKind = "delete"
+)
+
+// Intent is written before the first object of a change and removed with the change's commit. The
+// collector removes the objects of intents that were left behind, and no others.
+type Intent struct {
+	FileID    stone.FileID
+	Kind      IntentKind
+	CreatedAt time.Time
+}
+
+// SortField is a column that lists can be sorted by.
+type SortField string
+
+const (
+	SortName       SortField = "name"
+	SortSize       SortField = "size"
+	SortMediaType  SortField = "media_type"
+	SortModifiedAt SortField = "modified_at"
+	SortCreatedAt  SortField = "created_at"
+)
+
+// SortKey is one term of an order.
+type SortKey struct {
+	Field      SortField
+	Descending bool
+}
+
+// ListFilter narrows a list; zero fields do not.
+type ListFilter struct {
+	NameContains string // case-insensitive for ASCII
+	MediaType    string // exact, or a prefix that ends in "/"
+	Kind         NodeKind
+}
+
+// ListQuery asks for one page of a folder. The order is Sort and then the node id; After holds the
+// values of the last row seen, one for each sort key and then the id: strings for name and media type,
+// int64 for size and times (Unix milliseconds).
+type ListQuery struct {
+	Owner  PersonID
+	Folder NodeID
+	Filter ListFilter
+	Sort   []SortKey
+	After  []any
+	Limit  int
+}

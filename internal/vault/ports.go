@@ -1,0 +1,109 @@
+package vault
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"stonevault/identity"
+	"stonevault/stone"
+)
+
+// Database runs transactions. Update is serialisable and durable when it returns nil; when fn or the
+// commit fails nothing of it remains. Several Updates may share one commit. View sees one snapshot.
+// fn may run more than once and must not act on anything but the transaction.
+type Database interface {
+	View(ctx context.Context, fn func(Tx) error) error
+	Update(ctx context.Context, fn func(Tx) error) error
+}
+
+// Tx is one transaction's stores. What is looked up and missing is ErrNotFound; what breaks a
+// uniqueness rule is ErrExists.
+type Tx interface {
+	People() PeopleStore
+	Identities() IdentityStore
+	Nodes() NodeStore
+	Versions() VersionStore
+	Intents() IntentStore
+	Settings() SettingStore
+}
+
+// PeopleStore keeps accounts.
+type PeopleStore interface {
+	Insert(ctx context.Context, p Person) error
+	Update(ctx context.Context, p Person) error
+	ByID(ctx context.Context, id PersonID) (Person, error)
+	ByNameKey(ctx context.Context, key string) (Person, error)
+	Count(ctx context.Context, role Role) (int, error) // active ones
+}
+
+// IdentityStore keeps certified key pairs.
+type IdentityStore interface {
+	Insert(ctx context.Context, id Identity) error
+	ByFingerprint(ctx context.Context, f identity.Fingerprint) (Identity, error)
+	// Current is the newest one of a kind that is not retired; person is empty unless kind is KindPerson.
+	Current(ctx context.Context, kind IdentityKind, person PersonID) (Identity, error)
+}
+
+// NodeStore keeps the trees.
+type NodeStore interface {
+	Insert(ctx context.Context, n Node) error
+	Update(ctx context.Context, n Node) error
+	Delete(ctx context.Context, id NodeID) error
+	ByID(ctx context.Context, id NodeID) (Node, error)
+	Child(ctx context.Context, owner PersonID, parent NodeID, name string) (Node, error)
+	// HasChildren tells whether anything lies in a folder.
+	HasChildren(ctx context.Context, owner PersonID, parent NodeID) (bool, error)
+	List(ctx context.Context, q ListQuery) ([]Entry, error) // at most q.Limit, in order
+}
+
+// VersionStore keeps the rows of stones.
+type VersionStore interface {
+	Insert(ctx context.Context, v Version) error
+	// Update replaces the row of v.FileID whose revision is still was; otherwise ErrConflict.
+	Update(ctx context.Context, v Version, was int64) error
+	ByID(ctx context.Context, id stone.FileID) (Version, error)
+	OfDocument(ctx context.Context, document NodeID) ([]Version, error) // oldest first
+	DeleteOfDocument(ctx context.Context, document NodeID) error
+}
+
+// IntentStore keeps intents.
+type IntentStore interface {
+	Insert(ctx context.Context, i Intent) error
+	Delete(ctx context.Context, id stone.FileID) error // missing is no error
+	Before(ctx context.Context, t time.Time, limit int) ([]Intent, error)
+}
+
+// SettingStore keeps small named values (vault id, suite, key check).
+type SettingStore interface {
+	Get(ctx context.Context, name string) ([]byte, error)
+	Put(ctx context.Context, name string, value []byte) error
+}
+
+// Objects keeps sealed bytes under names of the form "<32 hex digits>.body" or ".env". Whatever returns
+// nil is durable. A missing object is ErrNotFound, a full disk ErrNoSpace.
+type Objects interface {
+	// Create starts an object that nobody sees until Commit. size is the expected number of bytes, or -1.
+	Create(ctx context.Context, name string, size int64) (ObjectWriter, error)
+	// Replace puts data at name at once, whether or not something is there.
+	Replace(ctx context.Context, name string, data []byte) error
+	Open(ctx context.Context, name string) (Object, error)
+	Delete(ctx context.Context, name string) error // missing is no error
+	// Walk calls fn for every object, in no order.
+	Walk(ctx context.Context, fn func(name string, size int64) error) error
+}
+
+// ObjectWriter receives one object. Exactly one of Commit and Abort ends it; Abort after Commit does
+// nothing. Commit refuses with ErrExists to replace.
+type ObjectWriter interface {
+	io.Writer
+	Commit() error
+	Abort()
+}
+
+// Object is an open object.
+type Object interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}
