@@ -106,7 +106,8 @@ func ParseFingerprint(s Suite, text string) (Fingerprint, error) {
 func (f Fingerprint) Spoken() string {
 	n := new(big.Int).SetBytes([]byte(f))
 	n.Mod(n, new(big.Int).Exp(big.NewInt(10), big.NewInt(60), nil))
-	digits := fmt.Sprintf("%060s", n.String())
+	digits := n.String()
+	digits = strings.Repeat("0", 60-len(digits)) + digits
 	groups := make([]string, 0, 12)
 	for i := 0; i < len(digits); i += 5 {
 		groups = append(groups, digits[i:i+5])
