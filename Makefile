@@ -1,0 +1,61 @@
+# Go, make, git and gcc are all that must be there; the rest is fetched into .cache or by apt-get.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: run build test lint generate bench fuzz torture demo clean packages
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# No cgo: the same static binary runs on every Linux. The version is all that git says about a build.
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)'
+
+# A tool's file name has its version in it, so that a new version is a new file.
+TOOLS := .cache/tools
+STATICCHECK := $(TOOLS)/staticcheck-v0.8.2
+GOTESTSUM := $(TOOLS)/gotestsum-v1.13.0
+
+build:
+	mkdir -p bin
+	$(GO_BUILD) -o bin/ ./cmd/stonevaultd ./cmd/stonevault
+
+run: build
+	exec bin/stonevaultd serve --data ./data --listen 127.0.0.1:8080
+
+# standard-quiet is go test's own "ok package time"; at the end come a list of what was skipped and why,
+# one of what failed, and a line of totals.
+test: packages lint $(GOTESTSUM)
+	scripts/check-generated
+	$(GOTESTSUM) --format standard-quiet -- -race -timeout 20m ./...
+
+lint: $(STATICCHECK)
+	scripts/check-format
+	go vet ./...
+	$(STATICCHECK) ./...
+
+generate:
+	go generate ./...
+
+# FUZZTIME is what each fuzz target gets.
+fuzz:
+	scripts/fuzz $(or $(FUZZTIME),30s)
+
+bench: build
+	scripts/bench.sh
+
+torture: packages $(GOTESTSUM)
+	GOTESTSUM=$(GOTESTSUM) scripts/torture
+
+demo: build
+	scripts/demo.sh
+
+clean:
+	rm -rf bin .cache
+
+packages:
+	scripts/install-test-packages
+
+$(TOOLS)/staticcheck-%: TOOL = honnef.co/go/tools/cmd/staticcheck
+$(TOOLS)/gotestsum-%: TOOL = gotest.tools/gotestsum
+$(TOOLS)/staticcheck-% $(TOOLS)/gotestsum-%:
+	GOBIN='$(CURDIR)/$(TOOLS)/new' go install $(TOOL)@$*
+	mv '$(TOOLS)/new/$(notdir $(TOOL))' '$@'
