@@ -26,24 +26,32 @@ const (
 )
 
 type suiteRow struct {
-	name     string
-	kem      hpke.KEM
-	kemSeed  int // bytes of the HPKE private key
-	kemPub   int
-	kemEnc   int
-	scheme   sign.Scheme
-	digest   crypto.Hash
-	password bool // passphrase grants allowed
+	name    string
+	kem     hpke.KEM
+	kemSeed int // bytes of the HPKE private key
+	kemPub  int
+	kemEnc  int
+	scheme  sign.Scheme
+	digest  crypto.Hash
+	// signTo is ML-DSA.Sign, hedged with the operating system's randomness (FIPS 204, algorithm 2).
+	signTo     func(sk sign.PrivateKey, message, context, sig []byte) error
+	passphrase bool // passphrase grants allowed
 }
 
 var suites = map[Suite]suiteRow{
 	SuiteHybrid: {
 		name: "MLKEM1024-P384, ML-DSA-65, SHA-256", kem: hpke.MLKEM1024P384(), kemSeed: 32, kemPub: 1665, kemEnc: 1665,
-		scheme: mldsa65.Scheme(), digest: crypto.SHA256, password: true,
+		scheme: mldsa65.Scheme(), digest: crypto.SHA256, passphrase: true,
+		signTo: func(sk sign.PrivateKey, message, context, sig []byte) error {
+			return mldsa65.SignTo(sk.(*mldsa65.PrivateKey), message, context, true, sig)
+		},
 	},
 	SuiteCNSA: {
 		name: "ML-KEM-1024, ML-DSA-87, SHA-384", kem: hpke.MLKEM1024(), kemSeed: 64, kemPub: 1568, kemEnc: 1568,
 		scheme: mldsa87.Scheme(), digest: crypto.SHA384,
+		signTo: func(sk sign.PrivateKey, message, context, sig []byte) error {
+			return mldsa87.SignTo(sk.(*mldsa87.PrivateKey), message, context, true, sig)
+		},
 	},
 }
 
@@ -78,15 +86,19 @@ func (s Suite) EncapsulationSize() int { return suites[s].kemEnc }
 func (s Suite) SignatureSize() int { return suites[s].scheme.SignatureSize() }
 
 // PublicSize is the length in bytes of Public.Bytes.
-func (s Suite) PublicSize() int { return suites[s].kemPub + suites[s].scheme.PublicKeySize() }
+func (s Suite) PublicSize() int { return suites[s].kemPub + s.VerifyingKeySize() }
+
+// VerifyingKeySize is the length in bytes of VerifyingKey.Bytes: 1,952 or 2,592.
+func (s Suite) VerifyingKeySize() int { return suites[s].scheme.PublicKeySize() }
 
 // SeedsSize is the length in bytes of Identity.Seeds.
 func (s Suite) SeedsSize() int { return suites[s].kemSeed + suites[s].scheme.SeedSize() }
 
 // AllowsPassphrase reports whether a stone of this suite may be sealed under a passphrase.
-func (s Suite) AllowsPassphrase() bool { return suites[s].password }
+func (s Suite) AllowsPassphrase() bool { return suites[s].passphrase }
 
-// Fingerprint identifies a Public: the suite's digest over it, as raw bytes.
+// Fingerprint identifies a Public or a VerifyingKey: the suite's digest over a label, the suite and the
+// keys, as raw bytes.
 type Fingerprint string
 
 // Hex returns lower-case hex digits, 64 or 96 of them.
