@@ -1,0 +1,152 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// memory is a Store for tests of this package's own rules. The real one is tried in sqlite_test.go.
+type memory struct {
+	mu    sync.Mutex
+	state state
+	// failBefore fails an Update with nothing kept; failAfter fails it although all of it was kept.
+	failBefore, failAfter error
+	views                 int
+}
+
+type state struct {
+	accounts map[string]Account // by person
+	keys     map[string]string  // name key to person
+	sessions map[string]Session
+	refresh  map[string]RefreshToken
+	tokens   map[string]TokenKey
+}
+
+func newMemory() *memory {
+	return &memory{state: state{
+		accounts: map[string]Account{}, keys: map[string]string{}, sessions: map[string]Session{},
+		refresh: map[string]RefreshToken{}, tokens: map[string]TokenKey{},
+	}}
+}
+
+func (s state) clone() state {
+	return state{maps.Clone(s.accounts), maps.Clone(s.keys), maps.Clone(s.sessions), maps.Clone(s.refresh), maps.Clone(s.tokens)}
+}
+
+func (m *memory) putAccount(a Account) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state.accounts[a.Person] = a
+	m.state.keys[NameKey(a.Name)] = a.Person
+}
+
+func (m *memory) ViewAuth(_ context.Context, fn func(Tx) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.views++
+	return fn(&memoryTx{m.state.clone()})
+}
+
+func (m *memory) UpdateAuth(_ context.Context, fn func(Tx) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	// The contract allows fn to run more than once.
+	if err := fn(&memoryTx{m.state.clone()}); err != nil {
+		return err
+	}
+	tx := &memoryTx{m.state.clone()}
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if m.failBefore != nil {
+		return m.failBefore
+	}
+	m.state = tx.state
+	return m.failAfter
+}
+
+type memoryTx struct{ state }
+
+func lookup[V any](m map[string]V, key string) (V, error) {
+	v, ok := m[key]
+	if !ok {
+		return v, ErrNotFound
+	}
+	return v, nil
+}
+
+func insert[V any](m map[string]V, key string, v V) error {
+	if _, ok := m[key]; ok {
+		return errors.New("already there")
+	}
+	m[key] = v
+	return nil
+}
+
+func (tx *memoryTx) AccountByNameKey(ctx context.Context, key string) (Account, error) {
+	person, err := lookup(tx.keys, key)
+	if err != nil {
+		return Account{}, err
+	}
+	return tx.Account(ctx, person)
+}
+
+func (tx *memoryTx) Account(_ context.Context, person string) (Account, error) {
+	return lookup(tx.accounts, person)
+}
+
+func (tx *memoryTx) InsertSession(_ context.Context, s Session) error {
+	return insert(tx.sessions, s.ID, s)
+}
+
+func (tx *memoryTx) Session(_ context.Context, id string) (Session, error) {
+	return lookup(tx.sessions, id)
+}
+
+func (tx *memoryTx) UpdateSession(_ context.Context, s Session) error {
+	tx.sessions[s.ID] = s
+	return nil
+}
+
+func (tx *memoryTx) DeleteExpiredSessions(_ context.Context, before time.Time) error {
+	maps.DeleteFunc(tx.sessions, func(_ string, s Session) bool { return s.ExpiresAt.Before(before) })
+	maps.DeleteFunc(tx.refresh, func(_ string, r RefreshToken) bool { _, ok := tx.sessions[r.Session]; return !ok })
+	return nil
+}
+
+func (tx *memoryTx) InsertRefresh(_ context.Context, t RefreshToken) error {
+	return insert(tx.refresh, string(t.Hash), t)
+}
+
+func (tx *memoryTx) Refresh(_ context.Context, hash []byte) (RefreshToken, error) {
+	return lookup(tx.refresh, string(hash))
+}
+
+func (tx *memoryTx) UseRefresh(_ context.Context, hash []byte, at time.Time) (bool, error) {
+	t, err := lookup(tx.refresh, string(hash))
+	if err != nil || !t.UsedAt.IsZero() {
+		return false, err
+	}
+	t.UsedAt = at
+	tx.refresh[string(hash)] = t
+	return true, nil
+}
+
+func (tx *memoryTx) InsertTokenKey(_ context.Context, k TokenKey) error {
+	return insert(tx.tokens, k.ID, k)
+}
+
+func (tx *memoryTx) UpdateTokenKey(_ context.Context, k TokenKey) error {
+	tx.tokens[k.ID] = k
+	return nil
+}
+
+func (tx *memoryTx) TokenKeys(context.Context) ([]TokenKey, error) {
+	keys := slices.Collect(maps.Values(tx.tokens))
+	slices.SortFunc(keys, func(a, b TokenKey) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return keys, nil
+}

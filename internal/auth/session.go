@@ -1,0 +1,418 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	// RefreshTTL is how long a refresh token, and with it an unused session, lives.
+	RefreshTTL = 30 * 24 * time.Hour
+	// RefreshGrace is how long a used refresh token still gives a further successor, for lost replies.
+	RefreshGrace = 10 * time.Second
+
+	refreshPrefix  = "svr_"
+	refreshRandom  = 32
+	sessionIDBytes = 16
+	maxClientBytes = 200
+	maxNameBytes   = 255
+
+	trustFor   = time.Second // how long a session's state is remembered between requests
+	trustLimit = 4096        // sessions remembered at once
+	sweepEvery = time.Hour
+)
+
+// Config is what a Service is made of.
+type Config struct {
+	Store  Store
+	Sealer Sealer
+	Issuer string           // names this vault in its tokens; another vault's are refused
+	Now    func() time.Time // the clock
+	Rand   io.Reader        // crypto/rand where nil
+}
+
+// Service signs people in and recognises them.
+type Service struct {
+	store    Store
+	now      func() time.Time
+	rand     io.Reader
+	tokens   *tokens
+	verifier *verifier
+
+	mu      sync.Mutex // guards what follows
+	trusted map[string]trust
+	forgets uint64 // counts sessions that this server has ended
+}
+
+// trust is a session that was good a moment ago.
+type trust struct {
+	principal Principal
+	epoch     int64
+	at        time.Time
+}
+
+// Credentials are what somebody signs in with.
+type Credentials struct {
+	Name     string
+	Password string
+	Client   string // what the device calls itself
+}
+
+// String keeps the password out of every log.
+func (c Credentials) String() string { return "[redacted]" }
+
+// GoString keeps the password out of every log.
+func (c Credentials) GoString() string { return "[redacted]" }
+
+// Principal is who a request comes from.
+type Principal struct {
+	Person  string
+	Name    string
+	Role    string
+	Session string
+}
+
+// Grant is what signing in and refreshing give.
+type Grant struct {
+	Principal        Principal
+	AccessToken      string
+	AccessExpiresAt  time.Time
+	RefreshToken     string
+	RefreshExpiresAt time.Time
+}
+
+// String keeps the tokens out of every log.
+func (g Grant) String() string { return "[redacted]" }
+
+// GoString keeps the tokens out of every log.
+func (g Grant) GoString() string { return "[redacted]" }
+
+// New opens the service; it makes the first token key where there is none, and fails where the keys that
+// are there cannot be opened.
+func New(ctx context.Context, c Config) (*Service, error) {
+	if c.Store == nil || c.Sealer == nil || c.Issuer == "" || c.Now == nil {
+		return nil, errors.New("auth: the store, the sealer, the issuer and the clock are required")
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	// The store keeps milliseconds; what is handed out must not differ from what is kept.
+	now := func() time.Time { return c.Now().UTC().Truncate(time.Millisecond) }
+	s := &Service{
+		store: c.Store, now: now, rand: c.Rand, tokens: newTokens(c, now), verifier: newVerifier(),
+		trusted: map[string]trust{},
+	}
+	if _, err := s.tokens.signingKey(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// SignIn opens a session. ErrCredentials is the answer to a wrong password, an unknown name and an
+// account that is switched off, after the same work; ErrBusy comes without any.
+func (s *Service) SignIn(ctx context.Context, c Credentials) (Grant, error) {
+	password, err := normalPassword(c.Password)
+	if err != nil {
+		return Grant{}, err
+	}
+	if err := checkText("name", c.Name, 1, maxNameBytes); err != nil {
+		return Grant{}, err
+	}
+	if err := checkText("client", c.Client, 0, maxClientBytes); err != nil {
+		return Grant{}, err
+	}
+	var account Account
+	err = s.store.ViewAuth(ctx, func(tx Tx) (err error) {
+		account, err = tx.AccountByNameKey(ctx, NameKey(c.Name))
+		return err
+	})
+	hash := account.PasswordHash
+	known := err == nil
+	switch {
+	case errors.Is(err, ErrNotFound):
+		hash = dummyHash
+	case err != nil:
+		return Grant{}, fmt.Errorf("auth: look up an account: %w", err)
+	}
+	right, err := s.verifier.verify(ctx, hash, password)
+	if err != nil {
+		return Grant{}, err
+	}
+	if !right || !known || !account.Active {
+		return Grant{}, ErrCredentials
+	}
+	id := make([]byte, sessionIDBytes)
+	if _, err := io.ReadFull(s.rand, id); err != nil {
+		return Grant{}, fmt.Errorf("auth: no randomness: %w", err)
+	}
+	now := s.now()
+	session := Session{
+		ID: hex.EncodeToString(id), Person: account.Person, Client: c.Client,
+		CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(RefreshTTL),
+	}
+	text, row, err := s.newRefresh(session, account.Epoch)
+	if err != nil {
+		return Grant{}, err
+	}
+	err = s.store.UpdateAuth(ctx, func(tx Tx) error {
+		// The password may have been changed while this one was being checked.
+		again, err := tx.Account(ctx, account.Person)
+		if err != nil {
+			return err
+		}
+		if !again.Active || again.Epoch != account.Epoch || again.PasswordHash != account.PasswordHash {
+			return ErrCredentials
+		}
+		if err := tx.InsertSession(ctx, session); err != nil {
+			return err
+		}
+		return tx.InsertRefresh(ctx, row)
+	})
+	switch {
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrCredentials):
+		return Grant{}, ErrCredentials
+	case err != nil:
+		return Grant{}, fmt.Errorf("auth: open a session: %w", err)
+	}
+	return s.grant(ctx, account, session, text)
+}
+
+// Refresh exchanges a refresh token. Using one again after RefreshGrace ends its session: either the
+// token was stolen, or its successor was.
+func (s *Service) Refresh(ctx context.Context, token string) (Grant, error) {
+	epoch, hash, err := parseRefresh(token)
+	if err != nil {
+		return Grant{}, err
+	}
+	var (
+		account Account
+		session Session
+		text    string
+		reused  bool
+	)
+	err = s.store.UpdateAuth(ctx, func(tx Tx) error {
+		reused = false // this function may run again
+		now := s.now()
+		row, err := tx.Refresh(ctx, hash)
+		if err != nil {
+			return err
+		}
+		if session, err = tx.Session(ctx, row.Session); err != nil {
+			return err
+		}
+		if account, err = tx.Account(ctx, session.Person); err != nil {
+			return err
+		}
+		if !session.RevokedAt.IsZero() || !now.Before(session.ExpiresAt) || !now.Before(row.ExpiresAt) ||
+			!account.Active || account.Epoch != epoch {
+			return ErrSessionEnded
+		}
+		first, err := tx.UseRefresh(ctx, row.Hash, now)
+		if err != nil {
+			return err
+		}
+		// Abs: a clock that was set back must not make old tokens good again.
+		if !first && now.Sub(row.UsedAt).Abs() > RefreshGrace {
+			reused = true
+			session.RevokedAt = now
+			return tx.UpdateSession(ctx, session)
+		}
+		session.LastUsedAt, session.ExpiresAt = now, now.Add(RefreshTTL)
+		var next RefreshToken
+		if text, next, err = s.newRefresh(session, account.Epoch); err != nil {
+			return err
+		}
+		if err := tx.UpdateSession(ctx, session); err != nil {
+			return err
+		}
+		return tx.InsertRefresh(ctx, next)
+	})
+	switch {
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrSessionEnded):
+		return Grant{}, ErrSessionEnded
+	case err != nil:
+		return Grant{}, fmt.Errorf("auth: exchange a refresh token: %w", err)
+	case reused:
+		s.forget(session.ID)
+		return Grant{}, ErrReused
+	}
+	return s.grant(ctx, account, session, text)
+}
+
+// SignOut ends the session of p. Ending one that has ended is no error.
+func (s *Service) SignOut(ctx context.Context, p Principal) error {
+	err := s.store.UpdateAuth(ctx, func(tx Tx) error {
+		session, err := tx.Session(ctx, p.Session)
+		if err != nil {
+			return err
+		}
+		if session.Person != p.Person || !session.RevokedAt.IsZero() {
+			return nil
+		}
+		session.RevokedAt = s.now()
+		return tx.UpdateSession(ctx, session)
+	})
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("auth: end a session: %w", err)
+	}
+	s.forget(p.Session)
+	return nil
+}
+
+// Authenticate tells whose access token this is: ErrUnauthenticated, or an error of the store. A session
+// that was good is trusted for one second; this server's own sign-outs are heeded at once.
+func (s *Service) Authenticate(ctx context.Context, token string) (Principal, error) {
+	c, err := s.tokens.verify(ctx, token)
+	if err != nil {
+		return Principal{}, err
+	}
+	now := s.now()
+	s.mu.Lock()
+	t, ok := s.trusted[c.Session]
+	forgets := s.forgets
+	s.mu.Unlock()
+	if age := now.Sub(t.at); ok && age >= 0 && age < trustFor && t.epoch == *c.Epoch && t.principal.Person == c.Subject {
+		return t.principal, nil
+	}
+	var session Session
+	var account Account
+	err = s.store.ViewAuth(ctx, func(tx Tx) (err error) {
+		if session, err = tx.Session(ctx, c.Session); err != nil {
+			return err
+		}
+		account, err = tx.Account(ctx, session.Person)
+		return err
+	})
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Principal{}, ErrUnauthenticated
+	case err != nil:
+		return Principal{}, fmt.Errorf("auth: look up a session: %w", err)
+	}
+	if session.Person != c.Subject || account.Person != c.Subject || !session.RevokedAt.IsZero() ||
+		!now.Before(session.ExpiresAt) || !account.Active || account.Epoch != *c.Epoch {
+		return Principal{}, ErrUnauthenticated
+	}
+	t = trust{principal: principal(account, session), epoch: account.Epoch, at: now}
+	s.remember(t, forgets)
+	return t.principal, nil
+}
+
+// Run removes what has expired, once an hour, until ctx ends. report receives what fails.
+func (s *Service) Run(ctx context.Context, report func(error)) {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			report(err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// Sweep removes sessions that have expired, with their tokens.
+func (s *Service) Sweep(ctx context.Context) error {
+	err := s.store.UpdateAuth(ctx, func(tx Tx) error { return tx.DeleteExpiredSessions(ctx, s.now()) })
+	if err != nil {
+		return fmt.Errorf("auth: remove expired sessions: %w", err)
+	}
+	return nil
+}
+
+// remember trusts a session, unless one was ended since forgets was read: it could be this one.
+func (s *Service) remember(t trust, forgets uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.forgets != forgets {
+		return
+	}
+	if len(s.trusted) >= trustLimit {
+		clear(s.trusted)
+	}
+	s.trusted[t.principal.Session] = t
+}
+
+func (s *Service) forget(session string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forgets++
+	delete(s.trusted, session)
+}
+
+func (s *Service) grant(ctx context.Context, a Account, session Session, refresh string) (Grant, error) {
+	access, expires, err := s.tokens.sign(ctx, a.Person, session.ID, a.Epoch)
+	if err != nil {
+		return Grant{}, err
+	}
+	return Grant{
+		Principal:   principal(a, session),
+		AccessToken: access, AccessExpiresAt: expires,
+		RefreshToken: refresh, RefreshExpiresAt: session.ExpiresAt,
+	}, nil
+}
+
+func principal(a Account, s Session) Principal {
+	return Principal{Person: a.Person, Name: a.Name, Role: a.Role, Session: s.ID}
+}
+
+// newRefresh makes a token for session. It carries the epoch, so that raising a person's epoch ends
+// every session without a search for them.
+func (s *Service) newRefresh(session Session, epoch int64) (string, RefreshToken, error) {
+	b := make([]byte, refreshRandom, refreshRandom+8)
+	if _, err := io.ReadFull(s.rand, b); err != nil {
+		return "", RefreshToken{}, fmt.Errorf("auth: no randomness: %w", err)
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(epoch))
+	text := refreshPrefix + base64.RawURLEncoding.EncodeToString(b)
+	hash := sha256.Sum256([]byte(text))
+	return text, RefreshToken{
+		Hash: hash[:], Session: session.ID, CreatedAt: session.LastUsedAt, ExpiresAt: session.ExpiresAt,
+	}, nil
+}
+
+// parseRefresh returns the epoch in a token and the hash that the store knows it by.
+func parseRefresh(token string) (epoch int64, hash []byte, err error) {
+	rest, ok := bytes.CutPrefix([]byte(token), []byte(refreshPrefix))
+	if !ok || len(rest) != base64.RawURLEncoding.EncodedLen(refreshRandom+8) {
+		return 0, nil, ErrSessionEnded
+	}
+	b := make([]byte, refreshRandom+8)
+	if n, err := base64.RawURLEncoding.Strict().Decode(b, rest); err != nil || n != len(b) {
+		return 0, nil, ErrSessionEnded
+	}
+	sum := sha256.Sum256([]byte(token))
+	return int64(binary.BigEndian.Uint64(b[refreshRandom:])), sum[:], nil
+}
+
+func checkText(field, value string, least, most int) error {
+	switch {
+	case len(value) < least:
+		return &InvalidError{field, "is empty"}
+	case len(value) > most:
+		return &InvalidError{field, fmt.Sprintf("is longer than %d bytes", most)}
+	case !utf8.ValidString(value):
+		return &InvalidError{field, "is not valid UTF-8"}
+	}
+	for _, r := range value {
+		if unicode.IsControl(r) {
+			return &InvalidError{field, "holds a control character"}
+		}
+	}
+	return nil
+}

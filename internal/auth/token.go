@@ -1,0 +1,265 @@
+package auth
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const (
+	// AccessTTL is how long an access token lives.
+	AccessTTL = 10 * time.Minute
+
+	audience      = "stonevault-api"
+	maxTokenBytes = 2048
+	clockSkew     = 5 * time.Second // between servers of one vault
+
+	keyBytes     = 32
+	keyLife      = 30 * 24 * time.Hour // then another key signs
+	keysFresh    = time.Minute         // how long this server trusts its copy of the keys when it signs
+	keysRecheck  = 2 * time.Second     // at most this often does an unknown key id cause a look at the store
+	keyIDBytes   = 8
+	sealedPrefix = "stonevault.v1/token-key/"
+)
+
+// Sealer keeps a secret under the master key. context must be the same to open as it was to seal.
+type Sealer interface {
+	Seal(context string, plaintext []byte) ([]byte, error)
+	Open(context string, sealed []byte) ([]byte, error)
+}
+
+// tokenSecret signs access tokens. It never shows itself.
+type tokenSecret []byte
+
+func (tokenSecret) String() string   { return "[redacted]" }
+func (tokenSecret) GoString() string { return "[redacted]" }
+
+type tokenKey struct {
+	id        string
+	secret    tokenSecret
+	createdAt time.Time
+	retiredAt time.Time
+}
+
+// verifies tells whether a token signed by k can still be alive.
+func (k tokenKey) verifies(now time.Time) bool {
+	return k.retiredAt.IsZero() || now.Before(k.retiredAt.Add(AccessTTL+keysFresh+clockSkew))
+}
+
+// claims are what an access token says. Every one of them is required.
+type claims struct {
+	jwt.RegisteredClaims
+	Session string `json:"sid"`
+	Epoch   *int64 `json:"epoch"`
+}
+
+// Validate is called by the parser after the registered claims have been checked.
+func (c *claims) Validate() error {
+	if c.Subject == "" || c.Session == "" || c.Epoch == nil || c.IssuedAt == nil {
+		return errors.New("a claim is missing")
+	}
+	return nil
+}
+
+var _ jwt.ClaimsValidator = (*claims)(nil)
+
+// tokens signs and verifies access tokens with the vault's keys.
+type tokens struct {
+	store  Store
+	sealer Sealer
+	issuer string
+	now    func() time.Time
+	rand   io.Reader
+	parser *jwt.Parser
+
+	mu       sync.Mutex // guards what follows
+	keys     map[string]tokenKey
+	signing  string // id of the key that signs
+	loadedAt time.Time
+}
+
+func newTokens(c Config, now func() time.Time) *tokens {
+	return &tokens{
+		store: c.Store, sealer: c.Sealer, issuer: c.Issuer, now: now, rand: c.Rand,
+		parser: jwt.NewParser(
+			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+			jwt.WithIssuer(c.Issuer), jwt.WithAudience(audience),
+			jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
+			jwt.WithTimeFunc(now), jwt.WithLeeway(clockSkew), jwt.WithStrictDecoding(),
+		),
+	}
+}
+
+// sign issues an access token and tells when it ends.
+func (t *tokens) sign(ctx context.Context, person, session string, epoch int64) (string, time.Time, error) {
+	key, err := t.signingKey(ctx)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	now := t.now().Truncate(time.Second)
+	expires := now.Add(AccessTTL)
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, &claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer: t.issuer, Subject: person, Audience: jwt.ClaimStrings{audience},
+			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(expires),
+		},
+		Session: session, Epoch: &epoch,
+	})
+	token.Header["kid"] = key.id
+	signed, err := token.SignedString([]byte(key.secret))
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("auth: sign an access token: %w", err)
+	}
+	return signed, expires, nil
+}
+
+// verify checks a token as far as that is possible without its session.
+func (t *tokens) verify(ctx context.Context, token string) (*claims, error) {
+	// encoding/base64 skips line breaks, even where it is strict.
+	if token == "" || len(token) > maxTokenBytes || strings.ContainsAny(token, "\r\n") {
+		return nil, ErrUnauthenticated
+	}
+	var storeErr error
+	var c claims
+	_, err := t.parser.ParseWithClaims(token, &c, func(parsed *jwt.Token) (any, error) {
+		// The header is the one that sign writes: a further member could mean anything.
+		kid, ok := parsed.Header["kid"].(string)
+		if !ok || len(parsed.Header) != 3 || parsed.Header["typ"] != "JWT" {
+			return nil, ErrUnauthenticated
+		}
+		key, err := t.verifyingKey(ctx, kid)
+		if err != nil {
+			if !errors.Is(err, ErrUnauthenticated) {
+				storeErr = err
+			}
+			return nil, err
+		}
+		return []byte(key.secret), nil
+	})
+	switch {
+	case storeErr != nil:
+		return nil, storeErr
+	case err != nil:
+		return nil, ErrUnauthenticated
+	}
+	return &c, nil
+}
+
+func (t *tokens) signingKey(ctx context.Context) (tokenKey, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	if age := now.Sub(t.loadedAt); age < 0 || age >= keysFresh {
+		if err := t.load(ctx, now); err != nil {
+			return tokenKey{}, err
+		}
+	}
+	if key, ok := t.keys[t.signing]; ok && now.Sub(key.createdAt) < keyLife {
+		return key, nil
+	}
+	if err := t.rotate(ctx, now); err != nil {
+		return tokenKey{}, err
+	}
+	key, ok := t.keys[t.signing]
+	if !ok {
+		return tokenKey{}, errors.New("auth: the store has no token key just after one was made")
+	}
+	return key, nil
+}
+
+func (t *tokens) verifyingKey(ctx context.Context, kid string) (tokenKey, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	key, ok := t.keys[kid]
+	// Another server may have made the key a moment ago; a stranger's invention costs one look at most.
+	if age := now.Sub(t.loadedAt); !ok && (age < 0 || age >= keysRecheck) {
+		if err := t.load(ctx, now); err != nil {
+			return tokenKey{}, err
+		}
+		key, ok = t.keys[kid]
+	}
+	if !ok || !key.verifies(now) {
+		return tokenKey{}, ErrUnauthenticated
+	}
+	return key, nil
+}
+
+// load reads the keys that still matter. t.mu is held.
+func (t *tokens) load(ctx context.Context, now time.Time) error {
+	var rows []TokenKey
+	err := t.store.ViewAuth(ctx, func(tx Tx) (err error) {
+		rows, err = tx.TokenKeys(ctx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("auth: read the token keys: %w", err)
+	}
+	keys, signing := map[string]tokenKey{}, ""
+	for _, row := range rows {
+		key := tokenKey{id: row.ID, createdAt: row.CreatedAt, retiredAt: row.RetiredAt}
+		if !key.verifies(now) {
+			continue
+		}
+		secret, err := t.sealer.Open(sealedPrefix+row.ID, row.Sealed)
+		if err != nil {
+			return fmt.Errorf("auth: open token key %s: %w", row.ID, err)
+		}
+		if len(secret) != keyBytes {
+			return fmt.Errorf("auth: token key %s has %d bytes", row.ID, len(secret))
+		}
+		key.secret = secret
+		keys[row.ID] = key
+		if signing == "" && row.RetiredAt.IsZero() {
+			signing = row.ID
+		}
+	}
+	t.keys, t.signing, t.loadedAt = keys, signing, now
+	return nil
+}
+
+// rotate makes a new key and retires the old ones, unless another server has just done so. t.mu is held.
+func (t *tokens) rotate(ctx context.Context, now time.Time) error {
+	id, secret := make([]byte, keyIDBytes), make([]byte, keyBytes)
+	for _, b := range [][]byte{id, secret} {
+		if _, err := io.ReadFull(t.rand, b); err != nil {
+			return fmt.Errorf("auth: no randomness: %w", err)
+		}
+	}
+	row := TokenKey{ID: hex.EncodeToString(id), CreatedAt: now}
+	var err error
+	if row.Sealed, err = t.sealer.Seal(sealedPrefix+row.ID, secret); err != nil {
+		return fmt.Errorf("auth: seal a token key: %w", err)
+	}
+	err = t.store.UpdateAuth(ctx, func(tx Tx) error {
+		rows, err := tx.TokenKeys(ctx)
+		if err != nil {
+			return err
+		}
+		for _, old := range rows {
+			if old.RetiredAt.IsZero() && now.Sub(old.CreatedAt) < keyLife {
+				return nil
+			}
+		}
+		for _, old := range rows {
+			if old.RetiredAt.IsZero() {
+				old.RetiredAt = now
+				if err := tx.UpdateTokenKey(ctx, old); err != nil {
+					return err
+				}
+			}
+		}
+		return tx.InsertTokenKey(ctx, row)
+	})
+	if err != nil {
+		return fmt.Errorf("auth: keep a token key: %w", err)
+	}
+	return t.load(ctx, now)
+}
