@@ -327,11 +327,14 @@ type Vault struct {
 	// RootFingerprintSpoken Twelve groups of five digits, as on the recovery sheet.
 	RootFingerprintSpoken string `json:"root_fingerprint_spoken"`
 
-	// RootPublicKey The root's public keys as text; begins with `svpub1`.
-	RootPublicKey string `json:"root_public_key"`
+	// RootKey The root's ML-DSA verifying key, in base64. It certifies every identity.
+	RootKey []byte `json:"root_key"`
 
 	// Suite The set of algorithms: 1 hybrid (MLKEM1024-P384, ML-DSA-65), 2 CNSA 2.0 (ML-KEM-1024, ML-DSA-87).
 	Suite Suite `json:"suite"`
+
+	// VaultID Names this vault among others.
+	VaultID string `json:"vault_id"`
 
 	// Version The server's version.
 	Version string `json:"version"`
@@ -342,27 +345,19 @@ type VerifyReport struct {
 	// BytesChecked Bytes of content in them.
 	BytesChecked int64 `json:"bytes_checked"`
 
-	// Error The same as a sentence; absent where `ok`.
+	// Error What did not hold, as a sentence; absent where `ok`.
 	Error string `json:"error,omitempty"`
 
-	// ErrorKind What did not hold, in a word or two; absent where `ok`.
-	ErrorKind string `json:"error_kind,omitempty"`
-
-	// FileID The id of its stone.
-	FileID string `json:"file_id"`
-
-	// ID 32 lower-case hex digits.
-	//
-	// Examples: 5f2b1c0e9a7d43b8a1c2d3e4f5061728
-	ID ID `json:"id"`
+	// File A file or folder. What is said to be for files only is absent for a folder.
+	File File `json:"file"`
 
 	// Ok Everything that is stored is what was sealed.
 	Ok bool `json:"ok"`
 
-	// Segments How many segments the file has.
-	Segments int64 `json:"segments"`
+	// SealedAt The signed time of sealing; absent where the signature does not hold.
+	SealedAt time.Time `json:"sealed_at,omitempty,omitzero"`
 
-	// SegmentsChecked How many were found sound, from the first one on.
+	// SegmentsChecked How many segments were found sound, from the first one on.
 	SegmentsChecked int64 `json:"segments_checked"`
 
 	// Signer The fingerprint of who signed it, in hex; absent where the signature does not hold.
@@ -370,9 +365,6 @@ type VerifyReport struct {
 
 	// Suite The set of algorithms: 1 hybrid (MLKEM1024-P384, ML-DSA-65), 2 CNSA 2.0 (ML-KEM-1024, ML-DSA-87).
 	Suite Suite `json:"suite"`
-
-	// Version The version that was read.
-	Version int `json:"version"`
 }
 
 // ContentPath defines model for ContentPath.
