@@ -1,0 +1,17 @@
+//go:build !linux
+
+package local
+
+import (
+	"errors"
+	"os"
+)
+
+// Only Linux has direct writes and allocation ahead here. Elsewhere large objects go through the same
+// blocks into the page cache.
+
+func setDirect(*os.File, bool) error { return errors.ErrUnsupported }
+
+func preallocate(*os.File, int64, int64) error { return errors.ErrUnsupported }
+
+func available(*os.File) (int64, bool) { return 0, false }

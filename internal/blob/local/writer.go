@@ -1,0 +1,289 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"stonevault/internal/vault"
+)
+
+const (
+	// largeSize is where direct I/O begins to pay. Below it bytes go to the page cache as they come.
+	largeSize = 4 << 20
+	// writerBlocks are filled or in flight at once: one is written while the caller fills another, and
+	// the third evens out their pace. They are all the memory that a writer takes.
+	writerBlocks = 3
+	// allocateAhead bounds the space that an upload which stops half way holds back from others, and the
+	// work of one call on file systems where allocating is not free.
+	allocateAhead = 64 << 20
+)
+
+var errEnded = errors.New("the object has been committed or aborted")
+
+// writer writes one temporary file. Its methods are for one goroutine. The goroutines that write
+// blocks share mu and err, and read what is settled before the first of them starts.
+type writer struct {
+	ctx     context.Context
+	s       *Store
+	name    string
+	path    string // below s.dir, as tmp
+	tmp     string
+	f       *os.File
+	replace bool  // Commit may replace
+	expect  int64 // bytes that the caller expects, or -1
+	ended   bool
+
+	written   int64 // bytes accepted
+	large     bool  // bytes go through blocks
+	direct    bool  // the page cache is bypassed, at least until a write is refused
+	block     *block
+	fill      int         // bytes in block
+	taken     int         // blocks in use
+	free      chan *block // blocks to fill again
+	allocated int64       // bytes allocated ahead, from the start of the file
+	noAhead   bool        // allocating ahead has failed
+	flights   sync.WaitGroup
+
+	mu  sync.Mutex
+	err error // first failure of a block; guarded by mu
+}
+
+var _ vault.ObjectWriter = (*writer)(nil)
+
+func (s *Store) newWriter(ctx context.Context, name string, size int64, replace bool) (*writer, error) {
+	path, err := objectPath(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.makeDir(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	f, tmp, err := s.createTemp(path)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{ctx: ctx, s: s, name: name, path: path, tmp: tmp, f: f, replace: replace, expect: size}
+	if size >= largeSize {
+		// Better before the upload than after it. Free space can still run out later.
+		if avail, ok := available(f); ok && size > avail {
+			w.Abort()
+			return nil, fmt.Errorf("%w: %d bytes expected, %d free", vault.ErrNoSpace, size, avail)
+		}
+		w.beginBlocks()
+	}
+	return w, nil
+}
+
+// Write takes bytes in order. After an error the object can only be aborted.
+func (w *writer) Write(p []byte) (int, error) {
+	if w.ended {
+		return 0, fail("write object", w.name, errEnded)
+	}
+	total := 0
+	for len(p) > 0 {
+		if err := w.failed(); err != nil {
+			return total, fail("write object", w.name, err)
+		}
+		n, err := w.writeSome(p)
+		total += n
+		w.written += int64(n)
+		p = p[n:]
+		if err != nil {
+			w.setErr(err)
+			return total, fail("write object", w.name, err)
+		}
+	}
+	return total, nil
+}
+
+func (w *writer) writeSome(p []byte) (int, error) {
+	if !w.large {
+		n, err := w.f.Write(p[:min(int64(len(p)), largeSize-w.written)])
+		if w.written+int64(n) == largeSize {
+			w.beginBlocks()
+		}
+		return n, err
+	}
+	if w.block == nil {
+		w.block = w.takeBlock()
+	}
+	n := copy(w.block[w.fill:], p)
+	w.fill += n
+	if w.fill < blockSize {
+		return n, nil
+	}
+	off := w.written + int64(n) - blockSize
+	w.allocate(off + blockSize)
+	w.launch(off)
+	return n, nil
+}
+
+// Commit makes the object durable, then visible, then its name durable.
+func (w *writer) Commit() error {
+	if w.ended {
+		return fail("commit object", w.name, errEnded)
+	}
+	if err := w.finish(); err != nil {
+		w.Abort()
+		return fail("commit object", w.name, err)
+	}
+	w.ended = true
+	publish := w.s.publish
+	if w.replace {
+		publish = w.s.root.Rename
+	}
+	if err := publish(w.tmp, w.path); err != nil {
+		_ = w.s.root.Remove(w.tmp)
+		return fail("commit object", w.name, err)
+	}
+	if err := w.s.sys.syncDir(filepath.Join(w.s.dir, filepath.Dir(w.path))); err != nil {
+		if !w.replace {
+			// The name is this writer's own. After a power failure it may be there again.
+			_ = w.s.root.Remove(w.path)
+		}
+		return fail("commit object", w.name, err)
+	}
+	return nil
+}
+
+// finish writes what is left, syncs and closes the file.
+func (w *writer) finish() error {
+	if err := w.failed(); err != nil {
+		return err
+	}
+	if w.fill > 0 {
+		off := w.written - int64(w.fill)
+		padded := int(alignUp(int64(w.fill)))
+		clear(w.block[w.fill:padded])
+		w.fill = padded
+		w.launch(off)
+	}
+	w.flights.Wait()
+	if err := w.failed(); err != nil {
+		return err
+	}
+	if w.large { // cuts off padding and what was allocated ahead
+		if err := w.f.Truncate(w.written); err != nil {
+			return err
+		}
+	}
+	if err := w.s.sys.syncFile(w.f); err != nil {
+		return err
+	}
+	w.releaseBlocks()
+	return w.f.Close()
+}
+
+// Abort ends the writer and leaves nothing behind.
+func (w *writer) Abort() {
+	if w.ended {
+		return
+	}
+	w.ended = true
+	w.flights.Wait()
+	w.releaseBlocks()
+	// The file is given up whatever these say; RemoveTemporary takes what a failure leaves.
+	_ = w.f.Close()
+	_ = w.s.root.Remove(w.tmp)
+}
+
+// beginBlocks is called at an aligned offset.
+func (w *writer) beginBlocks() {
+	w.large = true
+	w.free = make(chan *block, writerBlocks)
+	w.direct = w.s.sys.direct(w.f, true) == nil
+}
+
+func (w *writer) takeBlock() *block {
+	select {
+	case b := <-w.free:
+		return b
+	default:
+	}
+	if w.taken < writerBlocks {
+		w.taken++
+		return blocks.Get().(*block)
+	}
+	return <-w.free
+}
+
+func (w *writer) releaseBlocks() {
+	if w.block != nil {
+		w.free <- w.block
+		w.block, w.fill = nil, 0
+	}
+	for ; w.taken > 0; w.taken-- {
+		blocks.Put(<-w.free)
+	}
+}
+
+// allocate reserves space up to end and some way beyond: direct writes that do not grow the file are
+// faster, may run side by side, and land in long extents.
+func (w *writer) allocate(end int64) {
+	if w.noAhead || end <= w.allocated {
+		return
+	}
+	from := max(w.allocated, end-blockSize)
+	to := from + allocateAhead
+	if w.expect >= end {
+		to = min(to, alignUp(w.expect))
+	}
+	if err := preallocate(w.f, from, to-from); err != nil {
+		w.noAhead = true // not offered here, or too little space to hold any back: the write will tell
+		return
+	}
+	w.allocated = to
+}
+
+// launch writes the filled part of the block at off while the caller goes on.
+func (w *writer) launch(off int64) {
+	b, n := w.block, w.fill
+	w.block, w.fill = nil, 0
+	w.flights.Go(func() {
+		if err := w.writeBlock(b[:n], off); err != nil {
+			w.setErr(err)
+		}
+		w.free <- b
+	})
+}
+
+// writeBlock writes p at off, through the page cache if the file system refuses direct writes. Some
+// take the flag and then refuse the write, or refuse it after a part of it; the same bytes at the same
+// place again are right in either case.
+func (w *writer) writeBlock(p []byte, off int64) error {
+	_, err := w.f.WriteAt(p, off)
+	if !w.direct || !errors.Is(err, syscall.EINVAL) {
+		return err
+	}
+	if err := w.s.sys.direct(w.f, false); err != nil {
+		return err
+	}
+	_, err = w.f.WriteAt(p, off)
+	return err
+}
+
+func (w *writer) setErr(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+// failed is the reason to stop: a block that could not be written, or the caller's context.
+func (w *writer) failed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	return w.ctx.Err()
+}
