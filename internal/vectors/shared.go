@@ -1,6 +1,7 @@
 package vectors
 
 import (
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
@@ -44,4 +45,16 @@ func Root(t testing.TB) string {
 		}
 		dir = up
 	}
+}
+
+// Hex is a byte string that files write as hex digits.
+type Hex []byte
+
+// MarshalText writes lower-case hex digits.
+func (h Hex) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h), nil }
+
+// UnmarshalText reads hex digits of either case. What is there and empty does not become nil.
+func (h *Hex) UnmarshalText(b []byte) (err error) {
+	*h, err = hex.AppendDecode([]byte{}, b)
+	return err
 }

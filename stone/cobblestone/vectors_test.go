@@ -2,7 +2,6 @@ package cobblestone
 
 import (
 	"bytes"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -15,31 +14,22 @@ import (
 // A vector's plaintext is pattern(PlaintextLength). Sealed is left out where it is long and can be made
 // again, and then SealedSHA256 stands for it.
 type vector struct {
-	Name            string   `json:"name"`
-	Expect          string   `json:"expect"` // a row of outcomes
-	Key             hexBytes `json:"key"`
-	Salt            hexBytes `json:"salt"`
-	Context         hexBytes `json:"context"`
-	PlaintextLength int      `json:"plaintext_length"`
-	PlaintextSHA256 string   `json:"plaintext_sha256,omitempty"`
-	Sealed          hexBytes `json:"sealed,omitempty"`
-	SealedSHA256    string   `json:"sealed_sha256"`
-	SealedLength    int      `json:"sealed_length"`
+	Name            string      `json:"name"`
+	Expect          string      `json:"expect"` // a row of outcomes
+	Key             vectors.Hex `json:"key"`
+	Salt            vectors.Hex `json:"salt"`
+	Context         vectors.Hex `json:"context"`
+	PlaintextLength int         `json:"plaintext_length"`
+	PlaintextSHA256 string      `json:"plaintext_sha256,omitempty"`
+	Sealed          vectors.Hex `json:"sealed,omitempty"`
+	SealedSHA256    string      `json:"sealed_sha256"`
+	SealedLength    int         `json:"sealed_length"`
 }
 
 type vectorFile struct {
 	Algorithm string   `json:"algorithm"`
 	Plaintext string   `json:"plaintext"`
 	Vectors   []vector `json:"vectors"`
-}
-
-type hexBytes []byte
-
-func (h hexBytes) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(h)), nil }
-
-func (h *hexBytes) UnmarshalText(b []byte) (err error) {
-	*h, err = hex.DecodeString(string(b))
-	return err
 }
 
 var outcomes = map[string]error{
@@ -188,7 +178,7 @@ func writeGolden(t *testing.T) {
 // TestSalamander shows why there is a commitment: AES-GCM opens one ciphertext under two keys, so that
 // one message could say two things to two people. A Cobblestone message can't.
 func TestSalamander(t *testing.T) {
-	var v struct{ Key1, Key2, Nonce, Pt1, Pt2, Sealed hexBytes }
+	var v struct{ Key1, Key2, Nonce, Pt1, Pt2, Sealed vectors.Hex }
 	if err := json.Unmarshal(vectors.Shared(t, "salamander_vector.json"), &v); err != nil {
 		t.Fatal(err)
 	}
