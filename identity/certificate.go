@@ -15,6 +15,7 @@ var ErrCertificate = errors.New("identity: the certificate does not hold")
 const (
 	certificateFormat = "stonevault.v1/certificate"
 	maxSubjectText    = 64
+	maxTime           = 1<<53 - 1 // milliseconds; what every JSON reader holds exactly
 	// MaxCertificateSize bounds an encoded certificate in bytes.
 	MaxCertificateSize = 16 * 1024
 )
@@ -59,6 +60,9 @@ func NewCertificate(root *SigningKey, subject Subject, pub *Public, at time.Time
 	}
 	if err := subject.check(); err != nil {
 		return nil, err
+	}
+	if ms := at.UnixMilli(); ms < 0 || ms > maxTime {
+		return nil, fmt.Errorf("%w: its time lies before 1970 or too far ahead", ErrCertificate)
 	}
 	body, err := canonical.Marshal(certificateBody{
 		Format: certificateFormat, Suite: pub.Suite(), ID: subject.ID, Kind: subject.Kind, Version: subject.Version,
@@ -123,6 +127,9 @@ func ParseCertificate(suite Suite, b []byte) (*Certificate, error) {
 	subject := Subject{body.ID, body.Kind, body.Version}
 	if err := subject.check(); err != nil {
 		return nil, err
+	}
+	if body.IssuedAt < 0 || body.IssuedAt > maxTime {
+		return nil, fmt.Errorf("%w: its time is out of range", ErrCertificate)
 	}
 	keys, err := ParseFingerprint(suite, body.Keys)
 	if err != nil {

@@ -145,6 +145,9 @@ func FormatIdentityFile(rand io.Reader, id *Identity, passphrase []byte) ([]byte
 func ParseIdentityFile(text, passphrase []byte) (*Identity, error) {
 	block, rest := pem.Decode(text)
 	if block == nil {
+		if bytes.Contains(text, []byte(pemType)) {
+			return nil, errors.New("identity: the identity file is damaged; take it from a copy")
+		}
 		return parsePlainFile(text)
 	}
 	if block.Type != pemType || len(block.Headers) != 0 || len(bytes.TrimSpace(rest)) != 0 || len(block.Bytes) < PassphraseSaltSize {

@@ -117,6 +117,9 @@ func newBodyWriter(dst io.Writer, src io.Reader, p BodyParams) (*bodyWriter, err
 func (w *bodyWriter) write(b []byte) error {
 	n, err := w.dst.Write(b)
 	w.written += int64(n)
+	if err == nil && n != len(b) {
+		err = io.ErrShortWrite
+	}
 	return err
 }
 
@@ -128,6 +131,10 @@ func (w *bodyWriter) next() (*sealJob, bool, error) {
 	var err error
 	if j.plain, err = w.fill(); err != nil {
 		return nil, false, err
+	}
+	if w.src.failed != nil {
+		j.release()
+		return nil, false, w.src.failed
 	}
 	w.ended = len(j.plain) < SegmentSize
 	if w.ended && len(j.plain) == 0 && j.i > 0 {
@@ -196,6 +203,9 @@ type paddedReader struct {
 	size   int64
 	ended  bool
 	zeros  int64 // still to be given out
+	// failed is src's error. It is kept because a source that was cut off may say io.ErrUnexpectedEOF,
+	// as an HTTP request's body does, and io.ReadFull says the same of a clean end.
+	failed error
 }
 
 func (r *paddedReader) Read(p []byte) (int, error) {
@@ -203,6 +213,7 @@ func (r *paddedReader) Read(p []byte) (int, error) {
 		n, err := r.src.Read(p)
 		r.size += int64(n)
 		if err != io.EOF {
+			r.failed = err
 			return n, err
 		}
 		r.ended = true

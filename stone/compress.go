@@ -110,11 +110,14 @@ func decompress(dst, frame []byte, plain int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := d.DecodeAll(frame, slices.Grow(dst, plain)[:len(dst):len(dst)+plain])
+	// The capacity is a limit to the decoder, which fills the room in place; what is returned keeps the
+	// whole of it, so that a pool gets back what it lent.
+	room := slices.Grow(dst, plain)
+	out, err := d.DecodeAll(frame, room[:len(dst):len(dst)+plain])
 	if err != nil || len(out) != len(dst)+plain {
 		return nil, errFrame
 	}
-	return out, nil
+	return room[:len(out)], nil
 }
 
 // checkFrame walks the blocks of a frame (RFC 8878, section 3.1.1), because decoders accept several
@@ -124,7 +127,12 @@ func checkFrame(frame []byte, plain int) error {
 	if err := h.Decode(frame); err != nil {
 		return errFrame
 	}
-	if h.Skippable || !h.HasFCS || h.FrameContentSize != uint64(plain) || h.DictionaryID != 0 || h.HasCheckSum {
+	if h.Skippable || !h.HasFCS || h.FrameContentSize != uint64(plain) {
+		return errFrame
+	}
+	// Of the descriptor only the form of the content size and the single segment flag may be set: no
+	// dictionary (not even number 0), no checksum, nothing reserved or unused.
+	if frame[4]&0x1f != 0 {
 		return errFrame
 	}
 	rest := frame[h.HeaderSize:]

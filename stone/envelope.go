@@ -119,6 +119,14 @@ func SealEnvelope(p EnvelopeParams) ([]byte, error) {
 	if err := checkRevision(p.Revision, len(p.Previous), suite); err != nil {
 		return nil, fmt.Errorf("stone: %w", err)
 	}
+	if !validTime(p.Time.UnixMilli()) {
+		return nil, errors.New("stone: the envelope's time lies before 1970 or too far ahead")
+	}
+	for _, g := range p.Grants {
+		if _, rest, err := identity.ParseGrant(suite, g.Bytes()); err != nil || len(rest) != 0 {
+			return nil, fmt.Errorf("stone: a grant is not one of suite %d", suite)
+		}
+	}
 	if p.Metadata.Size != p.Body.Size || p.Metadata.Class != p.Body.Class {
 		return nil, errors.New("stone: the metadata does not describe this body")
 	}
@@ -165,6 +173,8 @@ func checkRevision(revision int64, previous int, suite identity.Suite) error {
 	}
 	return nil
 }
+
+func validTime(ms int64) bool { return ms >= 0 && ms <= maxInteger }
 
 // checkGrants refuses what may not stand in one envelope.
 func checkGrants(grants []*identity.Grant) error {
@@ -276,7 +286,7 @@ func (e *Envelope) parseManifest() error {
 		return refuse("the manifest is of another format or suite")
 	case m.Signer != e.Signer.Fingerprint().Hex():
 		return refuse("the manifest names another signer")
-	case m.Segments < 1 || m.Segments > MaxSegments, m.Time < 0 || m.Time > maxInteger:
+	case m.Segments < 1 || m.Segments > MaxSegments, !validTime(m.Time):
 		return refuse("the manifest has a number out of range")
 	}
 	if !bytes.Equal(preamble{e.Suite, id}.digest(), mustUnhex(m.Preamble)) {

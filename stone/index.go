@@ -77,6 +77,16 @@ func (x *index) row(i int) row {
 	}
 }
 
+// compressed reports whether any segment is.
+func (x *index) compressed() bool {
+	for i := range x.segments() {
+		if x.row(i).encoding != encodingRaw {
+			return true
+		}
+	}
+	return false
+}
+
 // parseIndex checks every row and that all of them together fill a body of the given size.
 func parseIndex(suite identity.Suite, rows []byte, segments int, bodySize int64) (*index, error) {
 	x := &index{rowSize: rowSize(suite), rows: rows, offsets: make([]int64, 1, segments+1)}

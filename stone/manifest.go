@@ -1,9 +1,11 @@
 package stone
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -96,19 +98,30 @@ func (m *Metadata) check() error {
 
 // manifest is the signed statement about a stone, in canonical JSON.
 type manifest struct {
-	Format     string          `json:"format"`
-	Suite      identity.Suite  `json:"suite"`
-	FileID     string          `json:"file_id"`
-	Revision   int64           `json:"revision"`
-	Previous   string          `json:"previous"` // digest of the manifest before, empty in revision 1
-	Time       int64           `json:"time"`
-	Signer     string          `json:"signer"`
-	Preamble   string          `json:"preamble"`
-	Index      string          `json:"index"`
-	Segments   int64           `json:"segments"`
-	Commitment string          `json:"commitment"`
-	Grants     []manifestGrant `json:"grants"`
-	Sealed     string          `json:"sealed"`
+	Format     string         `json:"format"`
+	Suite      identity.Suite `json:"suite"`
+	FileID     string         `json:"file_id"`
+	Revision   int64          `json:"revision"`
+	Previous   string         `json:"previous"` // digest of the manifest before, empty in revision 1
+	Time       int64          `json:"time"`
+	Signer     string         `json:"signer"`
+	Preamble   string         `json:"preamble"`
+	Index      string         `json:"index"`
+	Segments   int64          `json:"segments"`
+	Commitment string         `json:"commitment"`
+	Grants     grantList      `json:"grants"`
+	Sealed     string         `json:"sealed"`
+}
+
+// grantList stops at MaxGrants before it takes memory: a megabyte of "{}," would take hundreds.
+type grantList []manifestGrant
+
+// UnmarshalJSON counts commas: a canonical list of n grants has 3n-1 of them.
+func (l *grantList) UnmarshalJSON(b []byte) error {
+	if bytes.Count(b, []byte{','}) >= 3*MaxGrants {
+		return fmt.Errorf("an envelope has 1 to %d grants", MaxGrants)
+	}
+	return json.Unmarshal(b, (*[]manifestGrant)(l))
 }
 
 type manifestGrant struct {
@@ -117,8 +130,8 @@ type manifestGrant struct {
 	Digest    string `json:"digest"`
 }
 
-func listGrants(suite identity.Suite, grants []*identity.Grant) []manifestGrant {
-	list := make([]manifestGrant, 0, len(grants))
+func listGrants(suite identity.Suite, grants []*identity.Grant) grantList {
+	list := make(grantList, 0, len(grants))
 	for _, g := range grants {
 		list = append(list, manifestGrant{g.Kind.String(), g.Recipient.Hex(), hex.EncodeToString(suite.Digest(g.Bytes()))})
 	}

@@ -56,6 +56,9 @@ func OpenBody(body io.ReaderAt, size int64, u *Unlocked) (*Reader, error) {
 	if u.Metadata.Class == ClassRestricted {
 		want = padme(want)
 	}
+	if u.Metadata.Class == ClassRestricted && x.compressed() {
+		return nil, refuse("a restricted stone has a compressed segment, whose length tells of its content")
+	}
 	if x.plain != want {
 		return nil, refuse("the segments hold %d bytes, and the manifest says %d", x.plain, want)
 	}
@@ -70,6 +73,9 @@ func readAt(r io.ReaderAt, b []byte, at int64) error {
 		return nil
 	case err == io.EOF:
 		return refuse("the body is truncated")
+	}
+	if err == nil {
+		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("stone: read: %w", err)
 }
@@ -147,7 +153,10 @@ func (r *Reader) Stream(ctx context.Context, dst io.Writer, offset, length int64
 			if from >= to {
 				return nil
 			}
-			_, err := dst.Write(j.plain[from:to])
+			n, err := dst.Write(j.plain[from:to])
+			if err == nil && int64(n) != to-from {
+				err = io.ErrShortWrite
+			}
 			return err
 		},
 		release: (*openJob).release,

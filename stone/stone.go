@@ -74,7 +74,10 @@ func Seal(ctx context.Context, dst io.Writer, src io.Reader, p SealParams) error
 	if err != nil {
 		return err
 	}
-	_, err = dst.Write(envelope)
+	n, err := dst.Write(envelope)
+	if err == nil && n != len(envelope) {
+		err = io.ErrShortWrite
+	}
 	return err
 }
 
