@@ -1,0 +1,54 @@
+package metadb
+
+import (
+	"context"
+	"database/sql"
+
+	"stonevault/identity"
+	"stonevault/internal/vault"
+)
+
+type identities struct{ tx *Tx }
+
+const identityColumns = `id, kind, person, version, suite, fingerprint, public, certificate, wrapped_seeds, created_at, retired_at`
+
+func (s identities) Insert(ctx context.Context, i vault.Identity) error {
+	if err := checkIdentity(i); err != nil {
+		return err
+	}
+	return s.tx.insert(ctx, vault.ErrNotFound,
+		`INSERT INTO identities (`+identityColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		string(i.ID), string(i.Kind), orNull(i.Person == "", string(i.Person)), int64(i.Version), int64(i.Suite),
+		[]byte(i.Fingerprint), i.Public, orNull(len(i.Certificate) == 0, i.Certificate),
+		orNull(len(i.WrappedSeeds) == 0, i.WrappedSeeds), milli(i.CreatedAt),
+		orNull(i.RetiredAt.IsZero(), milli(i.RetiredAt)))
+}
+
+func (s identities) ByFingerprint(ctx context.Context, f identity.Fingerprint) (vault.Identity, error) {
+	return get(ctx, s.tx, vault.ErrNotFound, scanIdentity,
+		`SELECT `+identityColumns+` FROM identities WHERE fingerprint = $1`, []byte(f))
+}
+
+func (s identities) Current(ctx context.Context, kind vault.IdentityKind, person vault.PersonID) (vault.Identity, error) {
+	return get(ctx, s.tx, vault.ErrNotFound, scanIdentity,
+		`SELECT `+identityColumns+` FROM identities
+			WHERE kind = $1 AND coalesce(person, '') = $2 AND retired_at IS NULL ORDER BY version DESC LIMIT 1`,
+		string(kind), string(person))
+}
+
+func scanIdentity(row scanner) (i vault.Identity, err error) {
+	var person sql.NullString
+	var suite, created int64
+	var retired sql.NullInt64
+	var fingerprint []byte
+	if err := row.Scan(&i.ID, &i.Kind, &person, &i.Version, &suite, &fingerprint, &i.Public, &i.Certificate,
+		&i.WrappedSeeds, &created, &retired); err != nil {
+		return vault.Identity{}, err
+	}
+	if i.Suite, err = suiteOf(suite); err != nil {
+		return vault.Identity{}, stored(err)
+	}
+	i.Person, i.Fingerprint = vault.PersonID(person.String), identity.Fingerprint(fingerprint)
+	i.CreatedAt, i.RetiredAt = moment(created), momentOrZero(retired)
+	return i, stored(checkIdentity(i))
+}

@@ -1,0 +1,205 @@
+// Package metadb keeps the vault's metadata in an SQL database: people, identities, trees, versions,
+// intents, settings, and what signing in needs.
+//
+// A DB implements vault.Database and auth.Store; both give out the same *Tx. Reads run on a pool of
+// connections, each View in one snapshot. Writes run on one connection: Updates that arrive together
+// share one commit, each under a savepoint of its own, so that a durable small write costs a fraction of
+// one fsync. Another program may write to the same database at the same time.
+//
+// Invariants:
+//   - What Update answered with nil is durable. What it answered with anything else has left nothing,
+//     with one exception that no database can rule out: when the commit itself failed, a crash before
+//     the next commit may bring it back.
+//   - A context that ends before an Update's turn drops it. During its turn, the next statement reports
+//     the context's error. Once fn has returned nil the Update is reported by what became of it.
+//   - An fn that fails, panics or ends its goroutine takes only its own change back.
+//   - A row is checked before it is written and after it is read; what does not fit is ErrCorrupt.
+//   - All SQL text is the same for every database; only the migrations and two BEGINs differ.
+//
+// An fn must not call Update or View of the same DB: the first waits for itself, the second may.
+//
+// It is not a cache and holds no rules of the vault beyond the shape of its rows.
+package metadb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+
+	"stonevault/internal/auth"
+	"stonevault/internal/vault"
+)
+
+// dialect is all that differs between the databases.
+type dialect struct {
+	beginRead, beginWrite string
+	classify              func(error) error
+	integrity             string // a query whose rows are complaints, or "ok"
+	references            string // a query whose rows are rows that refer to nothing
+}
+
+// DB is an open database. Its methods may be called from any goroutine.
+type DB struct {
+	dialect *dialect
+	readers *pool
+	writer  *writer // nil when open for reading only
+	writeDB *sql.DB
+	closing chan struct{}
+	close   sync.Once
+	closed  error
+	finish  func(*session) error // the writer's last statement, or nil
+}
+
+var (
+	_ vault.Database = (*DB)(nil)
+	_ auth.Store     = (*DB)(nil)
+)
+
+// newDB takes over both handles. writeDB is nil for a database that is only read.
+func newDB(d *dialect, readDB, writeDB *sql.DB, readers int, finish func(*session) error) *DB {
+	db := &DB{dialect: d, readers: newPool(readDB, readers), writeDB: writeDB, closing: make(chan struct{}), finish: finish}
+	if writeDB != nil {
+		db.writer = newWriter(d, writeDB, db.closing)
+	}
+	return db
+}
+
+// View runs fn on one snapshot.
+func (db *DB) View(ctx context.Context, fn func(vault.Tx) error) error {
+	return db.ReadTx(ctx, func(tx *Tx) error { return fn(tx) })
+}
+
+// Update runs fn and commits what it changed.
+func (db *DB) Update(ctx context.Context, fn func(vault.Tx) error) error {
+	return db.WriteTx(ctx, func(tx *Tx) error { return fn(tx) })
+}
+
+// ViewAuth is View.
+func (db *DB) ViewAuth(ctx context.Context, fn func(auth.Tx) error) error {
+	return db.ReadTx(ctx, func(tx *Tx) error { return fn(tx) })
+}
+
+// UpdateAuth is Update.
+func (db *DB) UpdateAuth(ctx context.Context, fn func(auth.Tx) error) error {
+	return db.WriteTx(ctx, func(tx *Tx) error { return fn(tx) })
+}
+
+// WriteTx is Update for those who need both sides of a transaction.
+func (db *DB) WriteTx(ctx context.Context, fn func(*Tx) error) error {
+	if db.writer == nil {
+		return ErrReadOnly
+	}
+	return db.writer.update(ctx, fn)
+}
+
+// ReadTx is View for those who need both sides of a transaction.
+func (db *DB) ReadTx(ctx context.Context, fn func(*Tx) error) error {
+	s, err := db.readers.get(ctx, db.closing)
+	if err != nil {
+		return db.dialect.classify(err)
+	}
+	clean := false
+	defer func() { db.readers.put(s, clean) }()
+	if err := s.exec(db.dialect.beginRead); err != nil {
+		return db.dialect.classify(err)
+	}
+	tx := &Tx{session: s, dialect: db.dialect}
+	defer func() { // also when fn panics
+		tx.over = true
+		clean = s.exec("ROLLBACK") == nil
+	}()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return tx.failed
+}
+
+// Ping reports whether the database answers and, unless it is open for reading only, accepts writes.
+func (db *DB) Ping(ctx context.Context) error {
+	err := db.ReadTx(ctx, func(tx *Tx) error {
+		_, err := get(ctx, tx, ErrCorrupt, scanInt, `SELECT count(*) FROM schema_writer`)
+		return err
+	})
+	if err != nil || db.writer == nil {
+		return err
+	}
+	return db.WriteTx(ctx, func(*Tx) error { return nil })
+}
+
+// Close lets transactions that have begun end, refuses others with ErrClosed, and closes the database.
+func (db *DB) Close() error {
+	db.close.Do(func() {
+		close(db.closing)
+		err := db.readers.close()
+		if db.writer != nil {
+			<-db.writer.stopped
+			err = errors.Join(err, db.closeWriter())
+		}
+		db.closed = err
+	})
+	return db.closed
+}
+
+func (db *DB) closeWriter() error {
+	var err error
+	if s := db.writer.session; s != nil {
+		if db.finish != nil {
+			err = db.dialect.classify(db.finish(s))
+		}
+		s.close()
+	}
+	return errors.Join(err, db.writeDB.Close())
+}
+
+// consistency are queries for rows that no constraint of the tables rules out and that cannot be.
+var consistency = []struct{ complaint, query string }{
+	{"node %s lies in a folder that is not there", `SELECT n.id FROM nodes n LEFT JOIN nodes p ON p.id = n.parent AND p.owner = n.owner
+		AND p.kind = 'folder' WHERE n.parent <> '' AND p.id IS NULL ORDER BY n.id LIMIT $1`},
+	{"document %s has no current version", `SELECT n.id FROM nodes n LEFT JOIN versions v ON v.file_id = n.current AND v.document = n.id
+		AND v.owner = n.owner WHERE n.kind = 'file' AND v.file_id IS NULL ORDER BY n.id LIMIT $1`},
+	{"document %s differs from its current version", `SELECT n.id FROM nodes n JOIN versions v ON v.file_id = n.current
+		WHERE n.size <> v.size OR n.media_type <> v.media_type OR n.modified_at <> v.modified_at ORDER BY n.id LIMIT $1`},
+}
+
+// maxComplaints bounds what one check of Check reports.
+const maxComplaints = 20
+
+// Check reads the whole database and returns what is wrong with it, as sentences for people. The error
+// says that the check itself could not be done.
+func (db *DB) Check(ctx context.Context) (complaints []string, err error) {
+	err = db.ReadTx(ctx, func(tx *Tx) error {
+		scan := func(row scanner) (s string, err error) { return s, row.Scan(&s) }
+		found, err := all(ctx, tx, scan, db.dialect.integrity)
+		if err != nil {
+			return err
+		}
+		for _, f := range found {
+			if f != "ok" {
+				complaints = append(complaints, "the database file is damaged: "+f)
+			}
+		}
+		if db.dialect.references != "" {
+			if found, err = all(ctx, tx, scan, db.dialect.references); err != nil {
+				return err
+			}
+			for _, f := range found {
+				complaints = append(complaints, "a row refers to one that is not there: "+f)
+			}
+		}
+		for _, c := range consistency {
+			if found, err = all(ctx, tx, scan, c.query, int64(maxComplaints)); err != nil {
+				return err
+			}
+			for _, id := range found {
+				complaints = append(complaints, fmt.Sprintf(c.complaint, id))
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, ErrCorrupt) {
+		return append(complaints, err.Error()), nil
+	}
+	return complaints, err
+}

@@ -1,0 +1,175 @@
+package metadb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/pressly/goose/v3"
+)
+
+// migration brings one SQLite database to the schema of this program.
+type migration struct {
+	path    string
+	files   fs.FS
+	program string
+}
+
+// state is what a database says about itself.
+type state struct {
+	empty   bool   // holds no table at all
+	schema  int64  // the last migration, 0 for none
+	program string // the version of the program that wrote it last; empty before the first migration
+}
+
+func (m *migration) provider(db *sql.DB) (*goose.Provider, error) {
+	return goose.NewProvider(goose.DialectSQLite3, db, m.files, goose.WithDisableGlobalRegistry(true))
+}
+
+// target is the schema of this program.
+func target(p *goose.Provider) int64 {
+	sources := p.ListSources()
+	return sources[len(sources)-1].Version
+}
+
+// read looks at a database without changing it.
+func (m *migration) read(ctx context.Context, db *sql.DB) (s state, err error) {
+	var tables, versions, writers int64
+	err = db.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE name = 'goose_db_version'),
+		count(*) FILTER (WHERE name = 'schema_writer') FROM sqlite_master WHERE type = 'table'`).Scan(&tables, &versions, &writers)
+	switch {
+	case err != nil:
+		return s, err
+	case tables == 0:
+		return state{empty: true}, nil
+	case versions == 0:
+		return s, errors.New("this is a database of another program: choose another directory")
+	}
+	if err := db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version`).Scan(&s.schema); err != nil {
+		return s, err
+	}
+	if writers == 0 {
+		return s, nil
+	}
+	err = db.QueryRowContext(ctx, `SELECT program FROM schema_writer`).Scan(&s.program)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return s, err
+}
+
+func (m *migration) newer(s state, target int64) error {
+	if s.schema <= target {
+		return nil
+	}
+	if s.program == "" {
+		s.program = "(not recorded)"
+	}
+	return &NewerError{Schema: s.schema, Program: s.program}
+}
+
+// verify accepts a database of exactly this program's schema.
+func (m *migration) verify(ctx context.Context, db *sql.DB) error {
+	p, err := m.provider(db)
+	if err != nil {
+		return err
+	}
+	s, err := m.read(ctx, db)
+	if err != nil {
+		return err
+	}
+	if err := m.newer(s, target(p)); err != nil {
+		return err
+	}
+	if s.schema < target(p) {
+		return fmt.Errorf("the database has schema %d and this program needs %d: start the server once, which migrates it", s.schema, target(p))
+	}
+	return nil
+}
+
+// run migrates and records the program. Another program may do the same at the same time: whoever comes
+// second in a step fails in it, sees that the schema has moved, and goes on from there.
+func (m *migration) run(ctx context.Context, db *sql.DB) error {
+	p, err := m.provider(db)
+	if err != nil {
+		return err
+	}
+	s, err := m.read(ctx, db)
+	if err != nil {
+		return err
+	}
+	if err := m.newer(s, target(p)); err != nil {
+		return err
+	}
+	if !s.empty && s.schema > 0 && s.schema < target(p) {
+		if err := m.copyBefore(ctx, db, target(p)); err != nil {
+			return fmt.Errorf("copying the database before its migration: %w", err)
+		}
+	}
+	for s.schema < target(p) {
+		_, failed := p.Up(ctx)
+		now, err := m.read(ctx, db)
+		if err != nil {
+			return errors.Join(failed, err)
+		}
+		if failed != nil && now.empty == s.empty && now.schema == s.schema {
+			return failed
+		}
+		if err := m.newer(now, target(p)); err != nil {
+			return err
+		}
+		s = now
+	}
+	if s.program == m.program {
+		return nil
+	}
+	_, err = db.ExecContext(ctx, `INSERT INTO schema_writer (one, program) VALUES (1, $1)
+		ON CONFLICT (one) DO UPDATE SET program = excluded.program`, m.program)
+	return err
+}
+
+// copyBefore writes a consistent copy beside the database. It appears under its name once it is durable,
+// and replaces no earlier one.
+func (m *migration) copyBefore(ctx context.Context, db *sql.DB, version int64) error {
+	f, err := os.CreateTemp(filepath.Dir(m.path), filepath.Base(m.path)+".copying-*") // 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if _, err := db.ExecContext(ctx, `VACUUM INTO $1`, f.Name()); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	name := fmt.Sprintf("%s.before-%d", m.path, version)
+	for n := 2; ; n++ {
+		err := os.Link(f.Name(), name)
+		if err == nil {
+			return syncDirectory(filepath.Dir(m.path))
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		name = fmt.Sprintf("%s.before-%d.%d", m.path, version, n)
+	}
+}
+
+// syncDirectory makes a new name durable. Windows has no such call and does not need it.
+func syncDirectory(name string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,168 @@
+package metadb
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+//go:embed migrations/sqlite/*.sql
+var migrationFiles embed.FS
+
+func sqliteMigrations() fs.FS {
+	sub, err := fs.Sub(migrationFiles, "migrations/sqlite")
+	if err != nil {
+		panic(err) // the path above is embedded
+	}
+	return sub
+}
+
+var sqliteDialect = &dialect{
+	beginRead:  "BEGIN",
+	beginWrite: "BEGIN IMMEDIATE",
+	classify:   classifySQLite,
+	integrity:  fmt.Sprintf("PRAGMA integrity_check(%d)", maxComplaints),
+	references: `SELECT "table" || ' row ' || coalesce(rowid, '?') || ', which names ' || parent FROM pragma_foreign_key_check`,
+}
+
+// Options of OpenSQLite.
+type Options struct {
+	// ProgramVersion is written into the database, so that an older program can say which one it needs.
+	ProgramVersion string
+	// ReadOnly neither migrates nor writes. The directory must still be writable, for SQLite's -shm file.
+	ReadOnly bool
+	// Readers is how many Views run at once; 0 means 8.
+	Readers int
+}
+
+const defaultReaders = 8
+
+// OpenSQLite opens the database at path, creating it where there is none, and migrates an older one
+// after copying it to "<path>.before-<schema>". The directory must exist. A database of a newer program
+// is refused with *NewerError. The files are readable by their owner alone.
+func OpenSQLite(ctx context.Context, path string, opts Options) (*DB, error) {
+	return openSQLite(ctx, path, opts, sqliteMigrations())
+}
+
+func openSQLite(ctx context.Context, path string, opts Options, migrations fs.FS) (db *DB, err error) {
+	if opts.ProgramVersion == "" {
+		return nil, errors.New("metadb: Options.ProgramVersion is empty")
+	}
+	if opts.Readers <= 0 {
+		opts.Readers = defaultReaders
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, err
+	}
+	if err := prepareFiles(path, opts.ReadOnly); err != nil {
+		return nil, err
+	}
+	var readDB, writeDB *sql.DB
+	defer func() {
+		if err != nil {
+			for _, handle := range []*sql.DB{readDB, writeDB} {
+				if handle != nil {
+					handle.Close()
+				}
+			}
+			err = fmt.Errorf("opening %s: %w", path, sqliteDialect.classify(err))
+		}
+	}()
+	if readDB, err = openHandle(path, false, opts.Readers); err != nil {
+		return nil, err
+	}
+	m := &migration{path: path, files: migrations, program: opts.ProgramVersion}
+	if opts.ReadOnly {
+		if err := m.verify(ctx, readDB); err != nil {
+			return nil, err
+		}
+		return newDB(sqliteDialect, readDB, nil, opts.Readers, nil), nil
+	}
+	if writeDB, err = openHandle(path, true, 1); err != nil {
+		return nil, err
+	}
+	if err := m.run(ctx, writeDB); err != nil {
+		return nil, err
+	}
+	return newDB(sqliteDialect, readDB, writeDB, opts.Readers, truncateWAL), nil
+}
+
+// prepareFiles creates an empty database and takes all rights from others. SQLite gives the -wal and
+// -shm files the rights of the database.
+func prepareFiles(path string, readOnly bool) error {
+	if !readOnly {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		switch {
+		case err == nil:
+			return f.Close()
+		case !errors.Is(err, fs.ErrExist):
+			return err
+		}
+	} else if _, err := os.Stat(path); err != nil {
+		return err
+	}
+	// By name: opening and closing the file here would drop the locks that this process holds on it.
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Chmod(path+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// openHandle opens connections that write, or connections that cannot.
+func openHandle(path string, writes bool, connections int) (*sql.DB, error) {
+	q := url.Values{
+		"mode":          {"rw"}, // never creates
+		"_busy_timeout": {"10000"},
+		"_foreign_keys": {"on"},
+		"_defensive":    {"1"},
+		"_dqs":          {"0"},
+		"_pragma": {
+			"trusted_schema(0)",
+			"cell_size_check(1)",
+			"temp_store(MEMORY)", // nothing of ours in temporary files
+		},
+	}
+	if writes {
+		q.Set("_txlock", "immediate")
+		q.Set("_journal_mode", "WAL")
+		q.Set("_synchronous", "FULL")
+		q["_pragma"] = append(q["_pragma"],
+			"secure_delete(FAST)",
+			"cache_size(-8192)",        // KiB
+			"wal_autocheckpoint(4000)", // pages: 16 MiB
+			"journal_size_limit(67108864)",
+		)
+	} else {
+		q.Set("_query_only", "on")
+	}
+	name := filepath.ToSlash(path)
+	if !strings.HasPrefix(name, "/") {
+		name = "/" + name // C:/…
+	}
+	u := url.URL{Scheme: "file", Path: name, RawQuery: q.Encode()}
+	db, err := sql.Open("sqlite", u.String())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}
+
+// truncateWAL moves everything into the database file. That a reader of another program prevents it is
+// no error.
+func truncateWAL(s *session) error {
+	var busy, log, moved int64
+	return s.conn.QueryRowContext(context.Background(), `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &log, &moved)
+}

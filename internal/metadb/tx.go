@@ -1,0 +1,156 @@
+package metadb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"stonevault/internal/auth"
+	"stonevault/internal/vault"
+)
+
+// Tx is one transaction, for the vault and for signing in alike, so that a change and the record of it
+// can share a commit. It is used by one goroutine and ends with the function that it was given to.
+//
+// The first statement that the database refuses ends the transaction, also when the function drops the
+// error: later statements get the same error, and an Update fails with it. PostgreSQL cannot do
+// otherwise, and half a change must not be committed. ErrNotFound and ErrConflict are answers, not
+// refusals, and end nothing.
+type Tx struct {
+	session *session
+	dialect *dialect
+	writes  bool
+	over    bool
+	failed  error
+}
+
+var (
+	_ vault.Tx = (*Tx)(nil)
+	_ auth.Tx  = (*Tx)(nil)
+)
+
+func (tx *Tx) People() vault.PeopleStore       { return people{tx} }
+func (tx *Tx) Identities() vault.IdentityStore { return identities{tx} }
+func (tx *Tx) Nodes() vault.NodeStore          { return nodes{tx} }
+func (tx *Tx) Versions() vault.VersionStore    { return versions{tx} }
+func (tx *Tx) Intents() vault.IntentStore      { return intents{tx} }
+func (tx *Tx) Settings() vault.SettingStore    { return settings{tx} }
+
+// statement returns the prepared statement for query if the transaction may still run one.
+func (tx *Tx) statement(ctx context.Context, query string) (*sql.Stmt, error) {
+	if tx.over {
+		return nil, errOver
+	}
+	if tx.failed != nil {
+		return nil, tx.failed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, tx.fail(err)
+	}
+	stmt, err := tx.session.prepare(context.WithoutCancel(ctx), query)
+	if err != nil {
+		return nil, tx.fail(err)
+	}
+	return stmt, nil
+}
+
+func (tx *Tx) fail(err error) error {
+	tx.failed = tx.dialect.classify(err)
+	return tx.failed
+}
+
+// exec runs a statement that writes and returns the number of rows. A context that ends does not
+// interrupt it: SQLite would roll back the transaction, which belongs to others as well.
+func (tx *Tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	if !tx.writes {
+		return 0, ErrReadOnly
+	}
+	stmt, err := tx.statement(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	result, err := stmt.ExecContext(context.WithoutCancel(ctx), args...)
+	if err != nil {
+		return 0, tx.fail(err)
+	}
+	n, err := result.RowsAffected()
+	if err != nil {
+		return 0, tx.fail(err)
+	}
+	return n, nil
+}
+
+// insert adds a row; missing stands for a row that it refers to and that is not there.
+func (tx *Tx) insert(ctx context.Context, missing error, query string, args ...any) error {
+	_, err := tx.exec(ctx, query, args...)
+	if errors.Is(err, errReference) {
+		return fmt.Errorf("%w: %w", missing, err)
+	}
+	return err
+}
+
+// change runs a statement that shall meet at least one row, else it returns missing.
+func (tx *Tx) change(ctx context.Context, missing error, query string, args ...any) error {
+	n, err := tx.exec(ctx, query, args...)
+	switch {
+	case errors.Is(err, errReference):
+		return fmt.Errorf("%w: %w", vault.ErrConflict, err)
+	case err == nil && n == 0:
+		return missing
+	}
+	return err
+}
+
+// scanner is *sql.Row or *sql.Rows.
+type scanner interface{ Scan(...any) error }
+
+// get returns the one row of a query, or missing. Looking up one row is too short to be interrupted.
+func get[T any](ctx context.Context, tx *Tx, missing error, scan func(scanner) (T, error), query string, args ...any) (T, error) {
+	var none T
+	stmt, err := tx.statement(ctx, query)
+	if err != nil {
+		return none, err
+	}
+	value, err := scan(stmt.QueryRowContext(context.WithoutCancel(ctx), args...))
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return none, missing
+	case err != nil:
+		return none, tx.fail(err)
+	}
+	return value, nil
+}
+
+// all returns every row of a query. In a View it ends when ctx does.
+func all[T any](ctx context.Context, tx *Tx, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	stmt, err := tx.statement(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if tx.writes {
+		ctx = context.WithoutCancel(ctx)
+	}
+	rows, err := stmt.QueryContext(ctx, args...)
+	if err != nil {
+		return nil, tx.fail(err)
+	}
+	defer rows.Close()
+	var list []T
+	for rows.Next() {
+		value, err := scan(rows)
+		if err != nil {
+			return nil, tx.fail(err)
+		}
+		list = append(list, value)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, tx.fail(err)
+	}
+	return list, nil
+}
+
+func scanInt(s scanner) (n int64, err error) {
+	err = s.Scan(&n)
+	return n, err
+}

@@ -1,0 +1,108 @@
+package metadb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"stonevault/identity"
+	"stonevault/internal/vault"
+	"stonevault/stone"
+)
+
+type versions struct{ tx *Tx }
+
+const versionColumns = `v.file_id, v.document, v.number, v.owner, v.revision, v.manifest_digest, v.signer, v.size, v.body_size, v.media_type, v.class, v.mode, v.modified_at, v.sealed_at`
+
+func (s versions) Insert(ctx context.Context, v vault.Version) error {
+	if err := checkVersion(v); err != nil {
+		return err
+	}
+	return s.tx.insert(ctx, vault.ErrNotFound,
+		`INSERT INTO versions (file_id, document, number, owner, revision, manifest_digest, signer, size, body_size,
+			media_type, class, mode, modified_at, sealed_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`, versionValues(v)...)
+}
+
+// Update replaces a row. Document, number and owner never change, so that a row with others is a
+// conflict, as is a revision that does not rise.
+func (s versions) Update(ctx context.Context, v vault.Version, was int64) error {
+	if err := checkVersion(v); err != nil {
+		return err
+	}
+	if v.Revision <= was {
+		return fmt.Errorf("%w: revision %d does not follow %d", vault.ErrConflict, v.Revision, was)
+	}
+	err := s.tx.change(ctx, vault.ErrConflict,
+		`UPDATE versions SET revision = $5, manifest_digest = $6, signer = $7, size = $8, body_size = $9,
+			media_type = $10, class = $11, mode = $12, modified_at = $13, sealed_at = $14
+			WHERE file_id = $1 AND document = $2 AND number = $3 AND owner = $4 AND revision = $15`,
+		append(versionValues(v), was)...)
+	if errors.Is(err, vault.ErrConflict) {
+		if _, missing := s.ByID(ctx, v.FileID); missing != nil {
+			return missing
+		}
+	}
+	return err
+}
+
+func (s versions) ByID(ctx context.Context, id stone.FileID) (vault.Version, error) {
+	return get(ctx, s.tx, vault.ErrNotFound, scanVersion,
+		`SELECT `+versionColumns+` FROM versions v WHERE v.file_id = $1`, id.String())
+}
+
+func (s versions) OfDocument(ctx context.Context, document vault.NodeID) ([]vault.Version, error) {
+	return all(ctx, s.tx, scanVersion,
+		`SELECT `+versionColumns+` FROM versions v WHERE v.document = $1 ORDER BY v.number`, string(document))
+}
+
+func (s versions) DeleteOfDocument(ctx context.Context, document vault.NodeID) error {
+	_, err := s.tx.exec(ctx, `DELETE FROM versions WHERE document = $1`, string(document))
+	return err
+}
+
+func versionValues(v vault.Version) []any {
+	return []any{v.FileID.String(), string(v.Document), int64(v.Number), string(v.Owner), v.Revision,
+		v.ManifestDigest, []byte(v.Signer), v.Size, v.BodySize, v.MediaType, v.Class, int64(v.Mode),
+		milli(v.ModifiedAt), milli(v.SealedAt)}
+}
+
+// versionRow receives versionColumns, which are all NULL where an outer join found none.
+type versionRow struct {
+	fileID, document, owner, mediaType, class                    sql.NullString
+	number, revision, size, bodySize, mode, modifiedAt, sealedAt sql.NullInt64
+	manifestDigest, signer                                       []byte
+}
+
+func (r *versionRow) fields() []any {
+	return []any{&r.fileID, &r.document, &r.number, &r.owner, &r.revision, &r.manifestDigest, &r.signer, &r.size,
+		&r.bodySize, &r.mediaType, &r.class, &r.mode, &r.modifiedAt, &r.sealedAt}
+}
+
+func (r *versionRow) value() (vault.Version, error) {
+	id, err := stone.ParseFileID(r.fileID.String)
+	if err != nil {
+		return vault.Version{}, stored(err)
+	}
+	v := vault.Version{
+		FileID: id, Document: vault.NodeID(r.document.String), Number: int(r.number.Int64),
+		Owner: vault.PersonID(r.owner.String), Revision: r.revision.Int64, ManifestDigest: r.manifestDigest,
+		Signer: identity.Fingerprint(r.signer), Size: r.size.Int64, BodySize: r.bodySize.Int64,
+		MediaType: r.mediaType.String, Class: r.class.String, Mode: uint32(r.mode.Int64),
+		ModifiedAt: moment(r.modifiedAt.Int64), SealedAt: moment(r.sealedAt.Int64),
+	}
+	err = checkVersion(v)
+	if err == nil {
+		err = check("versions", rule{"mode", r.mode.Int64 == int64(v.Mode)}, rule{"number", r.number.Int64 == int64(v.Number)})
+	}
+	return v, stored(err)
+}
+
+func scanVersion(row scanner) (vault.Version, error) {
+	var r versionRow
+	if err := row.Scan(r.fields()...); err != nil {
+		return vault.Version{}, err
+	}
+	return r.value()
+}
