@@ -116,15 +116,22 @@ type Entry struct {
 type IntentKind string
 
 const (
-	IntentPut    IntentKind = "put"
+	// IntentPut is written before a file's first object and removed by the commit that makes the file
+	// visible. Whoever finds one left over removes the objects.
+	IntentPut IntentKind = "put"
+	// IntentDelete is written by the commit that makes a file invisible. Whoever finds one removes the
+	// objects.
 	IntentDelete IntentKind = "delete"
+	// IntentRewrite is written by the commit of a change whose envelope, in Envelope, is not yet at its
+	// place. Whoever finds one puts it there.
+	IntentRewrite IntentKind = "rewrite"
 )
 
-// Intent is written before the first object of a change and removed with the change's commit. The
-// collector removes the objects of intents that were left behind, and no others.
+// Intent says what is still to be done to a file's objects. There is at most one for a file.
 type Intent struct {
 	FileID    stone.FileID
 	Kind      IntentKind
+	Envelope  []byte // of IntentRewrite, otherwise nil
 	CreatedAt time.Time
 }
 

@@ -71,6 +71,7 @@ type VersionStore interface {
 type IntentStore interface {
 	Insert(ctx context.Context, i Intent) error
 	Delete(ctx context.Context, id stone.FileID) error // missing is no error
+	ByID(ctx context.Context, id stone.FileID) (Intent, error)
 	Before(ctx context.Context, t time.Time, limit int) ([]Intent, error)
 }
 

@@ -1,0 +1,162 @@
+// Package masterkey is the key at the top of a vault: it seals what the database keeps of secrets, and
+// comes from a file beside the data directory, a passphrase, or (for development) the environment.
+//
+// Invariants: the key never lies in the data directory; a key is made only for a vault that has none; what
+// was sealed in one place does not open in another. It is not a key manager: it holds one key, in memory.
+package masterkey
+
+import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/unicode/norm"
+
+	"stonevault/stone/cobblestone"
+)
+
+const (
+	keySize    = 32
+	filePrefix = "svmk1"
+
+	// argon2id (RFC 9106): memory in KiB, passes, lanes.
+	argonMemory = 256 * 1024
+	argonTime   = 3
+	argonLanes  = 4
+	// SaltSize is the length in bytes of a passphrase's salt.
+	SaltSize = 32
+)
+
+var (
+	// ErrMissing is a key file that is not there.
+	ErrMissing = errors.New("there is no master key")
+	// ErrMalformed is a text that is no master key.
+	ErrMalformed = errors.New("this is not a master key")
+	// ErrOpen is a sealed value that does not open.
+	ErrOpen = errors.New("masterkey: the sealed value does not open")
+)
+
+// Key is a master key.
+type Key struct {
+	sealing [keySize]byte
+	check   []byte
+}
+
+// newKey derives what is used from what is kept.
+func newKey(secret []byte) (*Key, error) {
+	if len(secret) != keySize {
+		return nil, ErrMalformed
+	}
+	sealing, err := hkdf.Expand(sha512.New, secret, "stonevault.v1/master/seal", keySize)
+	if err != nil {
+		return nil, fmt.Errorf("masterkey: %w", err)
+	}
+	check, err := hkdf.Expand(sha512.New, secret, "stonevault.v1/master/check", 16)
+	if err != nil {
+		return nil, fmt.Errorf("masterkey: %w", err)
+	}
+	return &Key{[keySize]byte(sealing), check}, nil
+}
+
+// String never shows the key.
+func (k *Key) String() string { return "[redacted]" }
+
+// GoString never shows the key.
+func (k *Key) GoString() string { return "[redacted]" }
+
+// Check is a public value that tells keys apart.
+func (k *Key) Check() []byte { return bytes.Clone(k.check) }
+
+// Seal seals plaintext for one place, as a Cobblestone-256 message.
+func (k *Key) Seal(context string, plaintext []byte) ([]byte, error) {
+	salt := make([]byte, cobblestone.SaltSize)
+	rand.Read(salt)
+	return cobblestone.Seal(nil, plaintext, k.sealing[:], salt, []byte(context))
+}
+
+// Open opens what Seal made for the same place.
+func (k *Key) Open(context string, sealed []byte) ([]byte, error) {
+	plain, err := cobblestone.Open(nil, sealed, k.sealing[:], []byte(context))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrOpen, err)
+	}
+	return plain, nil
+}
+
+// format writes a key as text: the prefix and base64url of the key and four bytes of its SHA-256.
+func format(secret []byte) string {
+	sum := sha256.Sum256(secret)
+	return filePrefix + base64.RawURLEncoding.EncodeToString(append(bytes.Clone(secret), sum[:4]...))
+}
+
+// Parse reads the text of a key.
+func Parse(text string) (*Key, error) {
+	body, ok := strings.CutPrefix(strings.TrimSpace(text), filePrefix)
+	if !ok {
+		return nil, ErrMalformed
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(body)
+	if err != nil || len(b) != keySize+4 || format(b[:keySize]) != filePrefix+body {
+		return nil, ErrMalformed
+	}
+	return newKey(b[:keySize])
+}
+
+// ReadFile reads a key file.
+func ReadFile(path string) (*Key, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w at %s", ErrMissing, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("masterkey: %w", err)
+	}
+	if tooOpen(info) {
+		return nil, fmt.Errorf("masterkey: other people of this machine may read %s; type: chmod 600 %s", path, path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("masterkey: %w", err)
+	}
+	key, err := Parse(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, path)
+	}
+	return key, nil
+}
+
+// CreateFile makes a key and writes it, durably, to a file that must not exist.
+func CreateFile(path string) (*Key, error) {
+	secret := make([]byte, keySize)
+	rand.Read(secret)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("masterkey: %w", err)
+	}
+	_, err = fmt.Fprintln(f, format(secret))
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("masterkey: write %s: %w", path, err), os.Remove(path))
+	}
+	return newKey(secret)
+}
+
+// FromPassphrase derives a key. It takes 256 MiB of memory.
+func FromPassphrase(passphrase, salt []byte) (*Key, error) {
+	if len(passphrase) == 0 || len(salt) != SaltSize {
+		return nil, errors.New("masterkey: a passphrase and a salt of 32 bytes are needed")
+	}
+	return newKey(argon2.IDKey(norm.NFC.Bytes(passphrase), salt, argonTime, argonMemory, argonLanes, keySize))
+}

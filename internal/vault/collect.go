@@ -1,0 +1,126 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"stonevault/stone"
+)
+
+// collectBatch is how many intents the collector reads at once.
+const collectBatch = 256
+
+// settle finishes what an intent says is to be done to a file's objects. Without an intent nothing is.
+func (v *Vault) settle(ctx context.Context, id stone.FileID) error {
+	defer v.files.lock(id)()
+	var intent Intent
+	err := v.db.View(ctx, func(tx Tx) (err error) {
+		intent, err = tx.Intents().ByID(ctx, id)
+		return err
+	})
+	if isMissing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch intent.Kind {
+	case IntentPut, IntentDelete:
+		// The envelope goes first: without it the body opens for nobody.
+		for _, name := range []string{envelopeName(id), bodyName(id)} {
+			if err := v.objects.Delete(ctx, name); err != nil {
+				return err
+			}
+		}
+	case IntentRewrite:
+		if err := v.objects.Replace(ctx, envelopeName(id), intent.Envelope); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("vault: intent %q is unknown", intent.Kind)
+	}
+	return v.dropIntent(ctx, id, intent.Kind)
+}
+
+// dropIntent removes a finished intent, unless another kind has taken its place meanwhile.
+func (v *Vault) dropIntent(ctx context.Context, id stone.FileID, kind IntentKind) error {
+	return v.db.Update(ctx, func(tx Tx) error {
+		intent, err := tx.Intents().ByID(ctx, id)
+		if isMissing(err) || err == nil && intent.Kind != kind {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return tx.Intents().Delete(ctx, id)
+	})
+}
+
+// fileLocks lets one goroutine at a time work on the objects of a committed file.
+type fileLocks struct {
+	mu   sync.Mutex
+	held map[stone.FileID]*fileLock
+}
+
+type fileLock struct {
+	sync.Mutex
+	users int // guarded by fileLocks.mu
+}
+
+// lock waits for id and returns what releases it.
+func (l *fileLocks) lock(id stone.FileID) (unlock func()) {
+	l.mu.Lock()
+	if l.held == nil {
+		l.held = make(map[stone.FileID]*fileLock)
+	}
+	f := l.held[id]
+	if f == nil {
+		f = new(fileLock)
+		l.held[id] = f
+	}
+	f.users++
+	l.mu.Unlock()
+	f.Lock()
+	return func() {
+		f.Unlock()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if f.users--; f.users == 0 {
+			delete(l.held, id)
+		}
+	}
+}
+
+// Collect settles every intent but those of puts in progress, and returns how many. A server calls it at
+// start and every now and then.
+func (v *Vault) Collect(ctx context.Context) (int, error) {
+	done := 0
+	for {
+		var batch []Intent
+		err := v.db.View(ctx, func(tx Tx) (err error) {
+			batch, err = tx.Intents().Before(ctx, v.now(), collectBatch)
+			return err
+		})
+		if err != nil {
+			return done, err
+		}
+		settled := 0
+		var failed []error
+		for _, intent := range batch {
+			if _, busy := v.live.Load(intent.FileID); busy {
+				continue
+			}
+			if err := v.settle(ctx, intent.FileID); err != nil {
+				failed = append(failed, err)
+				continue
+			}
+			settled++
+		}
+		done += settled
+		if len(failed) > 0 || settled == 0 || len(batch) < collectBatch {
+			return done, errors.Join(failed...)
+		}
+	}
+}

@@ -1,0 +1,249 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"stonevault/identity"
+	"stonevault/stone"
+)
+
+// Content is an open file whose envelope, rows and index have been checked.
+type Content struct {
+	Entry  Entry
+	reader *stone.Reader
+	object Object
+}
+
+// Size is the content's length in bytes.
+func (c *Content) Size() int64 { return c.reader.Size() }
+
+// Stream writes a range of the content; every segment is verified before any of it is written. What does
+// not verify is ErrRefused, and what was written before it is genuine.
+func (c *Content) Stream(ctx context.Context, w io.Writer, offset, length int64) error {
+	return hide(c.reader.Stream(ctx, w, offset, length))
+}
+
+// Close releases the body object.
+func (c *Content) Close() error { return c.object.Close() }
+
+// hide turns the format's refusals into the vault's.
+func hide(err error) error {
+	if errors.Is(err, stone.ErrRefused) || errors.Is(err, stone.ErrNoGrant) || errors.Is(err, identity.ErrGrant) {
+		return refused("%w", err)
+	}
+	return err
+}
+
+// Content opens a file.
+func (v *Vault) Content(ctx context.Context, a Actor, ref Ref) (*Content, error) {
+	e, state, err := v.look(ctx, a, ref)
+	if err != nil {
+		return nil, err
+	}
+	if e.Node.Kind != NodeFile {
+		return nil, &InvalidError{"path", "is a folder; only files have content"}
+	}
+	u, err := v.unlock(ctx, e, state)
+	if err != nil {
+		return nil, err
+	}
+	object, err := v.objects.Open(ctx, bodyName(e.Version.FileID))
+	if isMissing(err) {
+		return nil, refused("the body of %s is missing", e.Version.FileID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	reader, err := stone.OpenBody(object, object.Size(), u)
+	if err != nil {
+		return nil, errors.Join(hide(err), object.Close())
+	}
+	return &Content{Entry: e, reader: reader, object: object}, nil
+}
+
+// keyState is what the database knows of the keys that a version is opened with.
+type keyState struct {
+	holder  Identity
+	signer  Identity
+	rewrite []byte // an envelope that is not yet at its place, or nil
+}
+
+// look finds an entry and, for a file, the keys that open it, in one snapshot.
+func (v *Vault) look(ctx context.Context, a Actor, ref Ref) (Entry, keyState, error) {
+	var e Entry
+	var state keyState
+	err := v.db.View(ctx, func(tx Tx) error {
+		var err error
+		if e, err = entry(ctx, tx, a, ref); err != nil || e.Node.Kind != NodeFile {
+			return err
+		}
+		state, err = v.keyState(ctx, tx, e)
+		return err
+	})
+	return e, state, err
+}
+
+func (v *Vault) keyState(ctx context.Context, tx Tx, e Entry) (keyState, error) {
+	var s keyState
+	var err error
+	if s.holder, err = tx.Identities().Current(ctx, KindPerson, e.Node.Owner); err != nil {
+		return s, fmt.Errorf("vault: identity of %s: %v", e.Node.Owner, err)
+	}
+	if s.signer, err = tx.Identities().ByFingerprint(ctx, e.Version.Signer); isMissing(err) {
+		return s, refused("the signer of %s is not known here", e.Version.FileID)
+	} else if err != nil {
+		return s, err
+	}
+	intent, err := tx.Intents().ByID(ctx, e.Version.FileID)
+	switch {
+	case err == nil && intent.Kind == IntentRewrite:
+		s.rewrite = intent.Envelope
+	case err != nil && !isMissing(err):
+		return s, err
+	}
+	return s, nil
+}
+
+// unlock reads a version's envelope and compares everything that rows and manifest both state.
+func (v *Vault) unlock(ctx context.Context, e Entry, s keyState) (*stone.Unlocked, error) {
+	raw, err := s.rewrite, error(nil)
+	if raw == nil {
+		if raw, err = v.readEnvelope(ctx, e.Version.FileID); err != nil {
+			return nil, err
+		}
+	}
+	env, err := stone.ParseEnvelope(raw)
+	if err != nil {
+		return nil, hide(err)
+	}
+	if err := v.compareEnvelope(e, env, s.signer); err != nil {
+		return nil, err
+	}
+	key, err := v.fileKey(env, s.holder)
+	if err != nil {
+		return nil, hide(err)
+	}
+	u, err := env.Unlock(key)
+	if err != nil {
+		return nil, hide(err)
+	}
+	return u, compareMetadata(e, u)
+}
+
+func (v *Vault) readEnvelope(ctx context.Context, id stone.FileID) ([]byte, error) {
+	object, err := v.objects.Open(ctx, envelopeName(id))
+	if isMissing(err) {
+		return nil, refused("the envelope of %s is missing", id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer object.Close()
+	if object.Size() > stone.MaxEnvelopeSize {
+		return nil, refused("the envelope of %s is too large", id)
+	}
+	raw := make([]byte, object.Size())
+	if n, err := object.ReadAt(raw, 0); n < len(raw) {
+		return nil, fmt.Errorf("vault: read envelope of %s: %w", id, err)
+	}
+	return raw, nil
+}
+
+// compareEnvelope checks what the envelope states in clear against the row.
+func (v *Vault) compareEnvelope(e Entry, env *stone.Envelope, signer Identity) error {
+	id, row := e.Version.FileID, e.Version
+	switch {
+	case env.Suite != v.suite, env.FileID != id:
+		return refused("the envelope at %s belongs to another file or suite", id)
+	case env.Revision != row.Revision, !bytes.Equal(env.ManifestDigest(), row.ManifestDigest):
+		return refused("the envelope of %s is revision %d and not the one of revision %d that is known", id, env.Revision, row.Revision)
+	case env.BodySize != row.BodySize:
+		return refused("the row of %s states another body size", id)
+	case env.Signer.Fingerprint() != row.Signer:
+		return refused("the row of %s states another signer", id)
+	case env.Certificate == nil, env.Certificate.Root.Fingerprint() != v.rootFP:
+		return refused("the signer of %s is not certified by this vault", id)
+	case env.Certificate.Subject != subject(signer), signer.Person != row.Owner || signer.Kind != KindPerson:
+		return refused("the signer of %s is not its owner", id)
+	}
+	return nil
+}
+
+// compareMetadata checks what the manifest states under seal against the rows. Where a file lies is
+// compared by the folder's id, since a folder is renamed without touching what is in it; an earlier
+// version keeps the name and place that it had.
+func compareMetadata(e Entry, u *stone.Unlocked) error {
+	want, got := e.metadata(), u.Metadata
+	current := e.Node.Current == e.Version.FileID
+	mirrored := e
+	mirrored.mirror()
+	for _, c := range []struct {
+		what  string
+		equal bool
+	}{
+		{"name", !current || want.Name == got.Name},
+		{"folder", !current || want.Folder == got.Folder},
+		{"sorting copy", !current || mirrored.Node == e.Node},
+		{"document", want.Document == got.Document && e.Version.Document == e.Node.ID},
+		{"version", want.Version == got.Version},
+		{"owner", want.Owner == got.Owner && e.Version.Owner == e.Node.Owner},
+		{"media type", want.MediaType == got.MediaType},
+		{"size", want.Size == got.Size},
+		{"class", want.Class == got.Class},
+		{"mode", want.Mode == got.Mode},
+		{"modification time", want.ModifiedAt.Equal(got.ModifiedAt)},
+		{"creation time", want.CreatedAt.Equal(got.CreatedAt)},
+		{"sealing time", want.SealedAt.Equal(got.SealedAt)},
+	} {
+		if !c.equal {
+			return refused("the rows of %s state another %s than its manifest", e.Version.FileID, c.what)
+		}
+	}
+	return nil
+}
+
+// Verify reads all of a file and tells whether it is what was sealed.
+func (v *Vault) Verify(ctx context.Context, a Actor, ref Ref) (Report, error) {
+	e, _, err := v.look(ctx, a, ref)
+	if err != nil && !errors.Is(err, ErrRefused) {
+		return Report{}, err
+	}
+	report := Report{Entry: e, Suite: v.suite, Signer: e.Version.Signer, SealedAt: e.Version.SealedAt}
+	if err == nil {
+		err = v.verify(ctx, a, ref, &report)
+	}
+	if errors.Is(err, ErrRefused) {
+		v.log.WarnContext(ctx, "verification failed", "file_id", e.Version.FileID.String(), "reason", err.Error())
+		return report, nil
+	}
+	report.OK = err == nil
+	return report, err
+}
+
+func (v *Vault) verify(ctx context.Context, a Actor, ref Ref, report *Report) error {
+	c, err := v.Content(ctx, a, ref)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	count := &counter{}
+	err = c.Stream(ctx, count, 0, c.Size())
+	report.Bytes = count.n
+	report.Segments = int((count.n + stone.SegmentSize - 1) / stone.SegmentSize)
+	if err == nil {
+		report.Segments = c.reader.Segments()
+	}
+	return err
+}
+
+// counter counts what is written to it.
+type counter struct{ n int64 }
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.n += int64(len(p))
+	return len(p), nil
+}

@@ -1,0 +1,201 @@
+package vault
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"stonevault/identity"
+	"stonevault/stone"
+)
+
+const (
+	// A wrapping key seals for one recipient for so many files and so long (docs/spec/stone.md).
+	wrappingFiles = 1000
+	wrappingTime  = time.Hour
+
+	// The caches hold no more than this, and begin anew when they are full.
+	maxCachedIdentities   = 1024
+	maxCachedWrappingKeys = 8192
+)
+
+// keyring keeps what would cost a public-key operation to find again.
+type keyring struct {
+	mu         sync.Mutex
+	identities map[identity.Fingerprint]*identity.Identity
+	sealing    map[identity.Fingerprint]*sealingKey
+	opened     map[[sha256.Size]byte]*identity.WrappingKey // by the recipient's fingerprint and Grant.Sealed
+}
+
+type sealingKey struct {
+	key   *identity.WrappingKey
+	files int
+	made  time.Time
+}
+
+// remember puts a value into a bounded cache.
+func remember[K comparable, V any](cache *map[K]V, limit int, k K, v V) {
+	if *cache == nil || len(*cache) >= limit {
+		*cache = make(map[K]V)
+	}
+	(*cache)[k] = v
+}
+
+// seedContext binds sealed seeds to their identity.
+func seedContext(id Identity) string {
+	return fmt.Sprintf("stonevault.v1/seeds/%s/%s/%d", id.ID, id.Kind, id.Version)
+}
+
+// newIdentity generates a managed identity and certifies it.
+func (v *Vault) newIdentity(kind IdentityKind, person PersonID) (*identity.Identity, Identity, error) {
+	secret, err := identity.Generate(v.rand, v.suite)
+	if err != nil {
+		return nil, Identity{}, err
+	}
+	row, err := v.certify(kind, person, secret.Public())
+	if err != nil {
+		return nil, Identity{}, err
+	}
+	row.WrappedSeeds, err = v.master.Seal(seedContext(row), secret.Seeds())
+	return secret, row, err
+}
+
+// certify makes the row of a public key, without seeds.
+func (v *Vault) certify(kind IdentityKind, person PersonID, public *identity.Public) (Identity, error) {
+	row := Identity{
+		ID: IdentityID(v.newID()), Kind: kind, Person: person, Version: 1, Suite: v.suite,
+		Fingerprint: public.Fingerprint(), Public: public.Bytes(), CreatedAt: millis(v.now()),
+	}
+	var err error
+	row.Certificate, err = identity.NewCertificate(v.root, subject(row), public, row.CreatedAt)
+	return row, err
+}
+
+// subject is what the root certifies. A person's keys are certified for the person, so that rows which
+// give them to somebody else do not hold.
+func subject(row Identity) identity.Subject {
+	s := identity.Subject{ID: string(row.ID), Kind: string(row.Kind), Version: int64(row.Version)}
+	if row.Kind == KindPerson {
+		s.ID = string(row.Person)
+	}
+	return s
+}
+
+// secret opens a managed identity.
+func (v *Vault) secret(row Identity) (*identity.Identity, error) {
+	v.keys.mu.Lock()
+	id, ok := v.keys.identities[row.Fingerprint]
+	v.keys.mu.Unlock()
+	if ok {
+		return id, nil
+	}
+	seeds, err := v.master.Open(seedContext(row), row.WrappedSeeds)
+	if err != nil {
+		return nil, fmt.Errorf("vault: seeds of identity %s: %w", row.ID, err)
+	}
+	if id, err = identity.FromSeeds(row.Suite, seeds); err != nil {
+		return nil, fmt.Errorf("vault: seeds of identity %s: %w", row.ID, err)
+	}
+	if id.Public().Fingerprint() != row.Fingerprint {
+		return nil, refused("the row of identity %s does not fit its seeds", row.ID)
+	}
+	v.keys.mu.Lock()
+	defer v.keys.mu.Unlock()
+	remember(&v.keys.identities, maxCachedIdentities, row.Fingerprint, id)
+	return id, nil
+}
+
+// checkCertificate verifies that the root certified a row's keys as what the row says.
+func (v *Vault) checkCertificate(row Identity) error {
+	c, err := identity.ParseCertificate(v.suite, row.Certificate)
+	if err != nil {
+		return refused("identity %s: %w", row.ID, err)
+	}
+	if c.Root.Fingerprint() != v.rootFP || c.Keys != row.Fingerprint || c.Subject != subject(row) {
+		return refused("identity %s: its certificate is for other keys or by another root", row.ID)
+	}
+	return nil
+}
+
+// wrappingKey returns a key to wrap file keys for row's holder.
+func (v *Vault) wrappingKey(row Identity) (*identity.WrappingKey, error) {
+	v.keys.mu.Lock()
+	defer v.keys.mu.Unlock()
+	s, ok := v.keys.sealing[row.Fingerprint]
+	if now := v.now(); !ok || s.files >= wrappingFiles || now.Sub(s.made) >= wrappingTime || now.Before(s.made) {
+		if err := v.checkCertificate(row); err != nil {
+			return nil, err
+		}
+		public, err := identity.PublicFromBytes(row.Suite, row.Public)
+		if err != nil {
+			return nil, refused("identity %s: %w", row.ID, err)
+		}
+		if public.Fingerprint() != row.Fingerprint {
+			return nil, refused("the row of identity %s does not fit its keys", row.ID)
+		}
+		key, err := identity.NewWrappingKey(v.rand, public)
+		if err != nil {
+			return nil, err
+		}
+		s = &sealingKey{key: key, made: now}
+		remember(&v.keys.sealing, maxCachedIdentities, row.Fingerprint, s)
+	}
+	s.files++
+	return s.key, nil
+}
+
+// fileKey opens the grant to one of the given identities.
+func (v *Vault) fileKey(e *stone.Envelope, holder Identity) (*stone.FileKey, error) {
+	g := e.GrantTo(holder.Fingerprint)
+	if g == nil {
+		return nil, stone.ErrNoGrant
+	}
+	at := sha256.Sum256(append([]byte(holder.Fingerprint), g.Sealed...))
+	v.keys.mu.Lock()
+	w, ok := v.keys.opened[at]
+	v.keys.mu.Unlock()
+	if !ok {
+		secret, err := v.secret(holder)
+		if err != nil {
+			return nil, err
+		}
+		if w, err = secret.OpenWrappingKey(g); err != nil {
+			return nil, refused("%w", err)
+		}
+		v.keys.mu.Lock()
+		remember(&v.keys.opened, maxCachedWrappingKeys, at, w)
+		v.keys.mu.Unlock()
+	}
+	return e.KeyBy(w, g)
+}
+
+// grants wraps a file key for its owner and for recovery.
+func (v *Vault) grants(ctx context.Context, tx Tx, owner PersonID, id stone.FileID, key *stone.FileKey) ([]*identity.Grant, Identity, error) {
+	person, err := tx.Identities().Current(ctx, KindPerson, owner)
+	if err != nil {
+		return nil, Identity{}, fmt.Errorf("vault: identity of %s: %w", owner, err)
+	}
+	recovery, err := tx.Identities().Current(ctx, KindRecovery, "")
+	if err != nil {
+		return nil, Identity{}, fmt.Errorf("vault: recovery identity: %v", err)
+	}
+	var grants []*identity.Grant
+	for _, row := range []Identity{person, recovery} {
+		w, err := v.wrappingKey(row)
+		if err != nil {
+			return nil, Identity{}, err
+		}
+		g, err := w.Wrap(v.rand, id, (*[32]byte)(key))
+		if err != nil {
+			return nil, Identity{}, err
+		}
+		grants = append(grants, g)
+	}
+	return grants, person, nil
+}
+
+// isMissing tells whether err says that something is not there.
+func isMissing(err error) bool { return errors.Is(err, ErrNotFound) }

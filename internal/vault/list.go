@@ -1,0 +1,90 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"path"
+)
+
+// List returns one page of a folder.
+func (v *Vault) List(ctx context.Context, a Actor, r ListRequest) (Page, error) {
+	if r.Folder == "" {
+		r.Folder = "/"
+	}
+	names, err := ParsePath(r.Folder)
+	if err != nil {
+		return Page{}, err
+	}
+	if r.Limit == 0 {
+		r.Limit = defaultLimit
+	}
+	if r.Limit < 1 || r.Limit > maxLimit {
+		return Page{}, &InvalidError{"limit", fmt.Sprintf("is not from 1 to %d", maxLimit)}
+	}
+	if k := r.Filter.Kind; k != "" && k != NodeFolder && k != NodeFile {
+		return Page{}, &InvalidError{"kind", "is neither folder nor file"}
+	}
+	keys, err := parseSort(r.Sort)
+	if err != nil {
+		return Page{}, err
+	}
+	after, err := parseCursor(r.Cursor, r.Sort, keys)
+	if err != nil {
+		return Page{}, err
+	}
+	q := ListQuery{Owner: a.Person, Filter: r.Filter, Sort: keys, After: after, Limit: r.Limit + 1}
+	var page Page
+	err = v.db.View(ctx, func(tx Tx) error {
+		if q.Folder, err = folderAt(ctx, tx, a.Person, names); err != nil {
+			return err
+		}
+		page.Items, err = tx.Nodes().List(ctx, q)
+		return err
+	})
+	if err != nil {
+		return Page{}, err
+	}
+	if len(page.Items) > r.Limit {
+		page.Items = page.Items[:r.Limit]
+		if page.Next, err = formatCursor(r.Sort, keys, page.Items[r.Limit-1]); err != nil {
+			return Page{}, err
+		}
+	}
+	folder := joinPath(names...)
+	for i := range page.Items {
+		page.Items[i].Path = path.Join(folder, page.Items[i].Node.Name)
+	}
+	return page, nil
+}
+
+// Stat returns what the database says of a file or folder. Only Content and Verify check it.
+func (v *Vault) Stat(ctx context.Context, a Actor, ref Ref) (Entry, error) {
+	var e Entry
+	err := v.db.View(ctx, func(tx Tx) (err error) {
+		e, err = entry(ctx, tx, a, ref)
+		return err
+	})
+	return e, err
+}
+
+// Versions lists a document's versions, oldest first.
+func (v *Vault) Versions(ctx context.Context, a Actor, id NodeID) ([]Entry, error) {
+	var entries []Entry
+	err := v.db.View(ctx, func(tx Tx) error {
+		entries = nil
+		e, err := entry(ctx, tx, a, Ref{Node: id})
+		if err != nil {
+			return err
+		}
+		if e.Node.Kind != NodeFile {
+			return &InvalidError{"id", "is a folder; only files have versions"}
+		}
+		all, err := tx.Versions().OfDocument(ctx, id)
+		for _, version := range all {
+			e.Version = version
+			entries = append(entries, e)
+		}
+		return err
+	})
+	return entries, err
+}

@@ -1,0 +1,169 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+
+	"stonevault/identity"
+)
+
+const maxPersonName = 64 // bytes
+
+// NameKey is the form in which account names are compared.
+func NameKey(name string) string { return cases.Fold().String(norm.NFC.String(name)) }
+
+func checkPersonName(name string) error {
+	switch {
+	case name == "" || len(name) > maxPersonName:
+		return &InvalidError{"name", fmt.Sprintf("must have 1 to %d bytes", maxPersonName)}
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return &InvalidError{"name", "has characters that cannot be shown"}
+	case strings.TrimSpace(name) != name:
+		return &InvalidError{"name", "begins or ends with a space"}
+	}
+	return nil
+}
+
+// Recovery is the identity that opens every file of a vault, printed once.
+type Recovery struct {
+	Secret          *identity.Identity
+	RootFingerprint identity.Fingerprint
+}
+
+// CreatePerson makes an account with a managed identity. The first one makes the recovery identity too,
+// which is returned then and never again.
+func (v *Vault) CreatePerson(ctx context.Context, name string, role Role, passwordHash string) (Person, *Recovery, error) {
+	name = norm.NFC.String(name)
+	if err := checkPersonName(name); err != nil {
+		return Person{}, nil, err
+	}
+	now := millis(v.now())
+	p := Person{
+		ID: PersonID(v.newID()), Name: name, NameKey: NameKey(name), Role: role, PasswordHash: passwordHash,
+		Epoch: 1, Active: true, CreatedAt: now, UpdatedAt: now,
+	}
+	_, own, err := v.newIdentity(KindPerson, p.ID)
+	if err != nil {
+		return Person{}, nil, err
+	}
+	secret, err := identity.Generate(v.rand, v.suite)
+	if err != nil {
+		return Person{}, nil, err
+	}
+	recovery, err := v.certify(KindRecovery, "", secret.Public())
+	if err != nil {
+		return Person{}, nil, err
+	}
+	var made *Recovery
+	err = v.db.Update(ctx, func(tx Tx) error {
+		made = nil
+		_, err := tx.Identities().Current(ctx, KindRecovery, "")
+		if isMissing(err) {
+			made = &Recovery{secret, v.rootFP}
+			err = tx.Identities().Insert(ctx, recovery)
+		}
+		if err != nil {
+			return err
+		}
+		if err := tx.People().Insert(ctx, p); err != nil {
+			return err
+		}
+		return tx.Identities().Insert(ctx, own)
+	})
+	if err != nil {
+		return Person{}, nil, err
+	}
+	return p, made, nil
+}
+
+// ResetPassword replaces a person's password and revokes every access token.
+func (v *Vault) ResetPassword(ctx context.Context, name, passwordHash string) (Person, error) {
+	var p Person
+	err := v.db.Update(ctx, func(tx Tx) error {
+		var err error
+		if p, err = tx.People().ByNameKey(ctx, NameKey(name)); err != nil {
+			return err
+		}
+		p.PasswordHash, p.UpdatedAt = passwordHash, millis(v.now())
+		p.Epoch++
+		return tx.People().Update(ctx, p)
+	})
+	return p, err
+}
+
+// Admins counts the active admins.
+func (v *Vault) Admins(ctx context.Context) (n int, err error) {
+	err = v.db.View(ctx, func(tx Tx) error {
+		n, err = tx.People().Count(ctx, RoleAdmin)
+		return err
+	})
+	return n, err
+}
+
+// Me tells a person about himself.
+func (v *Vault) Me(ctx context.Context, a Actor) (Profile, error) {
+	var profile Profile
+	err := v.db.View(ctx, func(tx Tx) error {
+		p, err := tx.People().ByID(ctx, a.Person)
+		if err != nil {
+			return err
+		}
+		row, err := tx.Identities().Current(ctx, KindPerson, a.Person)
+		if err != nil {
+			return err
+		}
+		if err := v.checkCertificate(row); err != nil {
+			return err
+		}
+		public, err := identity.PublicFromBytes(row.Suite, row.Public)
+		if err != nil || public.Fingerprint() != row.Fingerprint {
+			return errors.Join(refused("the row of identity %s does not fit its keys", row.ID), err)
+		}
+		profile = Profile{Person: p, Suite: row.Suite, Fingerprint: row.Fingerprint, Public: public}
+		return nil
+	})
+	return profile, err
+}
+
+// RecoveryState tells whether there is a recovery identity, and whether somebody has confirmed that its
+// secret is kept.
+func (v *Vault) RecoveryState(ctx context.Context) (exists, confirmed bool, err error) {
+	err = v.db.View(ctx, func(tx Tx) error {
+		_, err := tx.Identities().Current(ctx, KindRecovery, "")
+		if err != nil && !isMissing(err) {
+			return err
+		}
+		exists = err == nil
+		_, err = tx.Settings().Get(ctx, settingConfirmed)
+		if err != nil && !isMissing(err) {
+			return err
+		}
+		confirmed = err == nil
+		return nil
+	})
+	return exists, confirmed, err
+}
+
+// ErrWrongRecovery is a secret that is not the vault's recovery secret.
+var ErrWrongRecovery = errors.New("this is not the recovery secret of this vault")
+
+// ConfirmRecovery notes that somebody holds the recovery secret, who shows it by giving it.
+func (v *Vault) ConfirmRecovery(ctx context.Context, secret *identity.Identity) error {
+	return v.db.Update(ctx, func(tx Tx) error {
+		row, err := tx.Identities().Current(ctx, KindRecovery, "")
+		if err != nil {
+			return err
+		}
+		if secret.Suite() != row.Suite || secret.Public().Fingerprint() != row.Fingerprint {
+			return ErrWrongRecovery
+		}
+		return tx.Settings().Put(ctx, settingConfirmed, []byte(millis(v.now()).Format("2006-01-02T15:04:05Z")))
+	})
+}

@@ -1,0 +1,314 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/gabriel-vasile/mimetype"
+
+	"stonevault/identity"
+	"stonevault/stone"
+)
+
+const (
+	// sniffed is how much of a file is looked at to guess its media type, in bytes.
+	sniffed = 3072
+	// maxMediaType bounds a media type in bytes.
+	maxMediaType = 255
+	// planAttempts is how often a change is planned again because another one came between.
+	planAttempts = 5
+)
+
+// errReplan is a plan that another change has overtaken.
+var errReplan = fmt.Errorf("%w: somebody else changes the same file", ErrConflict)
+
+// Put seals a file and keeps it, as a new document or a new version of one. It tells whether the document
+// is new. The body is read once, as it comes.
+func (v *Vault) Put(ctx context.Context, a Actor, r PutRequest) (Entry, bool, error) {
+	p, err := v.newPut(a, r)
+	if err != nil {
+		return Entry{}, false, err
+	}
+	// Refusals come before the body is read.
+	if err := v.db.View(ctx, func(tx Tx) error { return p.plan(ctx, tx) }); err != nil {
+		return Entry{}, false, err
+	}
+	v.live.Store(p.fileID, nil)
+	defer v.live.Delete(p.fileID)
+	intent := Intent{FileID: p.fileID, Kind: IntentPut, CreatedAt: v.now()}
+	if err := v.db.Update(ctx, func(tx Tx) error { return tx.Intents().Insert(ctx, intent) }); err != nil {
+		return Entry{}, false, err
+	}
+	if err := p.run(ctx); err != nil {
+		// The collector removes the objects while the intent stands, and only then: where the commit's
+		// answer was lost, the intent is gone and the file stays.
+		v.live.Delete(p.fileID)
+		return Entry{}, false, errors.Join(err, v.settle(context.WithoutCancel(ctx), p.fileID))
+	}
+	return p.entry, p.document == nil, nil
+}
+
+// put is one Put on its way.
+type put struct {
+	v       *Vault
+	actor   Actor
+	request PutRequest
+	folders []string
+	name    string
+	fileID  stone.FileID
+	key     *stone.FileKey
+	body    *stone.Body
+	sealed  time.Time
+
+	// The plan: what the commit does if nothing has changed since.
+	parent   NodeID
+	missing  []Node // folders to make
+	document *Entry // what is there now, or nil
+	grants   []*identity.Grant
+	signer   Identity
+
+	entry    Entry
+	envelope []byte
+	written  bool // an envelope has been written
+}
+
+func (v *Vault) newPut(a Actor, r PutRequest) (*put, error) {
+	folders, name, err := parseFilePath(r.Path)
+	if err != nil {
+		return nil, err
+	}
+	if r.Class == "" {
+		r.Class = string(stone.ClassNormal)
+	}
+	switch class := stone.Class(r.Class); {
+	case class != stone.ClassNormal && class != stone.ClassRestricted:
+		return nil, &InvalidError{"class", "is neither normal nor restricted"}
+	case r.Mode > 0o777:
+		return nil, &InvalidError{"mode", "has more than permission bits"}
+	case len(r.MediaType) > maxMediaType:
+		return nil, &InvalidError{"media_type", fmt.Sprintf("is longer than %d bytes", maxMediaType)}
+	case r.Size > stone.MaxSegments*stone.SegmentSize:
+		return nil, &InvalidError{"size", "is more than 1 TiB"}
+	}
+	if r.ModifiedAt.IsZero() {
+		r.ModifiedAt = v.now()
+	}
+	if y := r.ModifiedAt.UTC().Year(); y < 0 || y > 9999 {
+		return nil, &InvalidError{"modified_at", "is not a year from 0 to 9999"}
+	}
+	p := &put{v: v, actor: a, request: r, folders: folders, name: name}
+	if p.key, err = stone.NewFileKey(v.rand); err != nil {
+		return nil, err
+	}
+	if p.fileID, err = stone.NewFileID(v.rand); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// plan looks at what is there, refuses what must be refused, and wraps the key.
+func (p *put) plan(ctx context.Context, tx Tx) error {
+	var err error
+	if p.parent, p.missing, err = p.v.planFolders(ctx, tx, p.actor.Person, p.folders); err != nil {
+		return err
+	}
+	p.document = nil
+	if len(p.missing) == 0 {
+		if p.document, err = existing(ctx, tx, p.actor, p.parent, p.name); err != nil {
+			return err
+		}
+	}
+	switch {
+	case p.document != nil && p.document.Node.Kind == NodeFolder:
+		return fmt.Errorf("%w: there is a folder of that name", ErrExists)
+	case p.document != nil && p.request.MustNotExist:
+		return ErrExists
+	case p.request.IfMatch != "" && (p.document == nil || !p.document.matches(p.request.IfMatch)):
+		return ErrPrecondition
+	}
+	if p.grants == nil {
+		p.grants, p.signer, err = p.v.grants(ctx, tx, p.actor.Person, p.fileID, p.key)
+	}
+	return err
+}
+
+// run writes the body, and then the envelope and the rows until no other change came between.
+func (p *put) run(ctx context.Context) error {
+	body, err := p.writeBody(ctx)
+	if err != nil {
+		return err
+	}
+	defer body.Abort()
+	for range planAttempts {
+		if err := p.seal(); err != nil {
+			return err
+		}
+		if err := p.publish(ctx, body); err != nil {
+			return err
+		}
+		err := p.v.db.Update(ctx, func(tx Tx) error { return p.commit(ctx, tx) })
+		if !errors.Is(err, errReplan) {
+			return err
+		}
+		if err := p.v.db.View(ctx, func(tx Tx) error { return p.plan(ctx, tx) }); err != nil {
+			return err
+		}
+	}
+	return errReplan
+}
+
+// writeBody seals the body into an object that is not yet visible.
+func (p *put) writeBody(ctx context.Context) (ObjectWriter, error) {
+	src := p.request.Body
+	if p.request.MediaType == "" {
+		head := make([]byte, sniffed)
+		n, err := io.ReadFull(src, head)
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return nil, fmt.Errorf("vault: read body: %w", err)
+		}
+		p.request.MediaType = mimetype.Detect(head[:n]).String()
+		src = io.MultiReader(bytes.NewReader(head[:n]), src)
+	}
+	expected := int64(-1)
+	if p.request.Size >= 0 {
+		expected = stone.MaxBodySize(p.v.suite, p.request.Size)
+	}
+	w, err := p.v.objects.Create(ctx, bodyName(p.fileID), expected)
+	if err != nil {
+		return nil, err
+	}
+	p.body, err = stone.SealBody(ctx, w, src, stone.BodyParams{
+		Suite: p.v.suite, FileID: p.fileID, Key: p.key, Rand: p.v.rand, Compression: p.v.compression,
+		MediaType: p.request.MediaType, Class: stone.Class(p.request.Class),
+	})
+	if err == nil && p.request.Size >= 0 && p.body.Size != p.request.Size {
+		err = &InvalidError{"size", fmt.Sprintf("is %d bytes, and %d came", p.request.Size, p.body.Size)}
+	}
+	if err != nil {
+		w.Abort()
+		return nil, err
+	}
+	p.sealed = millis(p.v.now())
+	return w, nil
+}
+
+// seal makes the rows and the envelope that the plan asks for.
+func (p *put) seal() error {
+	now := p.sealed
+	p.entry = Entry{
+		Node: Node{
+			ID: NodeID(p.v.newID()), Owner: p.actor.Person, Parent: p.parent, Name: p.name, Kind: NodeFile,
+			CreatedAt: now, UpdatedAt: now,
+		},
+		Path: joinPath(append(p.folders[:len(p.folders):len(p.folders)], p.name)...),
+	}
+	number := 1
+	if p.document != nil {
+		number = p.document.Version.Number + 1
+		p.entry.Node.ID, p.entry.Node.CreatedAt = p.document.Node.ID, p.document.Node.CreatedAt
+	}
+	p.entry.Version = Version{
+		FileID: p.fileID, Document: p.entry.Node.ID, Number: number, Owner: p.actor.Person, Revision: 1,
+		Signer: p.signer.Fingerprint, Size: p.body.Size, BodySize: p.body.SealedSize, MediaType: p.request.MediaType,
+		Class: p.request.Class, Mode: p.request.Mode, ModifiedAt: millis(p.request.ModifiedAt), SealedAt: now,
+	}
+	p.entry.mirror()
+	secret, err := p.v.secret(p.signer)
+	if err != nil {
+		return err
+	}
+	p.envelope, err = stone.SealEnvelope(stone.EnvelopeParams{
+		Body: p.body, Key: p.key, Revision: 1, Time: now, Signer: secret, Certificate: p.signer.Certificate,
+		Grants: p.grants, Metadata: p.entry.metadata(), Rand: p.v.rand,
+	})
+	if err != nil {
+		return err
+	}
+	p.entry.Version.ManifestDigest, err = stone.ManifestDigest(p.envelope)
+	return err
+}
+
+// publish makes body and envelope durable and visible under their names; nobody reads them before the
+// rows are committed.
+func (p *put) publish(ctx context.Context, body ObjectWriter) error {
+	if p.written {
+		return p.v.objects.Replace(ctx, envelopeName(p.fileID), p.envelope)
+	}
+	p.written = true
+	done := make(chan error, 1)
+	go func() { done <- body.Commit() }()
+	err := p.v.objects.Replace(ctx, envelopeName(p.fileID), p.envelope)
+	return errors.Join(<-done, err)
+}
+
+// commit checks that the plan still holds and makes the file visible.
+func (p *put) commit(ctx context.Context, tx Tx) error {
+	for _, n := range p.missing {
+		if err := tx.Nodes().Insert(ctx, n); errors.Is(err, ErrExists) {
+			return errReplan
+		} else if err != nil {
+			return err
+		}
+	}
+	e := &p.entry
+	if p.document == nil {
+		if err := p.stillFolder(ctx, tx); err != nil {
+			return err
+		}
+		if err := tx.Nodes().Insert(ctx, e.Node); errors.Is(err, ErrExists) {
+			return errReplan
+		} else if err != nil {
+			return err
+		}
+	} else {
+		now, err := existing(ctx, tx, p.actor, p.parent, p.name)
+		if err != nil {
+			return err
+		}
+		if now == nil || now.Node.ID != p.document.Node.ID || now.ETag() != p.document.ETag() {
+			return errReplan
+		}
+		if err := tx.Nodes().Update(ctx, e.Node); err != nil {
+			return err
+		}
+	}
+	if err := tx.Versions().Insert(ctx, e.Version); err != nil {
+		return err
+	}
+	return tx.Intents().Delete(ctx, p.fileID)
+}
+
+// stillFolder makes sure that the folder of the plan has not been removed.
+func (p *put) stillFolder(ctx context.Context, tx Tx) error {
+	if p.parent == "" || len(p.missing) > 0 {
+		return nil
+	}
+	_, err := tx.Nodes().ByID(ctx, p.parent)
+	if isMissing(err) {
+		return errReplan
+	}
+	return err
+}
+
+// mirror copies the version's fields that lists sort by.
+func (e *Entry) mirror() {
+	e.Node.Current, e.Node.Size = e.Version.FileID, e.Version.Size
+	e.Node.MediaType, e.Node.ModifiedAt = e.Version.MediaType, e.Version.ModifiedAt
+}
+
+// metadata is what the manifest states about an entry.
+func (e *Entry) metadata() stone.Metadata {
+	v := e.Version
+	return stone.Metadata{
+		Name: e.Node.Name, Path: e.Path, Folder: string(e.Node.Parent), Document: string(e.Node.ID),
+		Version: int64(v.Number), Owner: string(v.Owner), MediaType: v.MediaType, Size: v.Size,
+		Class: stone.Class(v.Class), Mode: v.Mode, ModifiedAt: v.ModifiedAt, CreatedAt: e.Node.CreatedAt, SealedAt: v.SealedAt,
+	}
+}
+
+func bodyName(id stone.FileID) string     { return id.String() + ".body" }
+func envelopeName(id stone.FileID) string { return id.String() + ".env" }

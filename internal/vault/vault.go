@@ -1,0 +1,215 @@
+package vault
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"stonevault/identity"
+	"stonevault/stone"
+)
+
+// MasterKey seals what the database keeps of secrets. A context binds a sealed value to its place.
+type MasterKey interface {
+	Seal(context string, plaintext []byte) ([]byte, error)
+	Open(context string, sealed []byte) ([]byte, error)
+	// Check is a public value that tells whether this is the key of a vault.
+	Check() []byte
+}
+
+// Config is what a Vault is made of. All fields are required but Compression.
+type Config struct {
+	Database    Database
+	Objects     Objects
+	Master      MasterKey
+	Suite       identity.Suite // of a new vault; an existing one keeps its own
+	Compression stone.Compression
+	Now         func() time.Time
+	Log         *slog.Logger
+}
+
+// Vault runs the use cases. It may be used by many goroutines.
+type Vault struct {
+	db          Database
+	objects     Objects
+	master      MasterKey
+	compression stone.Compression
+	now         func() time.Time
+	log         *slog.Logger
+	rand        io.Reader
+
+	id     string
+	suite  identity.Suite
+	root   *identity.SigningKey
+	rootFP identity.Fingerprint
+
+	keys  keyring
+	files fileLocks
+	live  sync.Map // stone.FileID of puts in progress, which the collector leaves alone
+}
+
+var (
+	// ErrWrongMasterKey is a master key that is not this vault's.
+	ErrWrongMasterKey = errors.New("the master key is not the one that this vault was made with")
+	// ErrClock is a clock that stands before a time that the vault has seen.
+	ErrClock = errors.New("the clock stands before a time that this vault has seen")
+)
+
+// The names of settings.
+const (
+	settingVaultID   = "vault_id"
+	settingSuite     = "suite"
+	settingMaster    = "master_key_check"
+	settingClock     = "last_seen"
+	settingConfirmed = "recovery_confirmed"
+
+	// clockTolerance is how far a clock may have been set back.
+	clockTolerance = 10 * time.Minute
+)
+
+// Open opens a vault, or founds one where the database is empty.
+func Open(ctx context.Context, c Config) (*Vault, error) {
+	v := &Vault{
+		db: c.Database, objects: c.Objects, master: c.Master, compression: c.Compression,
+		now: c.Now, log: c.Log, rand: rand.Reader,
+	}
+	err := v.load(ctx)
+	if errors.Is(err, ErrNotFound) {
+		if !c.Suite.Valid() {
+			return nil, fmt.Errorf("vault: %v", c.Suite)
+		}
+		if err := v.found(ctx, c.Suite); err != nil {
+			return nil, err
+		}
+		err = v.load(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, v.NoteTime(ctx)
+}
+
+// load reads the vault's settings and root. ErrNotFound is an empty database.
+func (v *Vault) load(ctx context.Context) error {
+	return v.db.View(ctx, func(tx Tx) error {
+		check, err := tx.Settings().Get(ctx, settingMaster)
+		if err != nil {
+			return err
+		}
+		if string(check) != string(v.master.Check()) {
+			return ErrWrongMasterKey
+		}
+		id, err := tx.Settings().Get(ctx, settingVaultID)
+		if err != nil {
+			return fmt.Errorf("vault: setting %s: %v", settingVaultID, err)
+		}
+		suite, err := tx.Settings().Get(ctx, settingSuite)
+		if err != nil || len(suite) != 1 || !identity.Suite(suite[0]).Valid() {
+			return fmt.Errorf("vault: setting %s is damaged: %v", settingSuite, err)
+		}
+		root, err := tx.Identities().Current(ctx, KindRoot, "")
+		if err != nil {
+			return fmt.Errorf("vault: root: %v", err)
+		}
+		v.id, v.suite = string(id), identity.Suite(suite[0])
+		seed, err := v.master.Open(seedContext(root), root.WrappedSeeds)
+		if err != nil {
+			return fmt.Errorf("vault: root: %w", err)
+		}
+		if v.root, err = identity.SigningKeyFromSeed(v.suite, seed); err != nil {
+			return fmt.Errorf("vault: root: %w", err)
+		}
+		v.rootFP = v.root.Verifying().Fingerprint()
+		if v.rootFP != root.Fingerprint {
+			return errors.New("vault: the root's row does not fit its key")
+		}
+		return nil
+	})
+}
+
+// found makes a new vault: its id, its root and the identity that it signs with itself.
+func (v *Vault) found(ctx context.Context, suite identity.Suite) error {
+	root, err := identity.GenerateSigningKey(v.rand, suite)
+	if err != nil {
+		return err
+	}
+	v.suite, v.root = suite, root
+	row := Identity{
+		ID: IdentityID(v.newID()), Kind: KindRoot, Version: 1, Suite: suite, CreatedAt: v.now(),
+		Fingerprint: root.Verifying().Fingerprint(), Public: root.Verifying().Bytes(),
+	}
+	if row.WrappedSeeds, err = v.master.Seal(seedContext(row), root.Seed()); err != nil {
+		return err
+	}
+	_, own, err := v.newIdentity(KindVault, "")
+	if err != nil {
+		return err
+	}
+	return v.db.Update(ctx, func(tx Tx) error {
+		for name, value := range map[string][]byte{
+			settingVaultID: []byte(v.newID()),
+			settingSuite:   {byte(suite)},
+			settingMaster:  v.master.Check(),
+		} {
+			if _, err := tx.Settings().Get(ctx, name); !errors.Is(err, ErrNotFound) {
+				return errors.Join(errors.New("vault: somebody else founds this vault"), err)
+			}
+			if err := tx.Settings().Put(ctx, name, value); err != nil {
+				return err
+			}
+		}
+		return errors.Join(tx.Identities().Insert(ctx, row), tx.Identities().Insert(ctx, own))
+	})
+}
+
+// NoteTime refuses a clock that was set back, and writes down what it shows. A server calls it every now
+// and then.
+func (v *Vault) NoteTime(ctx context.Context) error {
+	now := v.now()
+	return v.db.Update(ctx, func(tx Tx) error {
+		seen, err := tx.Settings().Get(ctx, settingClock)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if err == nil {
+			last, err := time.Parse(time.RFC3339, string(seen))
+			if err != nil {
+				return fmt.Errorf("vault: setting %s is damaged: %w", settingClock, err)
+			}
+			if now.Before(last.Add(-clockTolerance)) {
+				return fmt.Errorf("%w: it shows %s, and the vault has seen %s", ErrClock,
+					now.UTC().Format(time.RFC3339), last.Format(time.RFC3339))
+			}
+			if now.Before(last) {
+				return nil
+			}
+		}
+		return tx.Settings().Put(ctx, settingClock, []byte(now.UTC().Format(time.RFC3339)))
+	})
+}
+
+// About tells what anybody may know of the vault.
+func (v *Vault) About(context.Context) (About, error) {
+	return About{VaultID: v.id, Suite: v.suite, RootFingerprint: v.rootFP, RootKey: v.root.Verifying().Bytes()}, nil
+}
+
+// newID draws 16 random bytes in hex.
+func (v *Vault) newID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// millis cuts a time to what is kept of it.
+func millis(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
+
+// refused hides a reason behind ErrRefused and keeps it for the log.
+func refused(format string, args ...any) error {
+	return fmt.Errorf("%w (%w)", ErrRefused, fmt.Errorf(format, args...))
+}
