@@ -1,0 +1,156 @@
+package auth_test
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"stonevault/internal/auth"
+	"stonevault/internal/metadb"
+	"stonevault/internal/vault"
+)
+
+type sealer struct{ cipher.AEAD }
+
+func (s sealer) Seal(context string, plaintext []byte) ([]byte, error) {
+	return s.AEAD.Seal(nil, nil, plaintext, []byte(context)), nil
+}
+
+func (s sealer) Open(context string, sealed []byte) ([]byte, error) {
+	return s.AEAD.Open(nil, nil, sealed, []byte(context))
+}
+
+const (
+	person   = "a0000000000000000000000000000001"
+	password = "correct horse battery staple"
+)
+
+// The whole life of a session on the real database, which is closed and opened again on the way.
+func TestSessionOnSQLite(t *testing.T) {
+	key := make([]byte, 32)
+	rand.Read(key)
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	at := time.Now()
+	now := func() time.Time { mu.Lock(); defer mu.Unlock(); return at }
+	turn := func(d time.Duration) { mu.Lock(); at = at.Add(d); mu.Unlock() }
+
+	file := filepath.Join(t.TempDir(), "meta.db")
+	open := func() (*metadb.DB, *auth.Service) {
+		t.Helper()
+		db, err := metadb.OpenSQLite(t.Context(), file, metadb.Options{ProgramVersion: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { db.Close() })
+		s, err := auth.New(t.Context(), auth.Config{Store: db, Sealer: sealer{aead}, Issuer: "vault", Now: now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return db, s
+	}
+	db, s := open()
+	hash, err := auth.HashPassword(rand.Reader, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moment := now().UTC().Truncate(time.Millisecond)
+	account := vault.Person{
+		ID: person, Name: "Zoë", NameKey: auth.NameKey("Zoë"), Role: vault.RoleUser, PasswordHash: hash,
+		Epoch: 1, Active: true, CreatedAt: moment, UpdatedAt: moment,
+	}
+	if err := db.Update(t.Context(), func(tx vault.Tx) error { return tx.People().Insert(t.Context(), account) }); err != nil {
+		t.Fatal(err)
+	}
+
+	first, err := s.SignIn(t.Context(), auth.Credentials{Name: "ZOE\u0308", Password: password, Client: "laptop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.SignIn(t.Context(), auth.Credentials{Name: "Zoe", Password: password}); !errors.Is(err, auth.ErrCredentials) {
+		t.Errorf("another name: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, s = open()
+	if p, err := s.Authenticate(t.Context(), first.AccessToken); err != nil || p != first.Principal {
+		t.Fatalf("after a restart: %+v, %v", p, err)
+	}
+
+	// Several at once within the grace: every one of them goes on.
+	var wg sync.WaitGroup
+	grants := make([]auth.Grant, 8)
+	for i := range grants {
+		wg.Go(func() {
+			g, err := s.Refresh(t.Context(), first.RefreshToken)
+			if err != nil {
+				t.Errorf("refresh %d: %v", i, err)
+			}
+			grants[i] = g
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	turn(time.Minute)
+	next, err := s.Refresh(t.Context(), grants[0].RefreshToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Refresh(t.Context(), first.RefreshToken); !errors.Is(err, auth.ErrReused) {
+		t.Fatalf("reuse after the grace: %v", err)
+	}
+	for name, g := range map[string]auth.Grant{"successor": next, "branch": grants[1]} {
+		if _, err := s.Refresh(t.Context(), g.RefreshToken); !errors.Is(err, auth.ErrSessionEnded) {
+			t.Errorf("%s after the family was ended: %v", name, err)
+		}
+	}
+	if _, err := s.Authenticate(t.Context(), next.AccessToken); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("access token after the family was ended: %v", err)
+	}
+
+	second, err := s.SignIn(t.Context(), auth.Credentials{Name: "zoë", Password: password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	account.Epoch++
+	if err := db.Update(t.Context(), func(tx vault.Tx) error { return tx.People().Update(t.Context(), account) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Authenticate(t.Context(), second.AccessToken); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("access token after the epoch was raised: %v", err)
+	}
+	if _, err := s.Refresh(t.Context(), second.RefreshToken); !errors.Is(err, auth.ErrSessionEnded) {
+		t.Errorf("refresh token after the epoch was raised: %v", err)
+	}
+
+	turn(auth.RefreshTTL + time.Hour)
+	if err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	err = db.ViewAuth(t.Context(), func(tx auth.Tx) error {
+		_, err := tx.Session(t.Context(), second.Principal.Session)
+		return err
+	})
+	if !errors.Is(err, auth.ErrNotFound) {
+		t.Errorf("an expired session after the sweep: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.Run(ctx, func(err error) { t.Errorf("a loop that was told to end reports %v", err) })
+}
