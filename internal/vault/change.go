@@ -67,9 +67,9 @@ func (v *Vault) move(ctx context.Context, a Actor, id NodeID, folders []string, 
 	if e.Path == was.Path {
 		return was, nil
 	}
-	var envelope []byte
+	var before, envelope []byte
 	if e.Node.Kind == NodeFile {
-		if envelope, err = v.rewrite(ctx, was, &e, state); err != nil {
+		if before, envelope, err = v.rewrite(ctx, was, &e, state); err != nil {
 			return Entry{}, err
 		}
 		defer v.files.lock(e.Version.FileID)()
@@ -80,30 +80,33 @@ func (v *Vault) move(ctx context.Context, a Actor, id NodeID, folders []string, 
 	if envelope == nil {
 		return e, nil
 	}
-	return e, v.finishRewrite(ctx, was, e, envelope)
+	return e, v.finishRewrite(ctx, was, e, before, envelope)
 }
 
 // rewrite seals the next revision of a file's envelope: the same body, key and grants, by the owner's
-// present identity. It sets what e's row has of it.
-func (v *Vault) rewrite(ctx context.Context, was Entry, e *Entry, s keyState) ([]byte, error) {
-	u, err := v.unlock(ctx, was, s)
+// present identity. It sets what e's row has of it, and returns the envelope of before too.
+func (v *Vault) rewrite(ctx context.Context, was Entry, e *Entry, s keyState) (before, after []byte, err error) {
+	if before, err = v.envelope(ctx, was.Version.FileID, s); err != nil {
+		return nil, nil, err
+	}
+	u, err := v.unlockRaw(was, s, before)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	signer, err := v.secret(s.holder)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	e.Version.Revision, e.Version.Signer = was.Version.Revision+1, s.holder.Fingerprint
-	envelope, err := stone.SealEnvelope(stone.EnvelopeParams{
+	after, err = stone.SealEnvelope(stone.EnvelopeParams{
 		Body: u.Body(), Key: u.Key(), Revision: e.Version.Revision, Previous: u.ManifestDigest(), Time: e.Node.UpdatedAt,
 		Signer: signer, Certificate: s.holder.Certificate, Grants: u.Grants, Metadata: e.metadata(), Rand: v.rand,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	e.Version.ManifestDigest, err = stone.ManifestDigest(envelope)
-	return envelope, err
+	e.Version.ManifestDigest, err = stone.ManifestDigest(after)
+	return before, after, err
 }
 
 // commitMove checks that nothing has changed since the plan and commits it, for a file with an intent
@@ -169,31 +172,36 @@ func replanIfExists(err error) error {
 	return err
 }
 
-// finishRewrite puts a committed envelope in its place. Where that fails, the change is taken back; where
-// even that fails, readers use the envelope in the intent until the collector has put it in place.
-func (v *Vault) finishRewrite(ctx context.Context, was, e Entry, envelope []byte) error {
+// finishRewrite puts a committed envelope in its place. A failure there may have put it in place all the
+// same, so that taking the change back means to put the former envelope there, now or by the collector;
+// until then readers use the one in the intent.
+func (v *Vault) finishRewrite(ctx context.Context, was, e Entry, before, envelope []byte) error {
 	ctx = context.WithoutCancel(ctx)
 	id := e.Version.FileID
-	if err := v.objects.Replace(ctx, envelopeName(id), envelope); err != nil {
-		undo := v.db.Update(ctx, func(tx Tx) error {
-			if err := tx.Nodes().Update(ctx, was.Node); err != nil {
-				return err
-			}
-			if err := tx.Versions().Update(ctx, was.Version, e.Version.Revision); err != nil {
-				return err
-			}
-			return tx.Intents().Delete(ctx, id)
-		})
-		if undo != nil {
-			v.log.ErrorContext(ctx, "an envelope waits to be put in its place", "file_id", id.String(), "error", errors.Join(err, undo))
-			return nil
+	failed := v.objects.Replace(ctx, envelopeName(id), envelope)
+	if failed == nil {
+		if err := v.dropIntent(ctx, id, IntentRewrite); err != nil {
+			v.log.WarnContext(ctx, "a finished intent is left to the collector", "file_id", id.String(), "error", err)
 		}
-		return err
+		return nil
 	}
-	if err := v.dropIntent(ctx, id, IntentRewrite); err != nil {
-		v.log.WarnContext(ctx, "a finished intent is left to the collector", "file_id", id.String(), "error", err)
+	undo := v.db.Update(ctx, func(tx Tx) error {
+		if err := tx.Nodes().Update(ctx, was.Node); err != nil {
+			return err
+		}
+		if err := tx.Versions().Update(ctx, was.Version, e.Version.Revision); err != nil {
+			return err
+		}
+		if err := tx.Intents().Delete(ctx, id); err != nil {
+			return err
+		}
+		return tx.Intents().Insert(ctx, Intent{FileID: id, Kind: IntentRewrite, Envelope: before, CreatedAt: v.now()})
+	})
+	if undo != nil {
+		v.log.ErrorContext(ctx, "an envelope waits to be put in its place", "file_id", id.String(), "error", errors.Join(failed, undo))
+		return nil
 	}
-	return nil
+	return failed
 }
 
 // Delete removes a file with all its versions, or an empty folder.

@@ -100,7 +100,8 @@ func (v *Vault) Collect(ctx context.Context) (int, error) {
 	for {
 		var batch []Intent
 		err := v.db.View(ctx, func(tx Tx) (err error) {
-			batch, err = tx.Intents().Before(ctx, v.now(), collectBatch)
+			// Intents of before the clock was set back count too.
+			batch, err = tx.Intents().Before(ctx, v.now().Add(clockTolerance), collectBatch)
 			return err
 		})
 		if err != nil {

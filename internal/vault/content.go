@@ -110,12 +110,14 @@ func (v *Vault) keyState(ctx context.Context, tx Tx, e Entry) (keyState, error) 
 
 // unlock reads a version's envelope and compares everything that rows and manifest both state.
 func (v *Vault) unlock(ctx context.Context, e Entry, s keyState) (*stone.Unlocked, error) {
-	raw, err := s.rewrite, error(nil)
-	if raw == nil {
-		if raw, err = v.readEnvelope(ctx, e.Version.FileID); err != nil {
-			return nil, err
-		}
+	raw, err := v.envelope(ctx, e.Version.FileID, s)
+	if err != nil {
+		return nil, err
 	}
+	return v.unlockRaw(e, s, raw)
+}
+
+func (v *Vault) unlockRaw(e Entry, s keyState, raw []byte) (*stone.Unlocked, error) {
 	env, err := stone.ParseEnvelope(raw)
 	if err != nil {
 		return nil, hide(err)
@@ -134,7 +136,12 @@ func (v *Vault) unlock(ctx context.Context, e Entry, s keyState) (*stone.Unlocke
 	return u, compareMetadata(e, u)
 }
 
-func (v *Vault) readEnvelope(ctx context.Context, id stone.FileID) ([]byte, error) {
+// envelope returns the envelope that the rows belong to: the one that is still to be put in its place, or
+// the one that is there.
+func (v *Vault) envelope(ctx context.Context, id stone.FileID, s keyState) ([]byte, error) {
+	if s.rewrite != nil {
+		return s.rewrite, nil
+	}
 	object, err := v.objects.Open(ctx, envelopeName(id))
 	if isMissing(err) {
 		return nil, refused("the envelope of %s is missing", id)
