@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"stonevault/stone"
+)
+
+var (
+	errInterrupted = errors.New("interrupted; nothing appears under the name of the output")
+	// errUnchecked is a check that could not be made, which says nothing about what was to be checked.
+	errUnchecked = errors.New("could not be checked")
+)
+
+// exitCodes is the one place that knows them. The first row that fits counts; everything else is 1.
+var exitCodes = []struct {
+	err  error
+	code int
+}{
+	{errInterrupted, 130},
+	{context.Canceled, 130},
+	{stone.ErrRefused, 2},
+	{errUnchecked, 3},
+}
+
+// report writes err for people and returns the exit code.
+func (a *app) report(err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(a.stderr, "stonevault: %v\n", err)
+	var usage *usageError
+	if errors.As(err, &usage) {
+		fmt.Fprintf(a.stderr, "Try: %s\n", usage.try)
+	}
+	for _, row := range exitCodes {
+		if errors.Is(err, row.err) {
+			return row.code
+		}
+	}
+	return 1
+}
+
+// usageError is a command line that makes no sense; try is what to type next.
+type usageError struct {
+	problem string
+	try     string
+}
+
+func (e *usageError) Error() string { return e.problem }
+
+func misuse(try, format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...), try}
+}
+
+// asUsage makes what the flag parser says a usage error.
+func asUsage(err error, try string) error {
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return err
+	}
+	return &usageError{err.Error(), try}
+}
+
+// fileError says what could not be done with a file, without the name of the system call.
+func fileError(doing, path string, err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	return fmt.Errorf("cannot %s %s: %w", doing, shown(path), err)
+}

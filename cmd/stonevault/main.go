@@ -1,0 +1,57 @@
+// Command stonevault is the client: it puts files into a vault and gets them back, and it seals and
+// opens files with no server at all.
+//
+// What it promises: a file appears at an output's name only when all of it has been verified and is
+// durable; plaintext reaches no disk but the one it was asked for; standard output is data, standard
+// error is words; secrets are never arguments and never printed. It keeps no keys of a vault and decides
+// nothing that a server must decide.
+//
+// There is one file for each verb. Exit codes are the table in exit.go.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+// grace is how long an interrupted verb may take to stop by itself. One that waits for a pipe or for a
+// key on the terminal never does.
+const grace = 300 * time.Millisecond
+
+func main() {
+	a := &app{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, rand: rand.Reader, now: time.Now,
+		umask: privateUmask(),
+	}
+	os.Exit(a.main(os.Args[1:]))
+}
+
+// main runs one command line and returns the exit code.
+func (a *app) main(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- a.execute(ctx, args) }()
+	select {
+	case err := <-done:
+		return a.report(err)
+	case <-ctx.Done():
+	}
+	stop() // so that a second Ctrl-C ends the process at once
+	select {
+	case err := <-done:
+		if err == nil {
+			return 0 // it was already finished
+		}
+	case <-time.After(grace):
+	}
+	a.undo.run()
+	return a.report(errInterrupted)
+}
