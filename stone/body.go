@@ -232,3 +232,10 @@ func (r *paddedReader) Read(p []byte) (int, error) {
 	r.zeros -= n
 	return int(n), nil
 }
+
+// MaxBodySize bounds the sealed size of a body with size bytes of content that is not padded.
+func MaxBodySize(suite identity.Suite, size int64) int64 {
+	segments := max((size+SegmentSize-1)/SegmentSize, 1)
+	perSegment := int64(cobblestone.SealedSize(SegmentSize)-SegmentSize) + int64(rowSize(suite))
+	return PreambleSize + size + segments*perSegment
+}

@@ -222,7 +222,10 @@ type Envelope struct {
 func (e *Envelope) ManifestDigest() []byte { return e.Suite.Digest(e.manifest) }
 
 // ParseEnvelope reads a whole envelope and verifies all that can be verified without a key.
-func ParseEnvelope(b []byte) (*Envelope, error) {
+func ParseEnvelope(b []byte) (*Envelope, error) { return ParseEnvelopeCached(b, nil) }
+
+// ParseEnvelopeCached is ParseEnvelope for readers of many envelopes by the same signers.
+func ParseEnvelopeCached(b []byte, cache *identity.Cache) (*Envelope, error) {
 	if len(b) < TrailerSize {
 		return nil, refuse("the envelope is truncated")
 	}
@@ -241,7 +244,7 @@ func ParseEnvelope(b []byte) (*Envelope, error) {
 	e := &Envelope{Suite: t.suite, BodySize: t.body, manifest: bytes.Clone(take(t.manifest))}
 	sig, keys, certificate, grants := take(t.suite.SignatureSize()), take(t.suite.PublicSize()), take(t.certificate), take(t.grants)
 
-	if e.Signer, err = identity.PublicFromBytes(t.suite, keys); err != nil {
+	if e.Signer, err = cache.Public(t.suite, keys); err != nil {
 		return nil, refuse("the signer: %w", err)
 	}
 	if err := e.Signer.Verify(identity.StatementManifest, e.manifest, sig); err != nil {
@@ -250,7 +253,7 @@ func ParseEnvelope(b []byte) (*Envelope, error) {
 	if err := e.parseManifest(); err != nil {
 		return nil, err
 	}
-	if err := e.parseCertificate(certificate); err != nil {
+	if err := e.parseCertificate(certificate, cache); err != nil {
 		return nil, err
 	}
 	return e, e.parseGrants(grants)
@@ -297,11 +300,11 @@ func (e *Envelope) parseManifest() error {
 	return nil
 }
 
-func (e *Envelope) parseCertificate(b []byte) error {
+func (e *Envelope) parseCertificate(b []byte, cache *identity.Cache) error {
 	if len(b) == 0 {
 		return nil
 	}
-	c, err := identity.ParseCertificate(e.Suite, b)
+	c, err := cache.Certificate(e.Suite, b)
 	if err != nil {
 		return refuse("%w", err)
 	}
@@ -434,4 +437,19 @@ func (u *Unlocked) Body() *Body {
 		Suite: u.Suite, FileID: u.FileID, Class: u.Metadata.Class, Size: u.Metadata.Size, SealedSize: u.BodySize,
 		Segments: u.Segments, PreambleDigest: mustUnhex(u.stated.Preamble), IndexDigest: mustUnhex(u.stated.Index),
 	}
+}
+
+// ManifestDigest returns the digest of the manifest in an envelope that SealEnvelope made.
+func ManifestDigest(envelope []byte) ([]byte, error) {
+	if len(envelope) < TrailerSize {
+		return nil, refuse("the envelope is truncated")
+	}
+	t, err := parseTrailer(envelope[len(envelope)-TrailerSize:])
+	if err != nil {
+		return nil, err
+	}
+	if t.envelopeSize() != len(envelope) {
+		return nil, refuse("the envelope has a wrong length")
+	}
+	return t.suite.Digest(envelope[:t.manifest]), nil
 }

@@ -118,7 +118,7 @@ func (v *Vault) unlock(ctx context.Context, e Entry, s keyState) (*stone.Unlocke
 }
 
 func (v *Vault) unlockRaw(e Entry, s keyState, raw []byte) (*stone.Unlocked, error) {
-	env, err := stone.ParseEnvelope(raw)
+	env, err := stone.ParseEnvelopeCached(raw, &v.keys.public)
 	if err != nil {
 		return nil, hide(err)
 	}

@@ -24,6 +24,7 @@ const (
 
 // keyring keeps what would cost a public-key operation to find again.
 type keyring struct {
+	public     identity.Cache
 	mu         sync.Mutex
 	identities map[identity.Fingerprint]*identity.Identity
 	sealing    map[identity.Fingerprint]*sealingKey
@@ -110,7 +111,7 @@ func (v *Vault) secret(row Identity) (*identity.Identity, error) {
 
 // checkCertificate verifies that the root certified a row's keys as what the row says.
 func (v *Vault) checkCertificate(row Identity) error {
-	c, err := identity.ParseCertificate(v.suite, row.Certificate)
+	c, err := v.keys.public.Certificate(v.suite, row.Certificate)
 	if err != nil {
 		return refused("identity %s: %w", row.ID, err)
 	}
@@ -129,7 +130,7 @@ func (v *Vault) wrappingKey(row Identity) (*identity.WrappingKey, error) {
 		if err := v.checkCertificate(row); err != nil {
 			return nil, err
 		}
-		public, err := identity.PublicFromBytes(row.Suite, row.Public)
+		public, err := v.keys.public.Public(row.Suite, row.Public)
 		if err != nil {
 			return nil, refused("identity %s: %w", row.ID, err)
 		}

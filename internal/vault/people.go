@@ -122,7 +122,7 @@ func (v *Vault) Me(ctx context.Context, a Actor) (Profile, error) {
 		if err := v.checkCertificate(row); err != nil {
 			return err
 		}
-		public, err := identity.PublicFromBytes(row.Suite, row.Public)
+		public, err := v.keys.public.Public(row.Suite, row.Public)
 		if err != nil || public.Fingerprint() != row.Fingerprint {
 			return errors.Join(refused("the row of identity %s does not fit its keys", row.ID), err)
 		}
