@@ -336,7 +336,7 @@ type Vault struct {
 	// VaultID Names this vault among others.
 	VaultID string `json:"vault_id"`
 
-	// Version The server's version.
+	// Version The program's version.
 	Version string `json:"version"`
 }
 
@@ -345,7 +345,7 @@ type VerifyReport struct {
 	// BytesChecked Bytes of content in them.
 	BytesChecked int64 `json:"bytes_checked"`
 
-	// Error What did not hold, as a sentence; absent where `ok`.
+	// Error What it means, as a sentence; absent where `ok`. The precise reason is in the server's log.
 	Error string `json:"error,omitempty"`
 
 	// File A file or folder. What is said to be for files only is absent for a folder.
@@ -354,13 +354,13 @@ type VerifyReport struct {
 	// Ok Everything that is stored is what was sealed.
 	Ok bool `json:"ok"`
 
-	// SealedAt The signed time of sealing; absent where the signature does not hold.
+	// SealedAt The signed time of sealing; absent unless `ok`.
 	SealedAt time.Time `json:"sealed_at,omitempty,omitzero"`
 
 	// SegmentsChecked How many segments were found sound, from the first one on.
 	SegmentsChecked int64 `json:"segments_checked"`
 
-	// Signer The fingerprint of who signed it, in hex; absent where the signature does not hold.
+	// Signer The fingerprint of who signed it, in hex; absent unless `ok`.
 	Signer string `json:"signer,omitempty"`
 
 	// Suite The set of algorithms: 1 hybrid (MLKEM1024-P384, ML-DSA-65), 2 CNSA 2.0 (ML-KEM-1024, ML-DSA-87).
@@ -446,12 +446,6 @@ type GetContentByPathParams struct {
 type HeadContentByPathParams struct {
 	// Version The number of a version, from 1; the current one without it.
 	Version *Version `form:"version,omitempty" json:"version,omitempty"`
-
-	// Range Byte ranges (RFC 9110), up to 64: `bytes=0-1023`, `bytes=-500`, `bytes=0-0,-1`.
-	Range *Range `json:"Range,omitempty"`
-
-	// IfRange Send the range only while this is the ETag, and everything otherwise.
-	IfRange *IfRange `json:"If-Range,omitempty"`
 
 	// IfMatch Do it only while the file's ETag is this one (412 otherwise). `*` means that it must exist.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
@@ -555,12 +549,6 @@ type GetContentParams struct {
 type HeadContentParams struct {
 	// Version The number of a version, from 1; the current one without it.
 	Version *Version `form:"version,omitempty" json:"version,omitempty"`
-
-	// Range Byte ranges (RFC 9110), up to 64: `bytes=0-1023`, `bytes=-500`, `bytes=0-0,-1`.
-	Range *Range `json:"Range,omitempty"`
-
-	// IfRange Send the range only while this is the ETag, and everything otherwise.
-	IfRange *IfRange `json:"If-Range,omitempty"`
 
 	// IfMatch Do it only while the file's ETag is this one (412 otherwise). `*` means that it must exist.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
@@ -669,6 +657,8 @@ type ClientInterface interface {
 
 	// HeadContentByPath Headers of the content by path
 	//
+	// As GET, without the body. A Range is ignored, as RFC 9110 asks.
+	//
 	// Corresponds with HEAD /api/v1/content/{path} (the `HeadContentByPath` operationId).
 	HeadContentByPath(ctx context.Context, path ContentPath, params *HeadContentByPathParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
@@ -736,6 +726,8 @@ type ClientInterface interface {
 	GetContent(ctx context.Context, id ID, params *GetContentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// HeadContent Headers of the content by id
+	//
+	// As by path.
 	//
 	// Corresponds with HEAD /api/v1/files/{id}/content (the `HeadContent` operationId).
 	HeadContent(ctx context.Context, id ID, params *HeadContentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -835,6 +827,8 @@ func (c *Client) GetContentByPath(ctx context.Context, path ContentPath, params 
 }
 
 // HeadContentByPath Headers of the content by path
+//
+// As GET, without the body. A Range is ignored, as RFC 9110 asks.
 //
 // Corresponds with HEAD /api/v1/content/{path} (the `HeadContentByPath` operationId).
 func (c *Client) HeadContentByPath(ctx context.Context, path ContentPath, params *HeadContentByPathParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -993,6 +987,8 @@ func (c *Client) GetContent(ctx context.Context, id ID, params *GetContentParams
 }
 
 // HeadContent Headers of the content by id
+//
+// As by path.
 //
 // Corresponds with HEAD /api/v1/files/{id}/content (the `HeadContent` operationId).
 func (c *Client) HeadContent(ctx context.Context, id ID, params *HeadContentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1340,48 +1336,26 @@ func NewHeadContentByPathRequest(server string, path ContentPath, params *HeadCo
 
 	if params != nil {
 
-		if params.Range != nil {
+		if params.IfMatch != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Range", *params.Range, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Range", headerParam0)
-		}
-
-		if params.IfRange != nil {
-			var headerParam1 string
-
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Range", *params.IfRange, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("If-Range", headerParam1)
-		}
-
-		if params.IfMatch != nil {
-			var headerParam2 string
-
-			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("If-Match", headerParam2)
+			req.Header.Set("If-Match", headerParam0)
 		}
 
 		if params.IfNoneMatch != nil {
-			var headerParam3 string
+			var headerParam1 string
 
-			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("If-None-Match", headerParam3)
+			req.Header.Set("If-None-Match", headerParam1)
 		}
 
 	}
@@ -2013,48 +1987,26 @@ func NewHeadContentRequest(server string, id ID, params *HeadContentParams) (*ht
 
 	if params != nil {
 
-		if params.Range != nil {
+		if params.IfMatch != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Range", *params.Range, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Range", headerParam0)
-		}
-
-		if params.IfRange != nil {
-			var headerParam1 string
-
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Range", *params.IfRange, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("If-Range", headerParam1)
-		}
-
-		if params.IfMatch != nil {
-			var headerParam2 string
-
-			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("If-Match", headerParam2)
+			req.Header.Set("If-Match", headerParam0)
 		}
 
 		if params.IfNoneMatch != nil {
-			var headerParam3 string
+			var headerParam1 string
 
-			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("If-None-Match", headerParam3)
+			req.Header.Set("If-None-Match", headerParam1)
 		}
 
 	}
@@ -2375,6 +2327,8 @@ type ClientWithResponsesInterface interface {
 
 	// HeadContentByPathWithResponse Headers of the content by path
 	//
+	// As GET, without the body. A Range is ignored, as RFC 9110 asks.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with HEAD /api/v1/content/{path} (the `HeadContentByPath` operationId).
@@ -2454,6 +2408,8 @@ type ClientWithResponsesInterface interface {
 	GetContentWithResponse(ctx context.Context, id ID, params *GetContentParams, reqEditors ...RequestEditorFn) (*GetContentResponse, error)
 
 	// HeadContentWithResponse Headers of the content by id
+	//
+	// As by path.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2626,18 +2582,11 @@ type HeadContentByPathResponse200Headers struct {
 	StonevaultSigner     *Fingerprint
 }
 
-// HeadContentByPathResponse206Headers the declared response headers of an HTTP 206 response for HeadContentByPath
-type HeadContentByPathResponse206Headers struct {
-	ETag *string
-}
-
 type HeadContentByPathResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *HeadContentByPathResponse200Headers
-	// Headers206 the parsed response headers for an HTTP 206 response
-	Headers206 *HeadContentByPathResponse206Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -3032,18 +2981,11 @@ type HeadContentResponse200Headers struct {
 	StonevaultSigner     *Fingerprint
 }
 
-// HeadContentResponse206Headers the declared response headers of an HTTP 206 response for HeadContent
-type HeadContentResponse206Headers struct {
-	ETag *string
-}
-
 type HeadContentResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *HeadContentResponse200Headers
-	// Headers206 the parsed response headers for an HTTP 206 response
-	Headers206 *HeadContentResponse206Headers
 }
 
 // Status returns HTTPResponse.Status
@@ -3355,6 +3297,8 @@ func (c *ClientWithResponses) GetContentByPathWithResponse(ctx context.Context, 
 
 // HeadContentByPathWithResponse Headers of the content by path
 //
+// As GET, without the body. A Range is ignored, as RFC 9110 asks.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with HEAD /api/v1/content/{path} (the `HeadContentByPath` operationId).
@@ -3488,6 +3432,8 @@ func (c *ClientWithResponses) GetContentWithResponse(ctx context.Context, id ID,
 }
 
 // HeadContentWithResponse Headers of the content by id
+//
+// As by path.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3867,16 +3813,6 @@ func ParseHeadContentByPathResponse(rsp *http.Response) (*HeadContentByPathRespo
 			headers.StonevaultSigner = &value
 		}
 		response.Headers200 = &headers
-	case rsp.StatusCode == 206:
-		var headers HeadContentByPathResponse206Headers
-		if values := rsp.Header.Values("ETag"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.ETag = &value
-		}
-		response.Headers206 = &headers
 	}
 
 	return response, nil
@@ -4667,16 +4603,6 @@ func ParseHeadContentResponse(rsp *http.Response) (*HeadContentResponse, error) 
 			headers.StonevaultSigner = &value
 		}
 		response.Headers200 = &headers
-	case rsp.StatusCode == 206:
-		var headers HeadContentResponse206Headers
-		if values := rsp.Header.Values("ETag"); len(values) > 0 {
-			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			}
-			headers.ETag = &value
-		}
-		response.Headers206 = &headers
 	}
 
 	return response, nil

@@ -1,0 +1,172 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"stonevault/api"
+	"stonevault/internal/auth"
+	"stonevault/internal/vault"
+	"stonevault/stone"
+)
+
+// kind is a row of the one table that says how what went wrong looks on HTTP.
+type kind struct {
+	code   string
+	status int
+	title  string
+	about  string // what it means and what to do: the problem's page, and its detail where nothing better is known
+	match  error  // the sentinel that it stands for, if there is one
+	retry  int    // seconds for Retry-After
+}
+
+// kinds is searched from the top: an error that wraps two sentinels is the first of them here.
+var kinds = []kind{
+	{code: "refused", status: http.StatusConflict, title: "Refused", match: vault.ErrRefused,
+		about: "The stored data is not what was sealed: it was changed or damaged. Nothing that fails to verify is given out. Restore this file from a backup, and find out who could write to the storage."},
+	{code: "unauthenticated", status: http.StatusUnauthorized, title: "Not signed in", match: auth.ErrUnauthenticated,
+		about: "The request carries no access token that is good. Refresh the session, or sign in again."},
+	{code: "bad-credentials", status: http.StatusUnauthorized, title: "Wrong name or password", match: auth.ErrCredentials,
+		about: "The name or the password is wrong, or the account is switched off."},
+	{code: "session-ended", status: http.StatusUnauthorized, title: "The session has ended", match: auth.ErrSessionEnded,
+		about: "The refresh token has expired, was used before, or its session was ended. Sign in again."},
+	{code: "busy", status: http.StatusServiceUnavailable, title: "Too busy", match: auth.ErrBusy, retry: 2,
+		about: "Too many people are signing in at once. Try again in a moment."},
+	{code: "precondition-failed", status: http.StatusPreconditionFailed, title: "Precondition failed", match: vault.ErrPrecondition,
+		about: "The file is not what If-Match or If-None-Match demands. Look at what is there now, and decide again."},
+	{code: "exists", status: http.StatusConflict, title: "Something is there already", match: vault.ErrExists,
+		about: "There is a file or folder at this path already. Choose another path, or remove what is there."},
+	{code: "not-empty", status: http.StatusConflict, title: "The folder is not empty",
+		about: "Only an empty folder can be removed. Remove or move what is in it first."},
+	{code: "conflict", status: http.StatusConflict, title: "Changed meanwhile", match: vault.ErrConflict,
+		about: "Somebody else changed the same thing at the same time, and nothing of this change was kept. Try again."},
+	{code: "not-found", status: http.StatusNotFound, title: "Not found", match: vault.ErrNotFound,
+		about: "There is nothing here that this person may see."},
+	{code: "forbidden", status: http.StatusForbidden, title: "Not allowed", match: vault.ErrForbidden,
+		about: "This person's role does not allow it. Ask an administrator of the vault."},
+	{code: "no-space", status: http.StatusInsufficientStorage, title: "No space left", match: vault.ErrNoSpace,
+		about: "The server's storage is full; nothing was kept. Make room on the server, then try again."},
+	{code: "timeout", status: http.StatusServiceUnavailable, title: "Took too long", match: context.DeadlineExceeded, retry: 5,
+		about: "The server could not do it in time. Try again in a moment."},
+
+	{code: "bad-request", status: http.StatusBadRequest, title: "The request cannot be read",
+		about: "The request is not what HTTP or this interface asks for."},
+	{code: "cross-origin", status: http.StatusForbidden, title: "Another site's request",
+		about: "A browser sent this request on behalf of another site, which is not allowed here."},
+	{code: "method-not-allowed", status: http.StatusMethodNotAllowed, title: "Method not allowed",
+		about: "This path does not know the method. The Allow header names the ones it knows."},
+	{code: "stalled", status: http.StatusRequestTimeout, title: "The body stood still",
+		about: "No byte of the body arrived for 60 seconds; nothing was kept. Check the connection, then send it again."},
+	{code: "too-large", status: http.StatusRequestEntityTooLarge, title: "Too large", match: stone.ErrTooLarge,
+		about: "The body is larger than this path accepts: 64 KiB of JSON, 1 TiB of content."},
+	{code: "unsupported-media-type", status: http.StatusUnsupportedMediaType, title: "Unsupported media type",
+		about: "The body must be application/json in UTF-8, or content without a Content-Encoding."},
+	{code: "range-not-satisfiable", status: http.StatusRequestedRangeNotSatisfiable, title: "Range not satisfiable",
+		about: "No part of the range is in the file, the range cannot be read, or more is asked for than the file holds. Content-Range tells the file's size."},
+	{code: "invalid", status: http.StatusUnprocessableEntity, title: "Values that cannot be accepted",
+		about: "One value or more cannot be accepted; errors names each and says why."},
+	{code: "not-ready", status: http.StatusServiceUnavailable, title: "Not ready", retry: 5,
+		about: "The server is starting, stopping, or cannot reach its database."},
+	{code: "internal", status: http.StatusInternalServerError, title: "Internal error",
+		about: "Something went wrong that is not the caller's fault. The request id finds the cause in the server's log."},
+}
+
+func kindOf(code string) *kind {
+	for i := range kinds {
+		if kinds[i].code == code {
+			return &kinds[i]
+		}
+	}
+	return nil
+}
+
+func (k *kind) uri() string { return "/problems/" + k.code }
+
+// failure is an error that already knows its kind.
+type failure struct {
+	kind   *kind
+	detail string
+	fields []api.FieldError
+	cause  error // for the log alone
+	size   int64 // of the file, where a range of it was asked for in vain
+}
+
+func (f *failure) Error() string {
+	if f.cause != nil {
+		return f.kind.code + ": " + f.cause.Error()
+	}
+	return f.kind.code + ": " + f.detail
+}
+
+func (f *failure) Unwrap() error { return f.cause }
+
+func fail(code, detail string) *failure { return &failure{kind: kindOf(code), detail: detail} }
+
+func invalid(field, reason string) *failure {
+	return &failure{kind: kindOf("invalid"), fields: []api.FieldError{{Field: field, Reason: reason}}}
+}
+
+// classify finds the kind of any error. What is in no table is internal, and its text stays here.
+func classify(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	for i := range kinds {
+		if k := &kinds[i]; k.match != nil && errors.Is(err, k.match) {
+			return &failure{kind: k, cause: err}
+		}
+	}
+	var value *vault.InvalidError
+	var credential *auth.InvalidError
+	switch {
+	case errors.As(err, &value):
+		return invalid(value.Field, value.Reason)
+	case errors.As(err, &credential):
+		return invalid(credential.Field, credential.Reason)
+	}
+	return &failure{kind: kindOf("internal"), cause: err}
+}
+
+// document is what the caller sees of f.
+func (f *failure) document(requestID string) api.Problem {
+	p := api.Problem{
+		Type: f.kind.uri(), Title: f.kind.title, Status: f.kind.status, Detail: f.detail, RequestID: requestID, Errors: f.fields,
+	}
+	if p.Detail == "" && len(f.fields) == 1 {
+		p.Detail = f.fields[0].Field + " " + f.fields[0].Reason + "."
+	}
+	if p.Detail == "" {
+		p.Detail = f.kind.about
+	}
+	return p
+}
+
+// writeProblem answers with f. Nothing may have been sent yet.
+func writeProblem(w http.ResponseWriter, f *failure, requestID string) {
+	h := w.Header()
+	for _, name := range contentHeaders {
+		h.Del(name)
+	}
+	b, err := json.Marshal(f.document(requestID))
+	if err != nil {
+		panic(err) // strings and numbers
+	}
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	h.Set("Cache-Control", "no-store")
+	if f.kind.code == "unauthenticated" {
+		h.Set("WWW-Authenticate", `Bearer realm="stonevault"`)
+	}
+	if f.kind.status == http.StatusRequestedRangeNotSatisfiable {
+		h.Set("Content-Range", "bytes */"+strconv.FormatInt(f.size, 10))
+	}
+	if f.kind.retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(f.kind.retry))
+	}
+	w.WriteHeader(f.kind.status)
+	w.Write(b) // who has gone away cannot be told
+}

@@ -1,0 +1,91 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// access says who may call a route.
+type access int
+
+const (
+	signedIn access = iota // the safe one is the zero value
+	anybody
+)
+
+// pace says how long a request may take.
+type pace int
+
+const (
+	// quick requests have 30 seconds in all.
+	quick pace = iota
+	// steady ones may take as long as bytes move: no more than patience between two of them.
+	steady
+)
+
+const (
+	quickLimit = 30 * time.Second
+	patience   = 60 * time.Second
+
+	jsonLimit    = 64 << 10
+	contentLimit = 1 << 40 // a stone has at most 2^20 segments of 1 MiB
+)
+
+// route is a row of the table.
+type route struct {
+	method  string
+	pattern string // of http.ServeMux
+	body    int64  // most bytes of a body; 0 where none belongs
+	pace    pace
+	access  access
+	handle  func(*API, *call) error
+}
+
+// routes is the whole interface.
+var routes = []route{
+	{"POST", "/api/v1/sessions", jsonLimit, quick, anybody, (*API).signIn},
+	{"POST", "/api/v1/sessions/refresh", jsonLimit, quick, anybody, (*API).refresh},
+	{"DELETE", "/api/v1/sessions/current", 0, quick, signedIn, (*API).signOut},
+	{"GET", "/api/v1/me", 0, quick, signedIn, (*API).me},
+	{"GET", "/api/v1/vault", 0, quick, anybody, (*API).about},
+	{"PUT", "/api/v1/content/{path...}", contentLimit, steady, signedIn, (*API).putContent},
+	{"GET", "/api/v1/content/{path...}", 0, steady, signedIn, (*API).content},
+	{"HEAD", "/api/v1/content/{path...}", 0, steady, signedIn, (*API).content},
+	{"GET", "/api/v1/files", 0, quick, signedIn, (*API).list},
+	{"GET", "/api/v1/files/lookup", 0, quick, signedIn, (*API).stat},
+	{"GET", "/api/v1/files/{id}", 0, quick, signedIn, (*API).stat},
+	{"PATCH", "/api/v1/files/{id}", jsonLimit, quick, signedIn, (*API).move},
+	{"DELETE", "/api/v1/files/{id}", 0, quick, signedIn, (*API).remove},
+	{"GET", "/api/v1/files/{id}/content", 0, steady, signedIn, (*API).content},
+	{"HEAD", "/api/v1/files/{id}/content", 0, steady, signedIn, (*API).content},
+	{"GET", "/api/v1/files/{id}/versions", 0, quick, signedIn, (*API).versions},
+	{"POST", "/api/v1/files/{id}/verify", 0, steady, signedIn, (*API).verify},
+	{"GET", "/api/v1/openapi.json", 0, quick, anybody, (*API).openAPI},
+	{"GET", "/api/v1/docs", 0, quick, anybody, (*API).reference},
+	{"GET", "/problems/{code}", 0, quick, anybody, (*API).problem},
+	{"GET", "/livez", 0, quick, anybody, (*API).live},
+	{"GET", "/readyz", 0, quick, anybody, (*API).ready},
+	{"GET", "/{$}", 0, quick, anybody, (*API).home},
+}
+
+// name is the route's label in logs and metrics, and its path in the description.
+func (r *route) name() string {
+	return strings.NewReplacer("...}", "}", "{$}", "").Replace(r.pattern)
+}
+
+// register puts the table on the mux.
+func (a *API) register() {
+	for i := range routes {
+		rt := &routes[i]
+		a.mux.HandleFunc(rt.method+" "+rt.pattern, func(w http.ResponseWriter, r *http.Request) {
+			a.serve(rt, w.(*reply), r)
+		})
+		// Without a row of its own, the mux would redirect here from the path without its last slash.
+		if parent, _, ok := strings.Cut(rt.pattern, "/{path...}"); ok {
+			a.mux.HandleFunc(rt.method+" "+parent, func(w http.ResponseWriter, r *http.Request) {
+				a.answer(w.(*reply), r, fail("not-found", ""))
+			})
+		}
+	}
+}

@@ -1,0 +1,326 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"path"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"stonevault/internal/auth"
+	"stonevault/internal/vault"
+)
+
+// call is one request on its way through a handler.
+type call struct {
+	w   *reply
+	r   *http.Request
+	who auth.Principal
+}
+
+func (c *call) actor() vault.Actor {
+	return vault.Actor{Person: vault.PersonID(c.who.Person), Role: vault.Role(c.who.Role)}
+}
+
+// ServeHTTP is where every request enters and every one is accounted for.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rep := newReply(w, r)
+	started := time.Now()
+	a.metrics.inFlight.Inc()
+	setHeaders(rep.Header(), rep.id)
+	defer func() {
+		a.metrics.inFlight.Dec()
+		a.account(rep, r, time.Since(started))
+		if rep.abort {
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	defer a.recover(rep, r)
+	// A deadline that an earlier request on this connection has left behind must not hit this one.
+	rep.extendWrite()
+	rep.setRead(quickLimit)
+
+	if err := a.origins.Check(r); err != nil {
+		a.answer(rep, r, fail("cross-origin", ""))
+		return
+	}
+	// The mux answers an unclean path with a redirect; here no path has two names.
+	if escaped := r.URL.EscapedPath(); !clean(escaped) {
+		a.answer(rep, r, fail("not-found", `The path has an empty part, "." or "..".`))
+		return
+	}
+	handler, pattern := a.mux.Handler(r)
+	if pattern == "" {
+		m := &muted{header: http.Header{}}
+		handler.ServeHTTP(m, r)
+		code := "not-found"
+		if allow := m.header.Get("Allow"); allow != "" {
+			rep.Header().Set("Allow", allow)
+			code = "method-not-allowed"
+		}
+		a.answer(rep, r, fail(code, ""))
+		return
+	}
+	a.mux.ServeHTTP(rep, r)
+}
+
+// clean tells whether an escaped path is the one that the mux would make of it.
+func clean(escaped string) bool {
+	if !strings.HasPrefix(escaped, "/") {
+		return false
+	}
+	return path.Clean(escaped) == escaped || escaped != "/" && path.Clean(escaped)+"/" == escaped
+}
+
+// serve applies what a row of the table says, and calls its handler.
+func (a *API) serve(rt *route, w *reply, r *http.Request) {
+	w.route = rt
+	ctx := r.Context()
+	if rt.pace == quick {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, quickLimit)
+		defer cancel()
+	}
+	c := &call{w: w, r: r.WithContext(ctx)}
+	a.answer(w, r, a.admit(rt, c))
+}
+
+// admit runs the handler if the request may reach it.
+func (a *API) admit(rt *route, c *call) error {
+	if rt.access == signedIn {
+		token, err := bearer(c.r)
+		if err != nil {
+			return err
+		}
+		if c.who, err = a.Auth.Authenticate(c.r.Context(), token); err != nil {
+			return err
+		}
+	}
+	switch {
+	case rt.body == 0 && c.r.ContentLength != 0:
+		return fail("bad-request", "This path takes no body.")
+	case c.r.ContentLength > rt.body:
+		return fail("too-large", "")
+	case rt.body == 0:
+		// Without a body the server watches the connection while the handler runs, and would take a
+		// deadline for the client's going away.
+		c.w.setRead(0)
+	default:
+		c.r.Body = &pacedBody{reply: c.w, steady: rt.pace == steady, ReadCloser: http.MaxBytesReader(c.w, c.r.Body, rt.body)}
+	}
+	return rt.handle(a, c)
+}
+
+// bearer returns the one access token of a request.
+func bearer(r *http.Request) (string, error) {
+	values := r.Header.Values("Authorization")
+	if len(values) != 1 {
+		return "", auth.ErrUnauthenticated
+	}
+	scheme, token, ok := strings.Cut(values[0], " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return "", auth.ErrUnauthenticated
+	}
+	return token, nil
+}
+
+// answer ends a request whose handler returned err.
+func (a *API) answer(w *reply, r *http.Request, err error) {
+	if err == nil {
+		return
+	}
+	if w.broken != nil { // nobody listens any more
+		w.problem, w.abort = "client-gone", true
+		return
+	}
+	f := classify(err)
+	w.problem = f.kind.code
+	gone := r.Context().Err() != nil
+	switch {
+	case f.kind.code == "internal" && !gone, f.kind.code == "refused":
+		a.Log.Error("request failed", "request", w.id, "route", w.routeName(), "problem", f.kind.code, "error", err)
+	case f.kind.status >= 500 && !gone:
+		a.Log.Warn("request failed", "request", w.id, "route", w.routeName(), "problem", f.kind.code, "error", err)
+	}
+	if w.status != 0 || gone && errors.Is(err, context.Canceled) {
+		// A reply that has begun can only break off, and nobody hears one who has gone.
+		w.abort = true
+		return
+	}
+	if r.ContentLength != 0 {
+		// The server drains what is left of a small body before it answers; not for long.
+		w.setRead(5 * time.Second)
+	}
+	writeProblem(w, f, w.id)
+}
+
+// recover turns a panic into an answer; it is logged with its stack.
+func (a *API) recover(w *reply, r *http.Request) {
+	v := recover()
+	switch {
+	case v == nil:
+	case v == http.ErrAbortHandler:
+		w.abort = true
+	default:
+		a.Log.Error("handler panicked", "request", w.id, "route", w.routeName(), "panic", v, "stack", string(debug.Stack()))
+		a.answer(w, r, fail("internal", ""))
+	}
+}
+
+func (a *API) account(w *reply, r *http.Request, took time.Duration) {
+	if w.status == 0 && !w.abort {
+		w.status = http.StatusOK // what net/http sends when nobody said anything
+	}
+	a.metrics.observe(w, r.Method, took)
+	level := slog.LevelInfo
+	if w.route != nil && (w.route.pattern == "/livez" || w.route.pattern == "/readyz") {
+		level = slog.LevelDebug
+	}
+	a.Log.Log(context.WithoutCancel(r.Context()), level, "request",
+		"request", w.id, "method", methodName(r.Method), "route", w.routeName(), "status", w.status,
+		"problem", w.problem, "received", w.received, "sent", w.sent, "broken", w.abort,
+		"took", took.Round(time.Microsecond))
+}
+
+// methodName keeps what a stranger makes up out of logs and metrics.
+func methodName(m string) string {
+	switch m {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
+		return m
+	}
+	return "other"
+}
+
+// setHeaders puts on every reply what no reply may lack.
+func setHeaders(h http.Header, id string) {
+	h.Set("X-Request-Id", id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+}
+
+func newRequestID() string {
+	var b [8]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// muted takes what the mux says of a request that has no route.
+type muted struct{ header http.Header }
+
+func (m *muted) Header() http.Header         { return m.header }
+func (m *muted) WriteHeader(int)             {}
+func (m *muted) Write(b []byte) (int, error) { return len(b), nil }
+
+// reply is a ResponseWriter that knows what was sent, and lets nobody hold a connection by not reading.
+type reply struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	id      string
+	route   *route
+
+	status   int // 0 until the header is sent
+	problem  string
+	sent     int64
+	received int64
+	abort    bool  // the reply must not end cleanly
+	broken   error // why writing failed
+
+	writeSet time.Time // when the deadline for writing was set
+}
+
+func newReply(w http.ResponseWriter, _ *http.Request) *reply {
+	return &reply{ResponseWriter: w, control: http.NewResponseController(w), id: newRequestID()}
+}
+
+func (w *reply) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *reply) routeName() string {
+	if w.route == nil {
+		return "none"
+	}
+	return w.route.name()
+}
+
+func (w *reply) WriteHeader(status int) {
+	if w.status != 0 || status < 200 {
+		return
+	}
+	w.status = status
+	w.extendWrite()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// piece is how much must be taken within patience; smaller than a segment, for slow lines.
+const piece = 256 << 10
+
+func (w *reply) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	total := 0
+	for {
+		w.extendWrite()
+		n, err := w.ResponseWriter.Write(b[:min(len(b), piece)])
+		total, b = total+n, b[n:]
+		w.sent += int64(n)
+		if err != nil {
+			w.broken = err
+		}
+		if err != nil || len(b) == 0 {
+			return total, err
+		}
+	}
+}
+
+// extendWrite sets the deadline for writing, at most once a second. Not every ResponseWriter has one:
+// httptest's has none, and the server's connections always do.
+func (w *reply) extendWrite() {
+	if now := time.Now(); now.Sub(w.writeSet) > time.Second {
+		w.writeSet = now
+		w.control.SetWriteDeadline(now.Add(patience))
+	}
+}
+
+// setRead sets the deadline for reading; 0 takes it away.
+func (w *reply) setRead(d time.Duration) {
+	var at time.Time
+	if d > 0 {
+		at = time.Now().Add(d)
+	}
+	w.control.SetReadDeadline(at)
+}
+
+// pacedBody reads a body. A steady one may take as long as bytes come.
+type pacedBody struct {
+	io.ReadCloser
+	reply  *reply
+	steady bool
+	set    time.Time
+	err    error // what ended the body, but io.EOF
+}
+
+func (b *pacedBody) Read(p []byte) (int, error) {
+	if now := time.Now(); b.steady && now.Sub(b.set) > time.Second {
+		b.set = now
+		b.reply.setRead(patience)
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.reply.received += int64(n)
+	if err != nil {
+		if err != io.EOF {
+			b.err = err
+		}
+		// From here on the server watches the connection, as in admit.
+		b.reply.setRead(0)
+	}
+	return n, err
+}

@@ -1,0 +1,87 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"stonevault/internal/auth"
+	"stonevault/internal/vault"
+)
+
+// Vault is what the handlers need of a vault.
+type Vault interface {
+	Put(ctx context.Context, a vault.Actor, r vault.PutRequest) (e vault.Entry, created bool, err error)
+	List(ctx context.Context, a vault.Actor, r vault.ListRequest) (vault.Page, error)
+	Stat(ctx context.Context, a vault.Actor, ref vault.Ref) (vault.Entry, error)
+	Versions(ctx context.Context, a vault.Actor, id vault.NodeID) ([]vault.Entry, error)
+	Content(ctx context.Context, a vault.Actor, ref vault.Ref) (*vault.Content, error)
+	Move(ctx context.Context, a vault.Actor, id vault.NodeID, r vault.MoveRequest) (vault.Entry, error)
+	Delete(ctx context.Context, a vault.Actor, id vault.NodeID, ifMatch string) error
+	Verify(ctx context.Context, a vault.Actor, ref vault.Ref) (vault.Report, error)
+	Me(ctx context.Context, a vault.Actor) (vault.Profile, error)
+	About(ctx context.Context) (vault.About, error)
+}
+
+// Auth is what the handlers need to know who asks.
+type Auth interface {
+	SignIn(ctx context.Context, c auth.Credentials) (auth.Grant, error)
+	Refresh(ctx context.Context, token string) (auth.Grant, error)
+	SignOut(ctx context.Context, p auth.Principal) error
+	Authenticate(ctx context.Context, token string) (auth.Principal, error)
+}
+
+var (
+	_ Vault = (*vault.Vault)(nil)
+	_ Auth  = (*auth.Service)(nil)
+)
+
+// Config is what an API is made of. All fields are required.
+type Config struct {
+	Vault   Vault
+	Auth    Auth
+	Version string                          // of the program
+	Ready   func(ctx context.Context) error // nil while requests can be served
+	Log     *slog.Logger
+	Now     func() time.Time
+}
+
+// API serves the interface.
+type API struct {
+	Config
+	mux     *http.ServeMux
+	metrics *metrics
+	pages   *pages
+	origins *http.CrossOriginProtection
+}
+
+// New makes an API.
+func New(c Config) (*API, error) {
+	if c.Vault == nil || c.Auth == nil || c.Version == "" || c.Ready == nil || c.Log == nil || c.Now == nil {
+		return nil, errors.New("httpapi: every field of Config is required")
+	}
+	a := &API{
+		Config: c, mux: http.NewServeMux(), metrics: newMetrics(c.Version),
+		origins: http.NewCrossOriginProtection(),
+	}
+	var err error
+	if a.pages, err = newPages(); err != nil {
+		return nil, fmt.Errorf("httpapi: pages: %w", err)
+	}
+	a.register()
+	return a, nil
+}
+
+// Metrics serves Prometheus' text format. It belongs on a listener of its own.
+func (a *API) Metrics() http.Handler { return a.metrics.handler() }
+
+// Limits sets what a server needs around the handler: nobody may hold a connection by sending headers
+// slowly or by sending nothing. Bodies and replies have deadlines of their own, for each request.
+func Limits(s *http.Server) {
+	s.ReadHeaderTimeout = 10 * time.Second
+	s.IdleTimeout = 2 * time.Minute
+	s.MaxHeaderBytes = 64 << 10
+}
