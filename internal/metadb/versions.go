@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
 	"stonevault/identity"
 	"stonevault/internal/vault"
@@ -26,13 +25,10 @@ func (s versions) Insert(ctx context.Context, v vault.Version) error {
 }
 
 // Update replaces a row. Document, number and owner never change, so that a row with others is a
-// conflict, as is a revision that does not rise.
+// conflict.
 func (s versions) Update(ctx context.Context, v vault.Version, was int64) error {
 	if err := checkVersion(v); err != nil {
 		return err
-	}
-	if v.Revision <= was {
-		return fmt.Errorf("%w: revision %d does not follow %d", vault.ErrConflict, v.Revision, was)
 	}
 	err := s.tx.change(ctx, vault.ErrConflict,
 		`UPDATE versions SET revision = $5, manifest_digest = $6, signer = $7, size = $8, body_size = $9,

@@ -181,8 +181,6 @@ func testVersions(t *testing.T, db Database) {
 	}{
 		{"stale revision", vault.ErrConflict, 1, func(v *vault.Version) { v.Revision = 3 }},
 		{"future revision", vault.ErrConflict, 3, func(v *vault.Version) { v.Revision = 4 }},
-		{"revision that stays", vault.ErrConflict, 2, func(v *vault.Version) { v.Revision = 2 }},
-		{"revision that falls", vault.ErrConflict, 2, func(v *vault.Version) { v.Revision = 1 }},
 		{"another document", vault.ErrConflict, 2, func(v *vault.Version) { v.Revision, v.Document = 3, ID[vault.NodeID](8) }},
 		{"another owner", vault.ErrConflict, 2, func(v *vault.Version) { v.Revision, v.Owner = 3, ID[vault.PersonID](2) }},
 		{"unknown file", vault.ErrNotFound, 2, func(v *vault.Version) { v.Revision, v.FileID = 3, FileID(9) }},

@@ -1,0 +1,224 @@
+package metadb
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"stonevault/identity"
+	"stonevault/internal/auth"
+	"stonevault/internal/metadb/metadbtest"
+	"stonevault/internal/vault"
+)
+
+// TestDamagedRows changes one field at a time behind the program's back, constraints off, and demands an
+// error from whatever reads the row.
+func TestDamagedRows(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "vault.db")
+	db := open(t, path)
+	owner := benchOwner(t, db)
+	node, version := metadbtest.File(1, owner, "", "a")
+	folder := metadbtest.Folder(2, owner, "", "b")
+	now := version.SealedAt
+	root := vault.Identity{ID: metadbtest.ID[vault.IdentityID](1), Kind: vault.KindRoot, Version: 1, Suite: identity.SuiteHybrid,
+		Fingerprint: identity.Fingerprint(strings.Repeat("f", 32)), Public: []byte{1}, CreatedAt: now}
+	session := auth.Session{ID: "s", Person: string(owner), CreatedAt: now, LastUsedAt: now, ExpiresAt: now}
+	token := auth.RefreshToken{Hash: []byte(strings.Repeat("h", 32)), Session: "s", CreatedAt: now, ExpiresAt: now}
+	key := auth.TokenKey{ID: "k", Sealed: []byte{1}, CreatedAt: now}
+	intent := vault.Intent{FileID: version.FileID, Kind: vault.IntentPut, CreatedAt: now}
+	ctx := t.Context()
+	if err := db.WriteTx(ctx, func(tx *Tx) error {
+		return errors.Join(metadbtest.InsertFile(ctx, tx, node, version), tx.Nodes().Insert(ctx, folder), tx.Identities().Insert(ctx, root),
+			tx.Intents().Insert(ctx, intent), tx.InsertSession(ctx, session), tx.InsertRefresh(ctx, token), tx.InsertTokenKey(ctx, key))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	readers := map[string][]func(context.Context, *Tx) error{
+		"people": {
+			func(ctx context.Context, tx *Tx) error { _, err := tx.People().ByID(ctx, owner); return err },
+			func(ctx context.Context, tx *Tx) error { _, err := tx.AccountByNameKey(ctx, "ana 1"); return err },
+		},
+		"identities": {
+			func(ctx context.Context, tx *Tx) error {
+				_, err := tx.Identities().Current(ctx, vault.KindRoot, "")
+				return err
+			},
+		},
+		"nodes": {
+			func(ctx context.Context, tx *Tx) error { _, err := tx.Nodes().ByID(ctx, node.ID); return err },
+			func(ctx context.Context, tx *Tx) error { _, err := tx.Nodes().Child(ctx, owner, "", "a"); return err },
+			func(ctx context.Context, tx *Tx) error {
+				_, err := tx.Nodes().List(ctx, vault.ListQuery{Owner: owner, Limit: 10})
+				return err
+			},
+		},
+		"versions": {
+			func(ctx context.Context, tx *Tx) error { _, err := tx.Versions().ByID(ctx, version.FileID); return err },
+			func(ctx context.Context, tx *Tx) error { _, err := tx.Versions().OfDocument(ctx, node.ID); return err },
+			func(ctx context.Context, tx *Tx) error {
+				_, err := tx.Nodes().List(ctx, vault.ListQuery{Owner: owner, Limit: 10})
+				return err
+			},
+		},
+		"intents": {
+			func(ctx context.Context, tx *Tx) error { _, err := tx.Intents().ByID(ctx, version.FileID); return err },
+			func(ctx context.Context, tx *Tx) error {
+				_, err := tx.Intents().Before(ctx, now.Add(time.Hour), 10)
+				return err
+			},
+		},
+		"sessions":       {func(ctx context.Context, tx *Tx) error { _, err := tx.Session(ctx, "s"); return err }},
+		"refresh_tokens": {func(ctx context.Context, tx *Tx) error { _, err := tx.Refresh(ctx, token.Hash); return err }},
+		"token_keys":     {func(ctx context.Context, tx *Tx) error { _, err := tx.TokenKeys(ctx); return err }},
+	}
+	read := func(table string) (errs []error) {
+		for _, fn := range readers[table] {
+			errs = append(errs, db.ReadTx(ctx, func(tx *Tx) error { return fn(ctx, tx) }))
+		}
+		return errs
+	}
+	for table := range readers {
+		if errs := read(table); errors.Join(errs...) != nil {
+			t.Fatalf("%s before any damage: %v", table, errs)
+		}
+	}
+	raw := rawDB(t, path)
+	for _, set := range []string{"ignore_check_constraints = 1", "foreign_keys = 0"} {
+		if _, err := raw.Exec("PRAGMA " + set); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const far = "253402300800000" // the year 10000
+	for _, tt := range []struct{ table, column, value string }{
+		{"people", "role", "'owner'"}, {"people", "role", "'Admin'"}, {"people", "active", "2"}, {"people", "epoch", "-1"}, {"people", "created_at", far},
+		{"people", "name", "''"},
+		{"identities", "suite", "257"}, {"identities", "suite", "0"}, {"identities", "kind", "'person'"}, {"identities", "version", "0"},
+		{"identities", "fingerprint", "zeroblob(48)"}, {"identities", "public", "x''"},
+		{"nodes", "kind", "'link'"}, {"nodes", "kind", "'folder'"}, {"nodes", "current", "NULL"}, {"nodes", "current", "'" + strings.Repeat("A", 32) + "'"},
+		{"nodes", "current", "'" + strings.Repeat("0", 32) + "'"}, {"nodes", "size", "-1"}, {"nodes", "modified_at", far}, {"nodes", "owner", "'x'"},
+		{"versions", "mode", "512"}, {"versions", "mode", "4294967296 + 420"}, {"versions", "mode", "-1"}, {"versions", "number", "0"}, {"versions", "class", "'secret'"},
+		{"versions", "revision", "-1"}, {"versions", "manifest_digest", "x'00'"}, {"versions", "signer", "x''"}, {"versions", "size", "-1"},
+		{"versions", "body_size", "-1"}, {"versions", "sealed_at", far}, {"versions", "owner", "''"},
+		{"intents", "kind", "'move'"}, {"intents", "kind", "'rewrite'"}, {"intents", "envelope", "x'00'"}, {"intents", "created_at", "-" + far},
+		{"sessions", "revoked_at", "-62135596800000"}, {"sessions", "expires_at", far}, {"sessions", "person", "'x'"},
+		{"refresh_tokens", "used_at", "-62135596800000"}, {"refresh_tokens", "session", "''"},
+		{"token_keys", "sealed", "x''"}, {"token_keys", "retired_at", far},
+	} {
+		where := ""
+		if tt.table == "nodes" {
+			where = " WHERE kind = 'file'"
+		}
+		if _, err := raw.Exec(`CREATE TEMP TABLE saved AS SELECT * FROM ` + tt.table); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := raw.Exec(`UPDATE ` + tt.table + ` SET ` + tt.column + ` = ` + tt.value + where); err != nil {
+			t.Fatalf("%s.%s: %v", tt.table, tt.column, err)
+		}
+		for i, err := range read(tt.table) {
+			// A changed owner or key may also make the row unfindable, which is an error as well.
+			missing := errors.Is(err, vault.ErrNotFound) || errors.Is(err, auth.ErrNotFound)
+			keyed := tt.column == "owner" || tt.column == "kind" && tt.table == "identities"
+			if err == nil && !(keyed && i == 2) || err != nil && !errors.Is(err, ErrCorrupt) && !(keyed && missing) {
+				t.Errorf("%s.%s = %s, reader %d: %v", tt.table, tt.column, tt.value, i, err)
+			}
+		}
+		for _, text := range []string{`DELETE FROM ` + tt.table, `INSERT INTO ` + tt.table + ` SELECT * FROM saved`, `DROP TABLE saved`} {
+			if _, err := raw.Exec(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for table := range readers {
+		if errs := read(table); errors.Join(errs...) != nil {
+			t.Errorf("%s after the repair: %v", table, errs)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "vault.db")
+	db := open(t, path)
+	owner, _ := fill(t, db, 500)
+	complaints, err := db.Check(t.Context())
+	if err != nil || len(complaints) != 0 {
+		t.Fatalf("a sound database: %q, %v", complaints, err)
+	}
+	node, _ := benchFile(7, owner, "")
+	raw := rawDB(t, path)
+	for _, text := range []string{"PRAGMA foreign_keys = 0", "PRAGMA ignore_check_constraints = 1"} {
+		if _, err := raw.Exec(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct{ damage, want, repair string }{
+		{`UPDATE nodes SET size = size + 1 WHERE id = $1`, "document " + string(node.ID) + " differs", `UPDATE nodes SET size = size - 1 WHERE id = $1`},
+		{`UPDATE nodes SET parent = $1 || '' WHERE parent <> '' AND id > $1`, "lies in a folder that is not there", `UPDATE nodes SET parent = '00000000000000000000000000000001' WHERE parent = $1`},
+		{`UPDATE versions SET document = 'x' WHERE document = $1`, "document " + string(node.ID) + " has no current version", ``},
+		{`SELECT $1`, "a row refers to one that is not there: versions row ", `UPDATE versions SET document = $1 WHERE document = 'x'`},
+		{`UPDATE nodes SET size = -5 WHERE id = $1`, "the database file is damaged: CHECK constraint failed in nodes", ``},
+	} {
+		if _, err := raw.Exec(tt.damage, string(node.ID)); err != nil {
+			t.Fatal(err)
+		}
+		complaints, err := db.Check(t.Context())
+		if err != nil || !slices.ContainsFunc(complaints, func(c string) bool { return strings.Contains(c, tt.want) }) {
+			t.Errorf("%s: %q, %v; want %q", tt.damage, complaints, err, tt.want)
+		}
+		if tt.repair != "" {
+			if _, err := raw.Exec(tt.repair, string(node.ID)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestDamagedFile overwrites pages of the file. Whatever is read afterwards must be an error or true.
+func TestDamagedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "vault.db")
+	db := open(t, path)
+	owner, folder := fill(t, db, 500)
+	db.Close()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for page := 60; page < len(data)/4096; page += 3 {
+		copy(data[page*4096:], strings.Repeat("\xa5", 4096))
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, path)
+	complaints, err := db.Check(t.Context())
+	if err != nil || len(complaints) == 0 {
+		t.Errorf("check: %q, %v", complaints, err)
+	}
+	failed := 0
+	for n := int64(1); n <= 500; n++ {
+		node, version := benchFile(n, owner, folder)
+		err := db.View(t.Context(), func(tx vault.Tx) error {
+			got, err := tx.Nodes().ByID(t.Context(), node.ID)
+			if err == nil && got != node {
+				t.Errorf("node %d: %+v", n, got)
+			}
+			if err == nil {
+				_, err = tx.Versions().ByID(t.Context(), version.FileID)
+			}
+			return err
+		})
+		if err != nil {
+			failed++
+			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, vault.ErrNotFound) {
+				t.Errorf("node %d: %v", n, err)
+			}
+		}
+	}
+	if failed == 0 {
+		t.Error("no read met the damage; the test has lost its meaning")
+	}
+}
