@@ -13,6 +13,7 @@ GO_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.v
 TOOLS := .cache/tools
 STATICCHECK := $(TOOLS)/staticcheck-v0.8.2
 GOTESTSUM := $(TOOLS)/gotestsum-v1.13.0
+AGE := $(TOOLS)/age
 
 build:
 	mkdir -p bin
@@ -39,8 +40,9 @@ generate:
 fuzz:
 	scripts/fuzz $(or $(FUZZTIME),30s)
 
-bench: build
-	scripts/bench.sh
+# BENCH is flags of scripts/bench, for instance BENCH='-only offline -mib 256'.
+bench: build $(AGE)
+	go run ./scripts/bench $(BENCH)
 
 torture: packages $(GOTESTSUM)
 	GOTESTSUM=$(GOTESTSUM) scripts/torture
@@ -53,6 +55,10 @@ clean:
 
 packages:
 	scripts/install-test-packages
+
+# The peer that seal and open are measured beside.
+$(AGE):
+	GOBIN='$(CURDIR)/$(TOOLS)' go install filippo.io/age/cmd/...@v1.3.2
 
 $(TOOLS)/staticcheck-%: TOOL = honnef.co/go/tools/cmd/staticcheck
 $(TOOLS)/gotestsum-%: TOOL = gotest.tools/gotestsum
