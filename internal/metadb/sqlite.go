@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"stonevault/internal/vault"
 )
 
 //go:embed migrations/sqlite/*.sql
@@ -160,9 +162,13 @@ func openHandle(path string, writes bool, connections int) (*sql.DB, error) {
 	return db, nil
 }
 
-// truncateWAL moves everything into the database file. That a reader of another program prevents it is
-// no error.
+// truncateWAL moves everything into the database file. That a reader of another program or a full disk
+// prevents it is no error, for the -wal file keeps what could not be moved.
 func truncateWAL(s *session) error {
 	var busy, log, moved int64
-	return s.conn.QueryRowContext(context.Background(), `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &log, &moved)
+	err := s.conn.QueryRowContext(context.Background(), `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &log, &moved)
+	if errors.Is(classifySQLite(err), vault.ErrNoSpace) {
+		return nil
+	}
+	return err
 }
