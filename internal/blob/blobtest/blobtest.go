@@ -61,14 +61,17 @@ func testLengths(t *testing.T, objects vault.Objects) {
 	for _, length := range []int{0, 1, 511, 4095, 4096, 4097, mib - 1, mib, mib + 1,
 		4*mib - 1, 4 * mib, 4*mib + 1, 5 * mib, 8*mib + 4095, 8*mib + 4096, 9*mib + 513} {
 		data := Bytes(length, uint64(length))
-		for _, hint := range []int64{-1, int64(length), 0, 64 * mib} {
-			for _, step := range []int{1000, mib, mib + 7, 16 * mib} {
-				t.Run(fmt.Sprintf("%d/hint=%d/step=%d", length, hint, step), func(t *testing.T) {
-					name := NewName("body")
-					create(t, objects, name, data, hint, step)
-					want(t, objects, name, data)
-				})
-			}
+		for _, c := range []struct {
+			hint int64
+			step int
+		}{
+			{-1, 1000}, {0, mib}, {64 * mib, mib + 7}, {int64(length), mib}, {int64(length), 16 * mib},
+		} {
+			t.Run(fmt.Sprintf("%d/hint=%d/step=%d", length, c.hint, c.step), func(t *testing.T) {
+				name := NewName("body")
+				create(t, objects, name, data, c.hint, c.step)
+				want(t, objects, name, data)
+			})
 		}
 	}
 }

@@ -90,7 +90,7 @@ func Open(dir string) (*Store, error) {
 	return s, nil
 }
 
-// Close releases the directory. Objects and writers that are open stay usable no further than an Abort.
+// Close releases the directory. Every writer must have ended; open objects stay readable.
 func (s *Store) Close() error { return s.root.Close() }
 
 // Create starts an object that nobody sees until Commit. size is the expected number of bytes, or -1;

@@ -7,9 +7,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setDirect turns O_DIRECT on or off. Some file systems refuse to turn it on.
+// setDirect turns O_DIRECT on or off. Some file systems refuse to turn it on. tmpfs takes it, to no
+// use: its files are the page cache.
 func setDirect(f *os.File, on bool) error {
 	return withFD(f, func(fd int) error {
+		var st unix.Statfs_t
+		if err := unix.Fstatfs(fd, &st); err != nil {
+			return err
+		}
+		if on && st.Type == unix.TMPFS_MAGIC {
+			return unix.EOPNOTSUPP
+		}
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 		if err != nil {
 			return err

@@ -7,8 +7,7 @@ import (
 	"os"
 )
 
-// Only Linux has direct writes and allocation ahead here. Elsewhere large objects go through the same
-// blocks into the page cache.
+// Only on Linux do large objects go past the page cache.
 
 func setDirect(*os.File, bool) error { return errors.ErrUnsupported }
 

@@ -15,9 +15,9 @@ import (
 const (
 	// largeSize is where direct I/O begins to pay. Below it bytes go to the page cache as they come.
 	largeSize = 4 << 20
-	// writerBlocks are filled or in flight at once: one is written while the caller fills another, and
-	// the third evens out their pace. They are all the memory that a writer takes.
-	writerBlocks = 3
+	// writerBlocks are all the memory that a writer takes: one is written while the caller fills the
+	// other. A third measured no faster.
+	writerBlocks = 2
 	// allocateAhead bounds the space that an upload which stops half way holds back from others, and the
 	// work of one call on file systems where allocating is not free.
 	allocateAhead = 64 << 20
@@ -39,8 +39,7 @@ type writer struct {
 	ended   bool
 
 	written   int64 // bytes accepted
-	large     bool  // bytes go through blocks
-	direct    bool  // the page cache is bypassed, at least until a write is refused
+	direct    bool  // bytes go through blocks and past the page cache
 	block     *block
 	fill      int         // bytes in block
 	taken     int         // blocks in use
@@ -77,7 +76,7 @@ func (s *Store) newWriter(ctx context.Context, name string, size int64, replace 
 			w.Abort()
 			return nil, fmt.Errorf("%w: %d bytes expected, %d free", vault.ErrNoSpace, size, avail)
 		}
-		w.beginBlocks()
+		w.tryDirect()
 	}
 	return w, nil
 }
@@ -105,10 +104,13 @@ func (w *writer) Write(p []byte) (int, error) {
 }
 
 func (w *writer) writeSome(p []byte) (int, error) {
-	if !w.large {
-		n, err := w.f.Write(p[:min(int64(len(p)), largeSize-w.written)])
+	if !w.direct {
+		if w.written < largeSize {
+			p = p[:min(int64(len(p)), largeSize-w.written)]
+		}
+		n, err := w.f.Write(p)
 		if w.written+int64(n) == largeSize {
-			w.beginBlocks()
+			w.tryDirect()
 		}
 		return n, err
 	}
@@ -170,7 +172,7 @@ func (w *writer) finish() error {
 	if err := w.failed(); err != nil {
 		return err
 	}
-	if w.large { // cuts off padding and what was allocated ahead
+	if w.direct { // cuts off padding and what was allocated ahead
 		if err := w.f.Truncate(w.written); err != nil {
 			return err
 		}
@@ -195,11 +197,14 @@ func (w *writer) Abort() {
 	_ = w.s.root.Remove(w.tmp)
 }
 
-// beginBlocks is called at an aligned offset.
-func (w *writer) beginBlocks() {
-	w.large = true
-	w.free = make(chan *block, writerBlocks)
-	w.direct = w.s.sys.direct(w.f, true) == nil
+// tryDirect goes over to direct writes where the file system has them. Where it has not, bytes go on to
+// the page cache from the caller's memory, since a copy into blocks would gain nothing. It is called at
+// an aligned offset.
+func (w *writer) tryDirect() {
+	if w.s.sys.direct(w.f, true) == nil {
+		w.direct = true
+		w.free = make(chan *block, writerBlocks)
+	}
 }
 
 func (w *writer) takeBlock() *block {
@@ -255,12 +260,11 @@ func (w *writer) launch(off int64) {
 	})
 }
 
-// writeBlock writes p at off, through the page cache if the file system refuses direct writes. Some
-// take the flag and then refuse the write, or refuse it after a part of it; the same bytes at the same
-// place again are right in either case.
+// writeBlock writes p at off. Some file systems take the flag for direct writes and then refuse the
+// write, or the rest of it after a part: then the same bytes go to the same place through the page cache.
 func (w *writer) writeBlock(p []byte, off int64) error {
 	_, err := w.f.WriteAt(p, off)
-	if !w.direct || !errors.Is(err, syscall.EINVAL) {
+	if !errors.Is(err, syscall.EINVAL) {
 		return err
 	}
 	if err := w.s.sys.direct(w.f, false); err != nil {
