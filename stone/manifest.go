@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -118,6 +119,9 @@ type grantList []manifestGrant
 
 // UnmarshalJSON counts commas: a canonical list of n grants has 3n-1 of them.
 func (l *grantList) UnmarshalJSON(b []byte) error {
+	if b[0] != '[' {
+		return errors.New("the grants are not a list")
+	}
 	if bytes.Count(b, []byte{','}) >= 3*MaxGrants {
 		return fmt.Errorf("an envelope has 1 to %d grants", MaxGrants)
 	}
