@@ -44,13 +44,14 @@ var layers = []layer{
 		packages: []string{
 			"internal/anchor", "internal/blob", "internal/blob/local", "internal/blob/s3",
 			"internal/cache", "internal/cache/memory", "internal/cache/redis", "internal/client",
-			"internal/httpapi", "internal/inspect", "internal/keyring", "internal/masterkey", "internal/metadb",
+			"internal/config", "internal/datadir", "internal/httpapi", "internal/inspect", "internal/keyring",
+			"internal/masterkey", "internal/metadb",
 		},
 		may: []string{"library", "core", "wire"},
 	},
 	{
 		name:     "command",
-		packages: []string{"cmd"},
+		packages: []string{"cmd", "scripts"},
 		may:      []string{"library", "core", "wire", "adapter"},
 		unlinked: []string{"testing"},
 	},
@@ -72,7 +73,7 @@ var libraries = []struct {
 	{"github.com/cloudflare/circl", []string{"identity"}},
 	{"filippo.io/mldsa", nil}, // the oracle, for tests
 
-	{"github.com/klauspost/compress", []string{"stone"}},
+	{"github.com/klauspost/compress", []string{"stone", "scripts/bench"}},
 	{"github.com/gowebpki/jcs", []string{"stone", "identity", "audit"}},
 	{"github.com/transparency-dev/formats", []string{"audit"}},
 	{"golang.org/x/mod", []string{"audit"}},
@@ -97,9 +98,9 @@ var libraries = []struct {
 	{"github.com/redis/go-redis/v9", []string{"internal/cache/redis"}},
 	{"github.com/zalando/go-keyring", []string{"internal/keyring"}},
 
-	{"github.com/knadh/koanf", []string{"cmd"}},
+	{"github.com/knadh/koanf", []string{"internal/config"}},
 	{"github.com/spf13/cobra", []string{"cmd"}},
-	{"github.com/spf13/pflag", []string{"cmd"}},
+	{"github.com/spf13/pflag", []string{"internal/config", "cmd"}},
 	{"github.com/vbauerster/mpb/v8", []string{"cmd"}},
 	{"golang.org/x/term", []string{"cmd"}},
 
