@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"stonevault/internal/config"
+	"stonevault/internal/vault"
+)
+
+// besideFlags are the settings of verbs that work beside a running server.
+var besideFlags = []string{"data", "suite", "master_key_source", "master_passphrase", "development"}
+
+func newAdmin(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "admin",
+		Short: "Make accounts and reset passwords, while the server runs or not",
+		Args:  operands("what to do: create or reset"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return misuse("%q is no verb of admin; use create or reset", args[0])
+		},
+	}
+	cmd.AddCommand(newAdminCreate(a), newAdminReset(a))
+	return cmd
+}
+
+// passwordFlags say where a password comes from.
+type passwordFlags struct {
+	stdin    bool
+	generate bool
+}
+
+func (f *passwordFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.stdin, "password-stdin", false, "read the password from standard input, one line")
+	cmd.Flags().BoolVar(&f.generate, "generate-password", false, "make a password and print it, once")
+}
+
+// password returns the password, and whether it is to be printed.
+func (f *passwordFlags) password(a *app) (password string, print bool, err error) {
+	switch {
+	case f.stdin == f.generate:
+		return "", false, misuse("say where the password comes from: --password-stdin or --generate-password")
+	case f.generate:
+		return newPassword(), true, nil
+	}
+	password, err = readPassword(a.stdin)
+	return password, false, err
+}
+
+func newAdminCreate(a *app) *cobra.Command {
+	var f passwordFlags
+	var role string
+	cmd := &cobra.Command{
+		Use:   "create NAME (--password-stdin | --generate-password) --data DIR",
+		Short: "Make an account",
+		Long: `Makes an account, while the server runs or not. The first account of a vault makes the recovery secret too,
+whose sheet is printed once.`,
+		Example: `  stonevaultd admin create ann --generate-password --data ./data
+  stonevaultd admin create bob --role user --password-stdin --data ./data <password.txt`,
+		Args: operands("the account"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r := vault.Role(role)
+			if r != vault.RoleAdmin && r != vault.RoleManager && r != vault.RoleUser {
+				return misuse("--role must be admin, manager or user")
+			}
+			password, print, err := f.password(a)
+			if err != nil {
+				return err
+			}
+			return a.beside(cmd, func(ctx context.Context, s *store) error {
+				recovery, err := createPerson(ctx, s.vault, args[0], r, password)
+				if err != nil {
+					return err
+				}
+				if !print {
+					password = ""
+				}
+				fmt.Fprintf(a.stderr, "The account %q was made; its role is %s.\n", args[0], r)
+				return printAccount(a.stdout, account{args[0], password, recovery, s.dir.Path()})
+			})
+		},
+	}
+	f.add(cmd)
+	config.AddFlags(cmd.Flags(), besideFlags...)
+	cmd.Flags().StringVar(&role, "role", string(vault.RoleAdmin), "`ROLE`: admin, manager or user")
+	return cmd
+}
+
+func newAdminReset(a *app) *cobra.Command {
+	var f passwordFlags
+	cmd := &cobra.Command{
+		Use:     "reset NAME (--password-stdin | --generate-password) --data DIR",
+		Short:   "Give an account a new password, and end its sessions",
+		Example: `  stonevaultd admin reset ann --generate-password --data ./data`,
+		Args:    operands("the account"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			password, print, err := f.password(a)
+			if err != nil {
+				return err
+			}
+			return a.beside(cmd, func(ctx context.Context, s *store) error {
+				hash, err := hashPassword(password)
+				if err != nil {
+					return err
+				}
+				p, err := s.vault.ResetPassword(ctx, args[0], hash)
+				if errors.Is(err, vault.ErrNotFound) {
+					return fmt.Errorf("there is no account %q; make it with: stonevaultd admin create", args[0])
+				}
+				if err != nil {
+					return err
+				}
+				if !print {
+					password = ""
+				}
+				fmt.Fprintf(a.stderr, "The account %q has a new password; its sessions have ended.\n", p.Name)
+				return printAccount(a.stdout, account{p.Name, password, nil, s.dir.Path()})
+			})
+		},
+	}
+	f.add(cmd)
+	config.AddFlags(cmd.Flags(), besideFlags...)
+	return cmd
+}
+
+// beside runs fn on the vault of a command, while a server uses it or not.
+func (a *app) beside(cmd *cobra.Command, fn func(context.Context, *store) error) (err error) {
+	c, err := a.config(cmd)
+	if err != nil {
+		return err
+	}
+	o := &opener{config: c, version: version, ask: a.ask, now: a.now, log: newLog(a.stderr, c)}
+	s, err := o.beside(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	return fn(cmd.Context(), s)
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+
+	"stonevault/internal/auth"
+	"stonevault/internal/config"
+	"stonevault/internal/datadir"
+	"stonevault/internal/masterkey"
+)
+
+// keyring finds the master key of a data directory.
+type keyring struct {
+	dir    datadir.Dir
+	config config.Config
+	ask    func(prompt string) (string, error)
+
+	asked string // the passphrase, so that it is asked for once
+}
+
+// path is where a key file lies.
+func (k *keyring) path() string {
+	if k.config.MasterKey.Path != "" {
+		return k.config.MasterKey.Path
+	}
+	return k.dir.DefaultKeyFile()
+}
+
+// find opens the key and changes nothing. It returns nil where create must make one, which is only for a
+// directory without data.
+func (k *keyring) find(state datadir.State) (*masterkey.Key, error) {
+	switch k.config.MasterKey.Kind {
+	case config.KeyFromFile:
+		return k.fromFile(state)
+	case config.KeyFromPassphrase:
+		return k.fromPassphrase(state)
+	}
+	key, err := masterkey.Parse(string(k.config.MasterKeyText))
+	if err != nil {
+		return nil, fmt.Errorf("STONEVAULT_MASTER_KEY: %w; set it to the line of a master key file", err)
+	}
+	return key, nil
+}
+
+func (k *keyring) fromFile(state datadir.State) (*masterkey.Key, error) {
+	path := k.path()
+	inside, err := k.dir.Contains(path)
+	if err != nil {
+		return nil, err
+	}
+	if inside {
+		return nil, fmt.Errorf("the master key must not lie in the data directory, whose copies would then open themselves; move %s beside %s", path, k.dir.Path())
+	}
+	key, err := masterkey.ReadFile(path)
+	if !errors.Is(err, masterkey.ErrMissing) {
+		return key, err
+	}
+	if state != datadir.InUse {
+		return nil, nil
+	}
+	if _, err := k.dir.Salt(); err == nil && k.config.MasterKey.Path == "" {
+		return nil, fmt.Errorf("the data in %s was sealed under a passphrase; start with --master-key passphrase", k.dir.Path())
+	}
+	return nil, fmt.Errorf("the data in %s was sealed under a master key that is not at %s; put it back from where you keep a copy, or name its place with --master-key file:PATH", k.dir.Path(), path)
+}
+
+func (k *keyring) fromPassphrase(state datadir.State) (*masterkey.Key, error) {
+	salt, err := k.dir.Salt()
+	switch {
+	case err == nil:
+	case errors.Is(err, fs.ErrNotExist) && state != datadir.InUse:
+		return nil, k.choosePassphrase()
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("the data in %s was not sealed under a passphrase, or its file master.salt is gone; start with the --master-key that it was made with, or put the file back from a backup", k.dir.Path())
+	default:
+		return nil, err
+	}
+	passphrase, err := k.passphrase("Passphrase of the vault: ")
+	if err != nil {
+		return nil, err
+	}
+	return masterkey.FromPassphrase([]byte(passphrase), salt)
+}
+
+func (k *keyring) passphrase(prompt string) (string, error) {
+	if k.config.Passphrase != "" {
+		return string(k.config.Passphrase), nil
+	}
+	if k.asked == "" {
+		text, err := k.ask(prompt)
+		if err != nil {
+			return "", err
+		}
+		if text == "" {
+			return "", errors.New("the passphrase is empty; type it again")
+		}
+		k.asked = text
+	}
+	return k.asked, nil
+}
+
+// choosePassphrase gets the passphrase of a new vault.
+func (k *keyring) choosePassphrase() error {
+	known := k.asked != ""
+	passphrase, err := k.passphrase("Passphrase for the new vault: ")
+	if err != nil {
+		return err
+	}
+	if utf8.RuneCountInString(passphrase) < auth.MinPasswordRunes {
+		return fmt.Errorf("the passphrase is shorter than %d characters; choose a longer one, such as six random words", auth.MinPasswordRunes)
+	}
+	if k.config.Passphrase != "" || known {
+		return nil
+	}
+	again, err := k.ask("The same again: ")
+	if err != nil {
+		return err
+	}
+	if again != passphrase {
+		return errors.New("the two passphrases differ; start again")
+	}
+	return nil
+}
+
+// create makes the key of a new vault, after find has returned none. The lock must be held.
+func (k *keyring) create() (*masterkey.Key, error) {
+	if k.config.MasterKey.Kind == config.KeyFromFile {
+		return masterkey.CreateFile(k.path())
+	}
+	salt, err := k.dir.CreateSalt(masterkey.SaltSize)
+	if err != nil {
+		return nil, err
+	}
+	passphrase, err := k.passphrase("")
+	if err != nil {
+		return nil, err
+	}
+	return masterkey.FromPassphrase([]byte(passphrase), salt)
+}
+
+// ask reads a line from the terminal without showing it.
+func (a *app) ask(prompt string) (string, error) {
+	fd := int(a.stdin.Fd())
+	if !term.IsTerminal(fd) {
+		return "", errors.New("there is no terminal to ask for the passphrase; name a file that holds it with --master-passphrase-file FILE")
+	}
+	fmt.Fprint(a.stderr, prompt)
+	text, err := term.ReadPassword(fd)
+	fmt.Fprintln(a.stderr)
+	if errors.Is(err, io.EOF) {
+		return "", nil
+	}
+	return string(text), err
+}

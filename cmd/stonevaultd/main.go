@@ -1,0 +1,98 @@
+// Command stonevaultd is the server of a vault: it serves the HTTP interface, makes and resets accounts,
+// and says how a data directory is doing.
+//
+// What it promises: nothing in the data directory changes before everything that could refuse the start
+// has been checked; a stop by signal loses nothing; secrets are never arguments and never logged. It
+// decides nothing itself: the packages that it puts together do.
+//
+// There is one file for each verb. Standard output is what was asked for, standard error is the log. The
+// exit code is 0 when it was done, else 1.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+func main() {
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(), now: time.Now}
+	os.Exit(a.main(context.Background(), os.Args[1:]))
+}
+
+// app is one run of the program.
+type app struct {
+	stdin   *os.File
+	stdout  io.Writer
+	stderr  io.Writer
+	environ []string
+	now     func() time.Time
+}
+
+// errSaid is a failure whose sentences have been printed already.
+var errSaid = errors.New("not all is well")
+
+// main runs one command line and returns the exit code.
+func (a *app) main(ctx context.Context, args []string) int {
+	root := newRoot(a)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errSaid):
+		return 1
+	}
+	fmt.Fprintf(a.stderr, "stonevaultd: %v\n", err)
+	var usage *usageError
+	if errors.As(err, &usage) {
+		fmt.Fprintf(a.stderr, "Try: %s --help\n", cmd.CommandPath())
+	}
+	return 1
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func misuse(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "stonevaultd",
+		Short: "Serve a vault for files that must stay secret for decades",
+		Long: `Stonevaultd serves a vault for files that must stay secret for decades.
+
+Begin with:  stonevaultd serve --data ./data --create-admin`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	for _, verb := range []func(*app) *cobra.Command{newServe, newAdmin, newRecovery, newConfig, newVersion} {
+		root.AddCommand(verb(a))
+	}
+	return root
+}
+
+// operands checks how many a verb gets.
+func operands(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return misuse("name %s", strings.Join(names[len(args):], " and "))
+		case len(args) > len(names):
+			return misuse("%q is one thing too many", args[len(names)])
+		}
+		return nil
+	}
+}

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"stonevault/internal/blob/local"
+	"stonevault/internal/config"
+	"stonevault/internal/datadir"
+	"stonevault/internal/masterkey"
+	"stonevault/internal/metadb"
+	"stonevault/internal/vault"
+)
+
+// opener opens the data directory of a configuration.
+type opener struct {
+	config  config.Config
+	version string
+	ask     func(prompt string) (string, error)
+	now     func() time.Time
+	log     *slog.Logger
+}
+
+// store is an open data directory.
+type store struct {
+	dir     datadir.Dir
+	lock    *datadir.Lock // nil beside a server
+	key     *masterkey.Key
+	db      *metadb.DB
+	objects *local.Store
+	vault   *vault.Vault
+}
+
+// close releases everything, the lock last.
+func (s *store) close() error {
+	var errs []error
+	if s.objects != nil {
+		errs = append(errs, s.objects.Close())
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Release())
+	}
+	return errors.Join(errs...)
+}
+
+// serve opens the directory for the one process that serves it, and sets up an empty one. Every check
+// comes first, so that a refusal leaves the directory as it was.
+func (o *opener) serve(ctx context.Context) (*store, error) {
+	return o.open(ctx, true)
+}
+
+// beside opens the directory whether or not a server uses it. One that is still empty is set up.
+func (o *opener) beside(ctx context.Context) (*store, error) {
+	return o.open(ctx, false)
+}
+
+func (o *opener) open(ctx context.Context, serves bool) (_ *store, err error) {
+	s := &store{}
+	undo := func() {}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+			undo()
+		}
+	}()
+	if s.dir, err = datadir.At(o.config.Data); err != nil {
+		return nil, err
+	}
+	keys := &keyring{dir: s.dir, config: o.config, ask: o.ask}
+	state, err := s.dir.Inspect()
+	if err != nil {
+		return nil, err
+	}
+	if s.key, err = keys.find(state); err != nil {
+		return nil, err
+	}
+	locks := serves || state != datadir.InUse
+	if locks {
+		if undo, err = s.dir.Make(); err != nil {
+			return nil, err
+		}
+		if s.lock, err = s.dir.Lock(); err != nil {
+			return nil, err
+		}
+		// Somebody else may have set it up until now.
+		was := state
+		if state, err = s.dir.Inspect(); err != nil {
+			return nil, err
+		}
+		if state != was && state == datadir.InUse {
+			if s.key, err = keys.find(state); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if state == datadir.InUse {
+		if s.objects, err = local.Open(s.dir.Objects()); err != nil {
+			return nil, err
+		}
+		if err := o.rehearse(ctx, s, keys, locks); err != nil {
+			return nil, err
+		}
+	}
+	if locks {
+		if err := o.claim(s, keys, state); err != nil {
+			return nil, err
+		}
+	}
+	if s.db, err = metadb.OpenSQLite(ctx, s.dir.Database(), metadb.Options{ProgramVersion: o.version}); err != nil {
+		return nil, err
+	}
+	s.vault, err = vault.Open(ctx, o.vaultConfig(s, s.db))
+	return s, o.explain(err, s.dir, keys)
+}
+
+// claim is where the directory begins to change.
+func (o *opener) claim(s *store, keys *keyring, state datadir.State) (err error) {
+	if err := s.lock.Claim(); err != nil {
+		return err
+	}
+	if err := s.dir.RemoveTemporary(); err != nil {
+		return err
+	}
+	if err := s.dir.Stamp(o.version); err != nil {
+		return err
+	}
+	if state == datadir.InUse {
+		return nil
+	}
+	// The objects' directory comes before the database, so that one without it is known to be damaged.
+	if s.objects, err = local.Open(s.dir.Objects()); err != nil {
+		return err
+	}
+	if s.key != nil {
+		o.log.Info("an empty directory is set up under the master key that was there already", "data", s.dir.Path())
+		return nil
+	}
+	if s.key, err = keys.create(); err != nil {
+		return err
+	}
+	if o.config.MasterKey.Kind == config.KeyFromFile {
+		o.log.Info("a master key was made; keep a copy of it away from copies of the data, which cannot be opened without it", "file", keys.path())
+	}
+	return nil
+}
+
+func (o *opener) vaultConfig(s *store, db vault.Database) vault.Config {
+	return vault.Config{
+		Database: db, Objects: s.objects, Master: s.key, Suite: o.config.Suite,
+		Compression: o.config.Compression, Now: o.now, Log: o.log,
+	}
+}
+
+// rehearsal runs what would write against a snapshot that nothing can be written to.
+type rehearsal struct{ *metadb.DB }
+
+func (r rehearsal) Update(ctx context.Context, fn func(vault.Tx) error) error { return r.View(ctx, fn) }
+
+// rehearse opens the vault as it would be opened, and writes nothing. Where the database is one that this
+// program would first migrate, a copy of it is, if the lock is held.
+func (o *opener) rehearse(ctx context.Context, s *store, keys *keyring, locked bool) error {
+	db, err := metadb.OpenSQLite(ctx, s.dir.Database(), metadb.Options{ProgramVersion: o.version, ReadOnly: true})
+	var newer *metadb.NewerError
+	if err != nil && (!locked || errors.As(err, &newer) || errors.Is(err, metadb.ErrCorrupt) || errors.Is(err, metadb.ErrBusy) || ctx.Err() != nil) {
+		return err
+	}
+	if err != nil {
+		scratch, err := s.dir.Scratch()
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(scratch)
+		if db, err = o.openCopy(ctx, s.dir.Database(), scratch); err != nil {
+			return err
+		}
+	}
+	defer db.Close()
+	_, err = vault.Open(ctx, o.vaultConfig(s, rehearsal{db}))
+	if errors.Is(err, metadb.ErrReadOnly) {
+		return nil // it came as far as writing
+	}
+	return o.explain(err, s.dir, keys)
+}
+
+// openCopy copies a database that nobody writes to, and opens the copy as the database would be.
+func (o *opener) openCopy(ctx context.Context, path, scratch string) (*metadb.DB, error) {
+	to := filepath.Join(scratch, filepath.Base(path))
+	for _, suffix := range []string{"", "-wal"} {
+		if err := copyFile(path+suffix, to+suffix); err != nil && !(suffix != "" && errors.Is(err, os.ErrNotExist)) {
+			return nil, fmt.Errorf("copy the database to rehearse its migration: %w", err)
+		}
+	}
+	return metadb.OpenSQLite(ctx, to, metadb.Options{ProgramVersion: o.version})
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// explain says what to do about what stops a vault from opening.
+func (o *opener) explain(err error, dir datadir.Dir, keys *keyring) error {
+	switch {
+	case errors.Is(err, vault.ErrWrongMasterKey) && o.config.MasterKey.Kind == config.KeyFromFile:
+		return fmt.Errorf("the data in %s was sealed under another master key than the one at %s; put the right one there, or name its place with --master-key file:PATH", dir.Path(), keys.path())
+	case errors.Is(err, vault.ErrWrongMasterKey) && o.config.MasterKey.Kind == config.KeyFromPassphrase:
+		return fmt.Errorf("this is not the passphrase that the data in %s was sealed under; try again", dir.Path())
+	case errors.Is(err, vault.ErrWrongMasterKey):
+		return fmt.Errorf("the data in %s was sealed under another master key than the one in STONEVAULT_MASTER_KEY; set the right one", dir.Path())
+	case errors.Is(err, vault.ErrClock):
+		return fmt.Errorf("%w; set the clock of this machine right, then start again", err)
+	}
+	return err
+}

@@ -1,0 +1,280 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"stonevault/internal/auth"
+	"stonevault/internal/config"
+	"stonevault/internal/datadir"
+	"stonevault/internal/httpapi"
+	"stonevault/internal/vault"
+)
+
+const (
+	collectEvery  = 5 * time.Minute
+	noteTimeEvery = time.Minute
+)
+
+var errStopping = errors.New("the server is stopping")
+
+// Server is the whole program without its command line. Run starts it and Close stops it.
+type Server struct {
+	Config      config.Config
+	Version     string
+	CreateAdmin bool // make the account "admin" where there is no admin
+	Ask         func(prompt string) (string, error)
+	Stdout      io.Writer // for what CreateAdmin prints
+	Log         *slog.Logger
+	Now         func() time.Time
+
+	store    *store
+	listener net.Listener
+	servers  []*http.Server
+	stopping atomic.Bool
+	failed   chan error
+	stop     context.CancelFunc // ends the jobs
+	jobs     sync.WaitGroup
+}
+
+// Run starts the server and returns when it accepts requests. When it fails nothing is left running.
+func (s *Server) Run(ctx context.Context) (err error) {
+	var listeners []net.Listener
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, l := range listeners {
+			l.Close()
+		}
+		err = errors.Join(err, s.release())
+	}()
+	// The ports come first: whoever finds one taken has touched nothing.
+	for _, l := range []struct{ addr, flag string }{
+		{s.Config.Listen, "--listen"}, {s.Config.MetricsListen, "--metrics-listen"},
+	} {
+		if l.addr == "" {
+			continue
+		}
+		listener, err := listen(ctx, l.addr, l.flag)
+		if err != nil {
+			return err
+		}
+		listeners = append(listeners, listener)
+	}
+	s.listener = listeners[0]
+	o := &opener{config: s.Config, version: s.Version, ask: s.Ask, now: s.Now, log: s.Log}
+	if s.store, err = o.serve(ctx); err != nil {
+		return err
+	}
+	about, err := s.store.vault.About(ctx)
+	if err != nil {
+		return err
+	}
+	signIn, err := auth.New(ctx, auth.Config{Store: s.store.db, Sealer: s.store.key, Issuer: about.VaultID, Now: s.Now})
+	if err != nil {
+		return err
+	}
+	api, err := httpapi.New(httpapi.Config{
+		Vault: s.store.vault, Auth: signIn, Version: s.Version, Ready: s.ready, Log: s.Log, Now: s.Now,
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	if s.Config.AddrFile != "" {
+		if err := datadir.WriteFile(s.Config.AddrFile, []byte(s.Addr()+"\n"), 0o644); err != nil {
+			return fmt.Errorf("the address cannot be written to --addr-file: %w", err)
+		}
+	}
+	s.failed = make(chan error, len(listeners))
+	jobs, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	for i, h := range []http.Handler{api, api.Metrics()}[:len(listeners)] {
+		s.start(jobs, listeners[i], h)
+	}
+	s.every(jobs, collectEvery, s.collect)
+	s.every(jobs, noteTimeEvery, s.noteTime)
+	s.jobs.Go(func() {
+		signIn.Run(jobs, func(err error) { s.Log.Error("expired sessions could not be removed", "error", err) })
+	})
+	s.Log.Info("the vault is open", "address", "http://"+s.Addr(), "data", s.store.dir.Path(),
+		"suite", int(about.Suite), "root", about.RootFingerprint.Hex(), "version", s.Version)
+	return nil
+}
+
+// Addr is the address that the server listens on.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Failed delivers what ended the server without Close.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// listen binds an address that leads to this machine alone.
+func listen(ctx context.Context, addr, flag string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("another program listens on %s; stop it, or choose another port with %s", addr, flag)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s (%w); choose another address with %s", addr, err, flag)
+	}
+	// A name may have led elsewhere than it should.
+	if ip, err := netip.ParseAddrPort(l.Addr().String()); err != nil || !ip.Addr().IsLoopback() {
+		l.Close()
+		return nil, fmt.Errorf("%s leads to %s, which reaches other machines and needs TLS, and this version has none; use 127.0.0.1", addr, l.Addr())
+	}
+	return l, nil
+}
+
+// prepare is what must be done before the first request.
+func (s *Server) prepare(ctx context.Context) error {
+	removed, err := s.store.objects.RemoveTemporary(ctx)
+	if err != nil {
+		return err
+	}
+	if removed > 0 {
+		s.Log.Info("what interrupted uploads had left was removed", "files", removed)
+	}
+	s.collect(ctx)
+	data := shellQuote(s.store.dir.Path())
+	switch admins, err := s.store.vault.Admins(ctx); {
+	case err != nil:
+		return err
+	case admins == 0 && s.CreateAdmin:
+		if err := s.createFirstAdmin(ctx); err != nil {
+			return err
+		}
+	case admins == 0:
+		s.Log.Warn("there is no admin yet; make one with: stonevaultd admin create NAME --generate-password --data " + data)
+	}
+	exists, confirmed, err := s.store.vault.RecoveryState(ctx)
+	if err != nil {
+		return err
+	}
+	if exists && !confirmed {
+		s.Log.Warn("nobody has confirmed that the recovery sheet is kept; without it, losing the master key is losing every file. Confirm it with: stonevaultd recovery confirm --secret-stdin --data " + data)
+	}
+	return nil
+}
+
+func (s *Server) createFirstAdmin(ctx context.Context) error {
+	const name = "admin"
+	// What is printed below is never shown again, so make sure that it can be printed.
+	if _, err := fmt.Fprintf(s.Stdout, "Making the first account.\n\n"); err != nil {
+		return fmt.Errorf("nothing can be printed, and what must be printed is shown once: %w", err)
+	}
+	password := newPassword()
+	recovery, err := createPerson(ctx, s.store.vault, name, vault.RoleAdmin, password)
+	if err != nil {
+		return err
+	}
+	return printAccount(s.Stdout, account{name, password, recovery, s.store.dir.Path()})
+}
+
+// ready tells whether requests can be served.
+func (s *Server) ready(ctx context.Context) error {
+	if s.stopping.Load() {
+		return errStopping
+	}
+	return s.store.db.Ping(ctx)
+}
+
+// start serves on a listener. Requests live as long as ctx.
+func (s *Server) start(ctx context.Context, l net.Listener, h http.Handler) {
+	server := &http.Server{
+		Handler:     h,
+		ErrorLog:    slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	httpapi.Limits(server)
+	s.servers = append(s.servers, server)
+	s.jobs.Go(func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- fmt.Errorf("serve on %s: %w", l.Addr(), err)
+		}
+	})
+}
+
+// every runs a job again and again until ctx ends.
+func (s *Server) every(ctx context.Context, d time.Duration, job func(context.Context)) {
+	s.jobs.Go(func() {
+		ticker := time.NewTicker(d)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				job(ctx)
+			}
+		}
+	})
+}
+
+// collect finishes what interrupted changes have left. What fails is tried again the next time.
+func (s *Server) collect(ctx context.Context) {
+	n, err := s.store.vault.Collect(ctx)
+	if n > 0 {
+		s.Log.Info("what interrupted changes had left was settled", "files", n)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.Log.Error("what interrupted changes have left could not all be settled, and will be tried again", "error", err)
+	}
+}
+
+func (s *Server) noteTime(ctx context.Context) {
+	err := s.store.vault.NoteTime(ctx)
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case errors.Is(err, vault.ErrClock):
+		s.Log.Error("the clock was set back; set it right, or this server will not start again", "error", err)
+	default:
+		s.Log.Error("the time could not be noted", "error", err)
+	}
+}
+
+// Close stops the server: it is no longer ready, requests under way may finish until ctx ends, and then
+// everything is written and released.
+func (s *Server) Close(ctx context.Context) error {
+	s.stopping.Store(true)
+	s.Log.Info("stopping; requests under way may finish")
+	var errs []error
+	for _, server := range s.servers {
+		if err := server.Shutdown(ctx); err != nil {
+			s.Log.Warn("some requests did not finish in time and were broken off")
+			errs = append(errs, server.Close())
+		}
+	}
+	s.stop()
+	s.jobs.Wait()
+	if s.Config.AddrFile != "" {
+		if err := os.Remove(s.Config.AddrFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	err := errors.Join(append(errs, s.release())...)
+	if err == nil {
+		s.Log.Info("stopped")
+	}
+	return err
+}
+
+func (s *Server) release() error {
+	if s.store == nil {
+		return nil
+	}
+	return s.store.close()
+}

@@ -1,0 +1,342 @@
+package config
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/knadh/koanf/parsers/toml/v2"
+	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/rawbytes"
+	"github.com/knadh/koanf/v2"
+)
+
+const (
+	// fileSuffix makes of a secret's key the one that names a file with it.
+	fileSuffix = "_file"
+	// delimiter separates the parts of a key in tables of the file; no setting lies in a table.
+	delimiter = "."
+
+	maxFile       = 1 << 20 // bytes
+	maxSecretFile = 4096    // bytes
+)
+
+// Sources are where settings come from.
+type Sources struct {
+	Flags   map[string]string // those given, by the flag's name
+	Environ []string          // as os.Environ
+	File    string            // path, or empty to look into the environment for one
+}
+
+// Value is a setting as it came out.
+type Value struct {
+	Setting *Setting
+	Text    string // [redacted] for a secret
+	Origin  string // "default", "--listen", "STONEVAULT_LISTEN" or a file's path
+}
+
+// Error is a value that cannot be accepted, and where it was given.
+type Error struct {
+	Origin string
+	Reason string // the sentence after the origin
+}
+
+func (e *Error) Error() string { return e.Origin + " " + e.Reason }
+
+// layer is one source's values by key, and what people call each of them.
+type layer struct {
+	values map[string]any
+	name   func(key string) string
+}
+
+// Load reads every source and checks every value.
+func Load(s Sources) (Config, []Value, error) {
+	layers, err := s.layers()
+	if err != nil {
+		return Config{}, nil, err
+	}
+	merged := koanf.New(delimiter)
+	origin := make(map[string]string)
+	for _, l := range layers {
+		if err := l.check(); err != nil {
+			return Config{}, nil, err
+		}
+		for key := range l.values {
+			origin[key] = l.name(key)
+		}
+		// A secret and the file that it is in are one setting: the later source wins as a whole.
+		for key := range l.values {
+			if bare, ok := strings.CutSuffix(key, fileSuffix); ok && isSecret(bare) {
+				merged.Delete(bare)
+			} else if isSecret(key) {
+				merged.Delete(key + fileSuffix)
+			}
+		}
+		if err := merged.Load(confmap.Provider(l.values, ""), nil); err != nil {
+			return Config{}, nil, err
+		}
+	}
+	return resolve(merged, origin)
+}
+
+// resolve turns what the sources say into the settings.
+func resolve(merged *koanf.Koanf, origin map[string]string) (Config, []Value, error) {
+	var c Config
+	var values []Value
+	for i := range Settings {
+		s := &Settings[i]
+		if s.Kind != Secret {
+			v := merged.String(s.Key)
+			s.set(&c, v)
+			values = append(values, Value{s, v, origin[s.Key]})
+			continue
+		}
+		switch path := merged.String(s.Key + fileSuffix); {
+		case path != "":
+			secret, err := readSecret(path)
+			if err != nil {
+				return Config{}, nil, &Error{origin[s.Key+fileSuffix], err.Error()}
+			}
+			s.set(&c, secret)
+			values = append(values, Value{s, "[redacted]", origin[s.Key+fileSuffix]})
+		case merged.String(s.Key) != "":
+			if !merged.Bool("development") {
+				return Config{}, nil, &Error{origin[s.Key], "shows a secret to other programs of the same user, which is allowed with --development alone; put it into a file and name that in " + s.Env() + strings.ToUpper(fileSuffix)}
+			}
+			s.set(&c, merged.String(s.Key))
+			values = append(values, Value{s, "[redacted]", origin[s.Key]})
+		default:
+			values = append(values, Value{s, "", "default"})
+		}
+	}
+	if c.MasterKey.Kind == KeyFromEnvironment && !c.Development {
+		return Config{}, nil, &Error{origin["master_key_source"], "takes the master key from the environment, which is allowed with --development alone; use file or passphrase"}
+	}
+	return c, values, nil
+}
+
+func isSecret(key string) bool {
+	s := setting(key)
+	return s != nil && s.Kind == Secret
+}
+
+// layers returns the sources, the weakest first.
+func (s Sources) layers() ([]layer, error) {
+	defaults := layer{make(map[string]any), func(string) string { return "default" }}
+	for _, s := range Settings {
+		if s.Kind != Secret {
+			defaults.values[s.Key] = s.Default
+		}
+	}
+	environment, path, err := s.environment()
+	if err != nil {
+		return nil, err
+	}
+	layers := []layer{defaults}
+	if s.File != "" {
+		path = s.File
+	}
+	if path != "" {
+		file, err := readTOML(path)
+		if err != nil {
+			return nil, err
+		}
+		layers = append(layers, file)
+	}
+	flags := layer{make(map[string]any), func(key string) string { return "--" + flagOf(key) }}
+	for name, value := range s.Flags {
+		i := slices.IndexFunc(Settings, func(s Setting) bool { return s.Flag != "" && s.flagName() == name })
+		if i < 0 {
+			return nil, fmt.Errorf("--%s is no flag of a setting", name)
+		}
+		flags.values[Settings[i].valueKey()] = value
+	}
+	return append(layers, environment, flags), nil
+}
+
+// flagName is the flag as it is typed: a secret's names a file.
+func (s *Setting) flagName() string {
+	if s.Kind == Secret {
+		return s.Flag + strings.ReplaceAll(fileSuffix, "_", "-")
+	}
+	return s.Flag
+}
+
+// valueKey is the key under which flag and file give the value.
+func (s *Setting) valueKey() string {
+	if s.Kind == Secret {
+		return s.Key + fileSuffix
+	}
+	return s.Key
+}
+
+func flagOf(key string) string {
+	for i := range Settings {
+		if Settings[i].valueKey() == key {
+			return Settings[i].flagName()
+		}
+	}
+	return key
+}
+
+// environment reads the variables that the table knows; others with the prefix belong to the client. An
+// empty one is as good as none.
+func (s Sources) environment() (l layer, configFile string, err error) {
+	known := make(map[string]string) // key by name
+	for _, s := range Settings {
+		known[s.Env()] = s.Key
+		if s.Kind == Secret {
+			known[s.Env()+strings.ToUpper(fileSuffix)] = s.Key + fileSuffix
+		}
+	}
+	read := koanf.New(delimiter)
+	provider := env.Provider(delimiter, env.Opt{
+		Prefix:      EnvPrefix,
+		EnvironFunc: func() []string { return s.Environ },
+		TransformFunc: func(name, value string) (string, any) {
+			if name == EnvPrefix+"CONFIG" {
+				configFile = value
+			}
+			if value == "" {
+				return "", nil
+			}
+			return known[name], value
+		},
+	})
+	if err := read.Load(provider, nil); err != nil {
+		return layer{}, "", err
+	}
+	values := read.All()
+	for _, s := range Settings {
+		if s.Kind == Secret && values[s.Key] != nil && values[s.Key+fileSuffix] != nil {
+			return layer{}, "", &Error{s.Env(), "and " + s.Env() + strings.ToUpper(fileSuffix) + " are both set; unset one of them"}
+		}
+	}
+	return layer{values, func(key string) string { return EnvPrefix + strings.ToUpper(key) }}, configFile, nil
+}
+
+// readTOML reads the file, whose keys are those of the table and nothing else.
+func readTOML(path string) (layer, error) {
+	text, err := readBounded(path, maxFile)
+	if err != nil {
+		return layer{}, &Error{path, "cannot be read: " + err.Error()}
+	}
+	read := koanf.New(delimiter)
+	if err := read.Load(rawbytes.Provider(text), toml.Parser()); err != nil {
+		return layer{}, &Error{path, "is not TOML: " + err.Error()}
+	}
+	l := layer{make(map[string]any), func(key string) string { return key + " in " + path }}
+	for key, value := range read.All() {
+		s := setting(key)
+		if bare, ok := strings.CutSuffix(key, fileSuffix); ok && isSecret(bare) {
+			s = setting(bare)
+		} else if s != nil && s.Kind == Secret {
+			return layer{}, &Error{l.name(key), "is a secret; put it into a file of its own and name that in " + key + fileSuffix}
+		}
+		if s == nil {
+			return layer{}, &Error{l.name(key), "is not known; did you mean " + nearest(key) + "?"}
+		}
+		switch v := value.(type) {
+		case string:
+			l.values[key] = v
+		case bool:
+			l.values[key] = strconv.FormatBool(v)
+		case int64:
+			l.values[key] = strconv.FormatInt(v, 10)
+		default:
+			return layer{}, &Error{l.name(key), "must be one text, number, true or false"}
+		}
+	}
+	return l, nil
+}
+
+// check checks every value of a source, so that a complaint can name it.
+func (l layer) check() error {
+	for i := range Settings {
+		s := &Settings[i]
+		v, ok := l.values[s.Key].(string)
+		if !ok || s.Kind == Secret {
+			continue
+		}
+		if s.Kind == Yes && v != "true" && v != "false" {
+			return &Error{l.name(s.Key), "must be true or false"}
+		}
+		if s.check == nil || l.name(s.Key) == "default" {
+			continue
+		}
+		if err := s.check(v); err != nil {
+			return &Error{l.name(s.Key), err.Error()}
+		}
+	}
+	return nil
+}
+
+// readSecret reads the first line of a file.
+func readSecret(path string) (string, error) {
+	text, err := readBounded(path, maxSecretFile)
+	if err != nil {
+		return "", fmt.Errorf("names a file that cannot be read: %w", err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	if line = strings.TrimSuffix(line, "\r"); line == "" {
+		return "", errors.New("names a file whose first line is empty")
+	}
+	return line, nil
+}
+
+func readBounded(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		var failed *fs.PathError
+		if errors.As(err, &failed) {
+			err = failed.Err
+		}
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(bufio.NewReader(io.LimitReader(f, limit+1)))
+	if err == nil && int64(len(text)) > limit {
+		err = fmt.Errorf("it is longer than %d bytes", limit)
+	}
+	return text, err
+}
+
+// nearest is the known key that takes the fewest changes of a letter.
+func nearest(key string) string {
+	best, least := "", -1
+	for i := range Settings {
+		known := Settings[i].valueKey()
+		if d := distance(key, known); least < 0 || d < least {
+			best, least = known, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's, in bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			changed := diagonal
+			if a[i] != b[j] {
+				changed++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(changed, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

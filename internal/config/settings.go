@@ -1,0 +1,237 @@
+// Package config is the server's settings: one table, from which come the flags, the environment's
+// names, the keys of the TOML file, the checks and the reference page.
+//
+// A flag wins over the environment, the environment over the file, the file over the default. Invariants:
+// what no row knows is refused, with the nearest name; no secret is a flag or a value in the file, and a
+// shown secret is [redacted].
+//
+// It reads nothing but the settings: no key, no data directory.
+package config
+
+//go:generate go run ./reference
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"stonevault/identity"
+	"stonevault/stone"
+)
+
+// EnvPrefix begins every environment variable of the server.
+const EnvPrefix = "STONEVAULT_"
+
+// Kind is the type of a setting's value.
+type Kind string
+
+const (
+	Text   Kind = "text"
+	Yes    Kind = "yes or no" // true and false
+	Secret Kind = "secret"    // given by the environment, or by a file whose path is the setting "<key>_file"
+)
+
+// Setting is a row of the table.
+type Setting struct {
+	Key     string // in the file; the environment's name is EnvPrefix and this in capitals
+	Flag    string // empty where there is none; a Secret's names the file
+	Default string
+	Value   string // what stands for the value in help
+	Doc     string // a sentence
+
+	Kind  Kind
+	check func(value string) error // nil accepts everything
+	set   func(c *Config, value string)
+}
+
+// Env is the environment's name for the setting.
+func (s *Setting) Env() string { return EnvPrefix + strings.ToUpper(s.Key) }
+
+// Config is the settings with their types.
+type Config struct {
+	Data          string
+	Listen        string
+	AddrFile      string
+	MetricsListen string
+	Suite         identity.Suite
+	Compression   stone.Compression
+	MasterKey     KeySource
+	// MasterKeyText is the key itself, for KeyFromEnvironment.
+	MasterKeyText SecretText
+	// Passphrase is for KeyFromPassphrase; empty to ask on the terminal.
+	Passphrase  SecretText
+	Development bool
+	LogFormat   string
+	LogLevel    string
+}
+
+// SecretText never shows itself.
+type SecretText string
+
+func (SecretText) String() string   { return "[redacted]" }
+func (SecretText) GoString() string { return "[redacted]" }
+
+// KeySource says where the master key comes from.
+type KeySource struct {
+	Kind KeySourceKind
+	Path string // of KeyFromFile; empty is beside the data directory
+}
+
+// KeySourceKind is a way to keep a master key.
+type KeySourceKind string
+
+const (
+	KeyFromFile        KeySourceKind = "file"
+	KeyFromPassphrase  KeySourceKind = "passphrase"
+	KeyFromEnvironment KeySourceKind = "env"
+)
+
+// Settings is the table.
+var Settings = []Setting{
+	{
+		Key: "data", Flag: "data", Value: "DIR", Kind: Text,
+		Doc: "The data directory. An empty one, or one that does not exist, is set up.",
+		set: func(c *Config, v string) { c.Data = v },
+	},
+	{
+		Key: "listen", Flag: "listen", Value: "ADDR", Default: "127.0.0.1:8080", Kind: Text, check: checkListen,
+		Doc: "Address and port to serve on; port 0 takes a free one. This version has no TLS, so only the machine itself may be addressed.",
+		set: func(c *Config, v string) { c.Listen = v },
+	},
+	{
+		Key: "addr_file", Flag: "addr-file", Value: "FILE", Kind: Text,
+		Doc: "A file to write the address to, once the server is ready; it is removed at the end.",
+		set: func(c *Config, v string) { c.AddrFile = v },
+	},
+	{
+		Key: "metrics_listen", Flag: "metrics-listen", Value: "ADDR", Kind: Text, check: optional(checkListen),
+		Doc: "Address and port to serve Prometheus metrics on; none are served without it.",
+		set: func(c *Config, v string) { c.MetricsListen = v },
+	},
+	{
+		Key: "suite", Flag: "suite", Value: "N", Default: "1", Kind: Text, check: checkSuite,
+		Doc: "The cryptographic suite of a new vault: 1 (ML-KEM-1024 with P-384, ML-DSA-65) or 2 (CNSA 2.0: ML-KEM-1024, ML-DSA-87). An existing vault keeps its own.",
+		set: func(c *Config, v string) { n, _ := strconv.Atoi(v); c.Suite = identity.Suite(n) },
+	},
+	{
+		Key: "compress", Flag: "compress", Value: "HOW", Default: "auto", Kind: Text, check: checkCompression,
+		Doc: "How files are compressed before they are sealed: auto, never, or a Zstandard level from 1 to 22.",
+		set: func(c *Config, v string) { c.Compression, _ = compression(v) },
+	},
+	{
+		Key: "master_key_source", Flag: "master-key", Value: "SOURCE", Default: "file", Kind: Text, check: checkKeySource,
+		Doc: "Where the master key comes from: file (DIR.master.key, beside the data directory), file:PATH, passphrase, or env (with development alone).",
+		set: func(c *Config, v string) { c.MasterKey, _ = keySource(v) },
+	},
+	{
+		Key: "master_key", Kind: Secret,
+		Doc: "The master key itself, for the source env.",
+		set: func(c *Config, v string) { c.MasterKeyText = SecretText(v) },
+	},
+	{
+		Key: "master_passphrase", Flag: "master-passphrase", Kind: Secret,
+		Doc: "The passphrase, for the source passphrase: the first line of the file. Without one it is asked for on the terminal.",
+		set: func(c *Config, v string) { c.Passphrase = SecretText(v) },
+	},
+	{
+		Key: "development", Flag: "development", Default: "false", Kind: Yes,
+		Doc: "Allow the master key in the environment, where other programs of the same user may read it. Never for real data.",
+		set: func(c *Config, v string) { c.Development = v == "true" },
+	},
+	{
+		Key: "log_format", Flag: "log-format", Value: "FORMAT", Default: "text", Kind: Text, check: oneOf("text", "json"),
+		Doc: "The format of the log: text or json.",
+		set: func(c *Config, v string) { c.LogFormat = v },
+	},
+	{
+		Key: "log_level", Flag: "log-level", Value: "LEVEL", Default: "info", Kind: Text, check: oneOf("debug", "info", "warn", "error"),
+		Doc: "The least that is logged: debug, info, warn or error.",
+		set: func(c *Config, v string) { c.LogLevel = v },
+	},
+}
+
+// setting finds a row by its key.
+func setting(key string) *Setting {
+	i := slices.IndexFunc(Settings, func(s Setting) bool { return s.Key == key })
+	if i < 0 {
+		return nil
+	}
+	return &Settings[i]
+}
+
+func optional(check func(string) error) func(string) error {
+	return func(v string) error {
+		if v == "" {
+			return nil
+		}
+		return check(v)
+	}
+}
+
+func oneOf(values ...string) func(string) error {
+	return func(v string) error {
+		if slices.Contains(values, v) {
+			return nil
+		}
+		last := len(values) - 1
+		return fmt.Errorf("must be %s or %s", strings.Join(values[:last], ", "), values[last])
+	}
+}
+
+// checkListen accepts addresses that lead to this machine alone.
+func checkListen(v string) error {
+	host, port, err := net.SplitHostPort(v)
+	if err != nil {
+		return fmt.Errorf("must be an address and a port, such as 127.0.0.1:8080")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		return fmt.Errorf("must end in a port from 0 to 65535, such as 127.0.0.1:8080")
+	}
+	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return fmt.Errorf("reaches other machines, which needs TLS, and this version has none; use 127.0.0.1:%s", port)
+	}
+	return nil
+}
+
+func checkSuite(v string) error {
+	if n, err := strconv.ParseUint(v, 10, 8); err == nil && identity.Suite(n).Valid() && strconv.FormatUint(n, 10) == v {
+		return nil
+	}
+	return fmt.Errorf("must be 1 or 2")
+}
+
+func checkCompression(v string) error { _, err := compression(v); return err }
+
+func compression(v string) (stone.Compression, error) {
+	switch v {
+	case "auto":
+		return stone.Compression{}, nil
+	case "never":
+		return stone.Compression{Never: true}, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > stone.MaxCompressionLevel || strconv.Itoa(n) != v {
+		return stone.Compression{}, fmt.Errorf("must be auto, never or a level from 1 to %d", stone.MaxCompressionLevel)
+	}
+	return stone.Compression{Level: n}, nil
+}
+
+func checkKeySource(v string) error { _, err := keySource(v); return err }
+
+func keySource(v string) (KeySource, error) {
+	kind, path, named := strings.Cut(v, ":")
+	switch k := KeySourceKind(kind); {
+	case k == KeyFromFile && (!named || path != ""):
+		if path != "" {
+			path = filepath.Clean(path)
+		}
+		return KeySource{Kind: k, Path: path}, nil
+	case (k == KeyFromPassphrase || k == KeyFromEnvironment) && !named:
+		return KeySource{Kind: k}, nil
+	}
+	return KeySource{}, fmt.Errorf("must be file, file:PATH, passphrase or env")
+}

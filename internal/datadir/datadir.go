@@ -1,0 +1,321 @@
+// Package datadir knows the directory that holds all of a server's data.
+//
+//	DIR/
+//	  version          JSON: the layout's number and the program that wrote it
+//	  lock             locked by the process that serves; its number is inside
+//	  stonevault.db    metadata, with -wal and -shm beside it while it is open
+//	  objects/         sealed files
+//	  master.salt      only where the master key comes from a passphrase
+//	DIR.master.key     the master key: beside the directory, never in it
+//
+// Invariants: looking changes nothing; what a newer program has written is refused; a directory that
+// holds something else is never taken for an empty one; at most one process holds the lock, and the
+// operating system takes it back when that process ends, however it ends.
+//
+// It does not know what the database and the objects mean.
+package datadir
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Layout is the number of the layout above.
+const Layout = 1
+
+const (
+	versionName  = "version"
+	lockName     = "lock"
+	databaseName = "stonevault.db"
+	objectsName  = "objects"
+	saltName     = "master.salt"
+
+	maxVersionFile = 4096 // bytes
+	tmpPrefix      = ".tmp-"
+)
+
+// State is how far a directory has come.
+type State int
+
+const (
+	// Missing is no directory at all.
+	Missing State = iota
+	// Empty is a directory without data: nothing has been sealed under any key.
+	Empty
+	// InUse is a directory with data.
+	InUse
+)
+
+// NewerError refuses a directory that a newer program has laid out.
+type NewerError struct {
+	Path    string
+	Layout  int
+	Program string // its version
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("the data in %s has layout %d, written by version %s; use that version or a newer one", e.Path, e.Layout, e.Program)
+}
+
+// ForeignError refuses a directory that is not, or not wholly, a data directory.
+type ForeignError struct {
+	Path   string
+	Reason string // the sentence after the path
+}
+
+func (e *ForeignError) Error() string { return e.Path + " " + e.Reason }
+
+// Dir is a data directory.
+type Dir struct{ path string }
+
+// At names a data directory, which need not exist. The path is made absolute.
+func At(path string) (Dir, error) {
+	if path == "" {
+		return Dir{}, errors.New("say where the data is: --data DIR")
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return Dir{}, err
+	}
+	if filepath.Dir(path) == path {
+		return Dir{}, fmt.Errorf("%s is the root of a file system; choose a directory below it with --data", path)
+	}
+	return Dir{path}, nil
+}
+
+// Path is the directory itself.
+func (d Dir) Path() string { return d.path }
+
+// Database is the path of the metadata.
+func (d Dir) Database() string { return filepath.Join(d.path, databaseName) }
+
+// Objects is the directory of sealed files.
+func (d Dir) Objects() string { return filepath.Join(d.path, objectsName) }
+
+// DefaultKeyFile is where the master key lies unless told otherwise.
+func (d Dir) DefaultKeyFile() string { return d.path + ".master.key" }
+
+// Contains tells whether path lies in the directory, by whatever links either is reached.
+func (d Dir) Contains(path string) (bool, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return false, err
+	}
+	inside, file := resolve(d.path), resolve(path)
+	return file == inside || strings.HasPrefix(file, inside+string(filepath.Separator)), nil
+}
+
+// resolve follows the links of as much of a path as exists.
+func resolve(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	parent := filepath.Dir(path)
+	if parent == path {
+		return path
+	}
+	return filepath.Join(resolve(parent), filepath.Base(path))
+}
+
+// stamp is the content of the file "version".
+type stamp struct {
+	Layout  int    `json:"layout"`
+	Program string `json:"program"`
+}
+
+// Inspect looks at the directory and changes nothing.
+func (d Dir) Inspect() (State, error) {
+	entries, err := os.ReadDir(d.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Missing, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look at the data directory: %w", err)
+	}
+	var foreign []string
+	stamped, used := false, false
+	for _, e := range entries {
+		name := e.Name()
+		switch {
+		case name == versionName:
+			stamped = true
+		case name == objectsName:
+			if used, err = d.hasObjects(used); err != nil {
+				return 0, err
+			}
+		case name == databaseName:
+			info, err := e.Info()
+			if err != nil {
+				return 0, fmt.Errorf("look at the data directory: %w", err)
+			}
+			used = used || info.Size() > 0
+		case name == lockName, name == saltName, name == "lost+found",
+			strings.HasPrefix(name, tmpPrefix), strings.HasPrefix(name, databaseName):
+		default:
+			foreign = append(foreign, name)
+		}
+	}
+	if stamped {
+		if err := d.checkStamp(); err != nil {
+			return 0, err
+		}
+	}
+	switch {
+	case used && !stamped:
+		return 0, &ForeignError{d.path, `holds data but no file "version", so it is not whole; restore all of it, or choose another directory with --data`}
+	case !used && len(foreign) > 0:
+		slices.Sort(foreign)
+		return 0, &ForeignError{d.path, fmt.Sprintf("holds something else (%s); choose an empty directory with --data", foreign[0])}
+	case !used:
+		return Empty, nil
+	}
+	if info, err := os.Stat(d.Objects()); err != nil || !info.IsDir() {
+		return 0, &ForeignError{d.path, "holds a database but no directory " + objectsName + "; mount it, or put it back from a backup"}
+	}
+	if info, err := os.Stat(d.Database()); err != nil || info.Size() == 0 {
+		return 0, &ForeignError{d.path, "holds sealed files but no database; put " + databaseName + " back from a backup"}
+	}
+	return InUse, nil
+}
+
+// hasObjects tells whether anything lies below objects/, or known is true already.
+func (d Dir) hasObjects(known bool) (bool, error) {
+	if known {
+		return true, nil
+	}
+	fans, err := os.ReadDir(d.Objects())
+	if err != nil {
+		return false, fmt.Errorf("look at the data directory: %w", err)
+	}
+	for _, fan := range fans {
+		below, err := os.ReadDir(filepath.Join(d.Objects(), fan.Name()))
+		if err != nil {
+			return false, fmt.Errorf("look at the data directory: %w", err)
+		}
+		if len(below) > 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (d Dir) checkStamp() error {
+	f, err := os.Open(filepath.Join(d.path, versionName))
+	if err != nil {
+		return fmt.Errorf("look at the data directory: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxVersionFile))
+	if err != nil {
+		return fmt.Errorf("look at the data directory: %w", err)
+	}
+	var s stamp
+	if err := json.Unmarshal(text, &s); err != nil || s.Layout < 1 {
+		return &ForeignError{d.path, `has a damaged file "version"; restore it from a backup`}
+	}
+	if s.Layout > Layout {
+		return &NewerError{d.path, s.Layout, s.Program}
+	}
+	return nil
+}
+
+// Stamp writes the file "version", durably, unless it says the same already.
+func (d Dir) Stamp(program string) error {
+	text, err := json.Marshal(stamp{Layout, program})
+	if err != nil {
+		return err
+	}
+	text = append(text, '\n')
+	path := filepath.Join(d.path, versionName)
+	if was, err := os.ReadFile(path); err == nil && string(was) == string(text) {
+		return nil
+	}
+	return WriteFile(path, text, 0o600)
+}
+
+// Make makes the directory, for its owner alone, and its name durable. undo removes it again if it was
+// not there before and holds nothing.
+func (d Dir) Make() (undo func(), err error) {
+	undo = func() {}
+	if err := os.MkdirAll(filepath.Dir(d.path), 0o700); err != nil {
+		return undo, fmt.Errorf("make the data directory: %w", err)
+	}
+	err = os.Mkdir(d.path, 0o700)
+	switch {
+	case err == nil:
+		undo = func() { _ = os.Remove(d.path) } // fails where something has come into it, as it shall
+	case !errors.Is(err, fs.ErrExist):
+		return undo, fmt.Errorf("make the data directory: %w", err)
+	}
+	if err := syncDir(filepath.Dir(d.path)); err != nil {
+		undo()
+		return func() {}, fmt.Errorf("make the data directory: %w", err)
+	}
+	return undo, nil
+}
+
+// Scratch makes a directory for temporary files, in here so that they are as safe as the data.
+func (d Dir) Scratch() (string, error) {
+	path := filepath.Join(d.path, tmpPrefix+rand.Text())
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return "", fmt.Errorf("make a temporary directory: %w", err)
+	}
+	return path, nil
+}
+
+// RemoveTemporary removes what a killed process has left of this package's own writing. Call it with the
+// lock held.
+func (d Dir) RemoveTemporary() error {
+	left, err := filepath.Glob(filepath.Join(globQuote.Replace(d.path), tmpPrefix+"*"))
+	for _, path := range left {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
+}
+
+// globQuote makes a path match itself alone.
+var globQuote = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`)
+
+// Salt returns what is kept beside a passphrase's key; fs.ErrNotExist where there is none.
+func (d Dir) Salt() ([]byte, error) {
+	salt, err := os.ReadFile(filepath.Join(d.path, saltName))
+	if err != nil {
+		return nil, fmt.Errorf("read the salt of the passphrase: %w", err)
+	}
+	return salt, nil
+}
+
+// CreateSalt makes a salt of n random bytes. Call it with the lock held.
+func (d Dir) CreateSalt(n int) ([]byte, error) {
+	salt := make([]byte, n)
+	rand.Read(salt)
+	if err := WriteFile(filepath.Join(d.path, saltName), salt, 0o600); err != nil {
+		return nil, fmt.Errorf("write the salt of the passphrase: %w", err)
+	}
+	return salt, nil
+}
+
+// WriteFile puts text at path, whole and durably, in place of what was there.
+func WriteFile(path string, text []byte, mode fs.FileMode) error {
+	tmp := filepath.Join(filepath.Dir(path), tmpPrefix+rand.Text())
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return syncDir(filepath.Dir(path))
+}
