@@ -174,14 +174,13 @@ func (a *app) unlock(e *stone.Envelope, f unlockFlags, path string) (*opened, er
 				}
 				texts[file] = text
 			}
-			id, err := identity.ParseIdentityFile(text, nil)
-			switch needs := errors.Is(err, identity.ErrNeedsPassphrase); {
-			case needs != ask:
+			_, err := identity.ParseIdentityFile(text, nil)
+			if errors.Is(err, identity.ErrNeedsPassphrase) != ask {
 				continue
-			default:
-				if id, err = a.parseIdentity(file, text, f.passphraseFile); err != nil {
-					return nil, err
-				}
+			}
+			id, err := a.parseIdentity(file, text, f.passphraseFile)
+			if err != nil {
+				return nil, err
 			}
 			key, err := e.KeyFor(id)
 			if errors.Is(err, stone.ErrNoGrant) {

@@ -81,13 +81,3 @@ func renameNew(from, to string) error {
 func setModified(f *os.File, t time.Time) error {
 	return os.Chtimes(descriptorPath(f), t, t)
 }
-
-// reserve asks for the room that n bytes will take, so that they lie together on the disk and a full disk
-// shows at once. Where the system cannot say, it does nothing.
-func reserve(f *os.File, n int64) error {
-	err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, n)
-	if errors.Is(err, unix.ENOSPC) {
-		return &os.PathError{Op: "write", Path: f.Name(), Err: err}
-	}
-	return nil
-}

@@ -16,6 +16,3 @@ func (o *output) openUnnamed() error { return errors.ErrUnsupported }
 func (o *output) publish() error { return o.publishNamed() }
 
 func setModified(f *os.File, t time.Time) error { return os.Chtimes(f.Name(), t, t) }
-
-// reserve does nothing: only Linux is asked.
-func reserve(*os.File, int64) error { return nil }
