@@ -178,7 +178,7 @@ func (a *API) content(c *call) error {
 	rand.Read(b[:])
 	boundary := hex.EncodeToString(b[:])
 	h.Set("Content-Type", "multipart/byteranges; boundary="+boundary)
-	return out.send(multipart(ranges, boundary, mediaType, size))
+	return out.send(framed(ranges, boundary, mediaType, size))
 }
 
 // part is a stretch of content, with what is sent before it.
@@ -187,8 +187,8 @@ type part struct {
 	byteRange
 }
 
-// multipart frames ranges (RFC 9110, section 14.6).
-func multipart(ranges []byteRange, boundary, mediaType string, size int64) (parts []part, end []byte) {
+// framed frames ranges as multipart/byteranges (RFC 9110, section 14.6).
+func framed(ranges []byteRange, boundary, mediaType string, size int64) (parts []part, end []byte) {
 	lead := ""
 	for _, r := range ranges {
 		parts = append(parts, part{byteRange: r, before: fmt.Sprintf("%s--%s\r\nContent-Type: %s\r\nContent-Range: %s\r\n\r\n",

@@ -54,7 +54,7 @@ var kinds = []kind{
 
 	{code: "bad-request", status: http.StatusBadRequest, title: "The request cannot be read",
 		about: "The request is not what HTTP or this interface asks for."},
-	{code: "cross-origin", status: http.StatusForbidden, title: "Another site's request",
+	{code: "cross-origin", status: http.StatusForbidden, title: "Request of another site",
 		about: "A browser sent this request on behalf of another site, which is not allowed here."},
 	{code: "method-not-allowed", status: http.StatusMethodNotAllowed, title: "Method not allowed",
 		about: "This path does not know the method. The Allow header names the ones it knows."},

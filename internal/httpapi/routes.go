@@ -24,10 +24,10 @@ const (
 	steady
 )
 
-const (
-	quickLimit = 30 * time.Second
-	patience   = 60 * time.Second
+// deadlines are what the paces mean; tests shorten them.
+type deadlines struct{ quick, patience time.Duration }
 
+const (
 	jsonLimit    = 64 << 10
 	contentLimit = 1 << 40 // a stone has at most 2^20 segments of 1 MiB
 )

@@ -30,7 +30,7 @@ func (c *call) actor() vault.Actor {
 
 // ServeHTTP is where every request enters and every one is accounted for.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rep := newReply(w, r)
+	rep := &reply{ResponseWriter: w, control: http.NewResponseController(w), id: newRequestID(), patience: a.times.patience}
 	started := time.Now()
 	a.metrics.inFlight.Inc()
 	setHeaders(rep.Header(), rep.id)
@@ -38,13 +38,16 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.metrics.inFlight.Dec()
 		a.account(rep, r, time.Since(started))
 		if rep.abort {
+			if rep.status != 0 { // so that the caller sees a reply that broke off, and not a lost connection
+				rep.control.Flush()
+			}
 			panic(http.ErrAbortHandler)
 		}
 	}()
 	defer a.recover(rep, r)
 	// A deadline that an earlier request on this connection has left behind must not hit this one.
 	rep.extendWrite()
-	rep.setRead(quickLimit)
+	rep.setRead(a.times.quick)
 
 	if err := a.origins.Check(r); err != nil {
 		a.answer(rep, r, fail("cross-origin", ""))
@@ -84,7 +87,7 @@ func (a *API) serve(rt *route, w *reply, r *http.Request) {
 	ctx := r.Context()
 	if rt.pace == quick {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, quickLimit)
+		ctx, cancel = context.WithTimeout(ctx, a.times.quick)
 		defer cancel()
 	}
 	c := &call{w: w, r: r.WithContext(ctx)}
@@ -154,8 +157,13 @@ func (a *API) answer(w *reply, r *http.Request, err error) {
 		return
 	}
 	if r.ContentLength != 0 {
-		// The server drains what is left of a small body before it answers; not for long.
-		w.setRead(5 * time.Second)
+		// The server drains what is left of a small body before it answers: not for long, and not at all
+		// where nothing more comes.
+		drain := 5 * time.Second
+		if w.bodyBroken {
+			drain = time.Nanosecond
+		}
+		w.setRead(drain)
 	}
 	writeProblem(w, f, w.id)
 }
@@ -223,22 +231,20 @@ func (m *muted) Write(b []byte) (int, error) { return len(b), nil }
 // reply is a ResponseWriter that knows what was sent, and lets nobody hold a connection by not reading.
 type reply struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	id      string
-	route   *route
+	control  *http.ResponseController
+	id       string
+	patience time.Duration
+	route    *route
 
-	status   int // 0 until the header is sent
-	problem  string
-	sent     int64
-	received int64
-	abort    bool  // the reply must not end cleanly
-	broken   error // why writing failed
+	status     int // 0 until the header is sent
+	problem    string
+	sent       int64
+	received   int64
+	bodyBroken bool  // reading the request's body failed
+	abort      bool  // the reply must not end cleanly
+	broken     error // why writing failed
 
 	writeSet time.Time // when the deadline for writing was set
-}
-
-func newReply(w http.ResponseWriter, _ *http.Request) *reply {
-	return &reply{ResponseWriter: w, control: http.NewResponseController(w), id: newRequestID()}
 }
 
 func (w *reply) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -281,12 +287,12 @@ func (w *reply) Write(b []byte) (int, error) {
 	}
 }
 
-// extendWrite sets the deadline for writing, at most once a second. Not every ResponseWriter has one:
+// extendWrite sets the deadline for writing, seldom enough to cost nothing. Not every ResponseWriter has one:
 // httptest's has none, and the server's connections always do.
 func (w *reply) extendWrite() {
-	if now := time.Now(); now.Sub(w.writeSet) > time.Second {
+	if now := time.Now(); now.Sub(w.writeSet) > w.patience/60 {
 		w.writeSet = now
-		w.control.SetWriteDeadline(now.Add(patience))
+		w.control.SetWriteDeadline(now.Add(w.patience))
 	}
 }
 
@@ -309,18 +315,17 @@ type pacedBody struct {
 }
 
 func (b *pacedBody) Read(p []byte) (int, error) {
-	if now := time.Now(); b.steady && now.Sub(b.set) > time.Second {
+	if now := time.Now(); b.steady && now.Sub(b.set) > b.reply.patience/60 {
 		b.set = now
-		b.reply.setRead(patience)
+		b.reply.setRead(b.reply.patience)
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.reply.received += int64(n)
-	if err != nil {
-		if err != io.EOF {
-			b.err = err
-		}
-		// From here on the server watches the connection, as in admit.
-		b.reply.setRead(0)
+	switch {
+	case err == io.EOF:
+		b.reply.setRead(0) // from here on the server watches the connection, as in admit
+	case err != nil:
+		b.err, b.reply.bodyBroken = err, true
 	}
 	return n, err
 }

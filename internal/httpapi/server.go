@@ -52,6 +52,7 @@ type Config struct {
 // API serves the interface.
 type API struct {
 	Config
+	times   deadlines
 	mux     *http.ServeMux
 	metrics *metrics
 	pages   *pages
@@ -64,7 +65,7 @@ func New(c Config) (*API, error) {
 		return nil, errors.New("httpapi: every field of Config is required")
 	}
 	a := &API{
-		Config: c, mux: http.NewServeMux(), metrics: newMetrics(c.Version),
+		Config: c, times: deadlines{quick: 30 * time.Second, patience: 60 * time.Second}, mux: http.NewServeMux(), metrics: newMetrics(c.Version),
 		origins: http.NewCrossOriginProtection(),
 	}
 	var err error

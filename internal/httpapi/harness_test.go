@@ -1,0 +1,263 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"stonevault/api"
+	"stonevault/identity"
+	"stonevault/internal/auth"
+	"stonevault/internal/blob/local"
+	"stonevault/internal/masterkey"
+	"stonevault/internal/metadb"
+	"stonevault/internal/vault"
+)
+
+const password = "correct horse battery staple"
+
+// passwordHash is made once: each hash takes a tenth of a second.
+var passwordHash = sync.OnceValue(func() string {
+	hash, err := auth.HashPassword(rand.Reader, password)
+	if err != nil {
+		panic(err)
+	}
+	return hash
+})
+
+// world is a real server on a real port, with a real vault behind it.
+type world struct {
+	t       testing.TB
+	api     *API
+	vault   *vault.Vault
+	db      *metadb.DB
+	objects string // directory
+	url     string
+	log     *logged
+	tokens  map[string]string // by name; "" has none
+	notUp   error             // what readiness says
+}
+
+// logged keeps what was logged.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
+func (l *logged) String() string              { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
+
+// people are who calls: a stranger has an account and nothing to do with the owner's files.
+var people = map[string]vault.Role{"owner": vault.RoleUser, "stranger": vault.RoleUser, "manager": vault.RoleManager, "admin": vault.RoleAdmin}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	dir := t.TempDir()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := context.Background()
+	w := &world{t: t, log: &logged{}, objects: filepath.Join(dir, "objects"), tokens: map[string]string{"anonymous": ""}}
+	logger := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	var err error
+	w.db, err = metadb.OpenSQLite(ctx, filepath.Join(dir, "meta.db"), metadb.Options{ProgramVersion: "test"})
+	check(err)
+	t.Cleanup(func() { w.db.Close() })
+	check(os.Mkdir(w.objects, 0o700))
+	store, err := local.Open(w.objects)
+	check(err)
+	t.Cleanup(func() { store.Close() })
+	master, err := masterkey.CreateFile(filepath.Join(dir, "master.key"))
+	check(err)
+	w.vault, err = vault.Open(ctx, vault.Config{
+		Database: w.db, Objects: store, Master: master, Suite: identity.SuiteHybrid, Now: time.Now, Log: logger,
+	})
+	check(err)
+	service, err := auth.New(ctx, auth.Config{Store: w.db, Sealer: master, Issuer: "test", Now: time.Now})
+	check(err)
+	w.api, err = New(Config{
+		Vault: w.vault, Auth: service, Version: "1.2.3-test", Log: logger, Now: time.Now,
+		Ready: func(context.Context) error { return w.notUp },
+	})
+	check(err)
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	check(err)
+	server := &http.Server{Handler: w.api, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
+	Limits(server)
+	go server.Serve(listener)
+	t.Cleanup(func() { server.Close() })
+	w.url = "http://" + listener.Addr().String()
+
+	for name, role := range people {
+		_, _, err := w.vault.CreatePerson(ctx, name, role, passwordHash())
+		check(err)
+	}
+	return w
+}
+
+// token signs a person in, once.
+func (w *world) token(name string) string {
+	w.t.Helper()
+	if token, ok := w.tokens[name]; ok {
+		return token
+	}
+	grant, err := w.api.Auth.SignIn(context.Background(), auth.Credentials{Name: name, Password: password, Client: "test"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.tokens[name] = grant.AccessToken
+	return grant.AccessToken
+}
+
+// answer is a reply that has been read to its end, however that was.
+type answer struct {
+	*http.Response
+	body []byte
+	err  error // of reading the body
+}
+
+// do sends a request as somebody. Header lines are "Name: value".
+func (w *world) do(who, method, target string, body any, header ...string) *answer {
+	w.t.Helper()
+	var reader io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		reader = strings.NewReader(b)
+	case []byte:
+		reader = bytes.NewReader(b)
+	case io.Reader:
+		reader = b
+	}
+	r, err := http.NewRequest(method, w.url+target, reader)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if token := w.token(who); token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	for _, line := range header {
+		name, value, ok := strings.Cut(line, ": ")
+		if !ok {
+			w.t.Fatalf("header %q", line)
+		}
+		r.Header.Add(name, value)
+	}
+	// No redirect is ever followed: the server gives none.
+	res, err := (&http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       time.Minute,
+	}).Do(r)
+	if err != nil {
+		w.t.Fatalf("%s %s: %v", method, target, err)
+	}
+	defer res.Body.Close()
+	a := &answer{Response: res}
+	a.body, a.err = io.ReadAll(res.Body)
+	return a
+}
+
+func (w *world) put(who, path string, body []byte) api.File {
+	w.t.Helper()
+	a := w.do(who, "PUT", "/api/v1/content"+path, body, "Content-Type: text/plain")
+	if a.StatusCode != http.StatusCreated && a.StatusCode != http.StatusOK {
+		w.t.Fatalf("put %s: %d %s", path, a.StatusCode, a.body)
+	}
+	return decode[api.File](w.t, a)
+}
+
+func decode[T any](t testing.TB, a *answer) T {
+	t.Helper()
+	var v T
+	d := json.NewDecoder(bytes.NewReader(a.body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		t.Fatalf("%d %s: %v", a.StatusCode, a.body, err)
+	}
+	return v
+}
+
+// wantProblem checks that a reply is a whole problem document of one kind, and returns it.
+func wantProblem(t testing.TB, a *answer, code string) api.Problem {
+	t.Helper()
+	k := kindOf(code)
+	if k == nil {
+		t.Fatalf("there is no problem %q", code)
+	}
+	if a.StatusCode != k.status {
+		t.Errorf("status %d, want %d (%s); body %s", a.StatusCode, k.status, code, a.body)
+		return api.Problem{}
+	}
+	if a.Request.Method == http.MethodHead {
+		return api.Problem{}
+	}
+	if got := a.Header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("Content-Type %q; body %s", got, a.body)
+		return api.Problem{}
+	}
+	p := decode[api.Problem](t, a)
+	if p.Type != "/problems/"+code || p.Status != k.status || p.Title == "" || p.Detail == "" {
+		t.Errorf("the problem is %+v, want %s", p, code)
+	}
+	if p.RequestID == "" || p.RequestID != a.Header.Get("X-Request-Id") {
+		t.Errorf("request id %q, header %q", p.RequestID, a.Header.Get("X-Request-Id"))
+	}
+	if code == "invalid" && len(p.Errors) == 0 {
+		t.Error("a value is invalid, and none is named")
+	}
+	for _, name := range contentHeaders {
+		if name != "Content-Range" && a.Header.Get(name) != "" {
+			t.Errorf("a problem carries %s: %s", name, a.Header.Get(name))
+		}
+	}
+	return p
+}
+
+// object finds the file of a stored object.
+func (w *world) object(name string) string {
+	w.t.Helper()
+	var found string
+	err := filepath.WalkDir(w.objects, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Name() == name {
+			found = path
+		}
+		return err
+	})
+	if err != nil || found == "" {
+		w.t.Fatalf("object %s: %v", name, errors.Join(err, os.ErrNotExist))
+	}
+	return found
+}
+
+// flip changes one bit of a stored object; a negative offset counts from the end.
+func (w *world) flip(name string, offset int64) {
+	w.t.Helper()
+	path := w.object(name)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if offset < 0 {
+		offset += int64(len(b))
+	}
+	b[offset] ^= 1
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
