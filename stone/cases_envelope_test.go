@@ -364,7 +364,6 @@ var grantCases = []badCase{
 		f.grants = [][]byte{passphraseShape()}
 	}},
 	{name: "wrong passphrase", reason: "a genuine passphrase grant", step: 8, says: "passphrase is wrong", opener: opener{passphrase: "open sesame!", expect: "wrong-passphrase"}, change: passphraseGrant("open sesame")},
-	{name: "passphrase not of NFC's making", reason: "other letters, not another normal form", step: 8, says: "passphrase is wrong", opener: opener{passphrase: "cafe", expect: "wrong-passphrase"}, change: passphraseGrant("café")},
 	{name: "passphrase grant changed", reason: "one bit of the wrapped key flipped by its signer: nobody can tell it from a wrong passphrase", step: 8, says: "passphrase is wrong", opener: opener{passphrase: "open sesame", expect: "wrong-passphrase"}, change: func(f *forge) {
 		passphraseGrant("open sesame")(f)
 		f.grants[0][1+32+32] ^= 1
@@ -414,9 +413,20 @@ func passphraseShape() []byte {
 	return g
 }
 
+// passphraseKeys keeps keys, because each takes 256 MiB.
+var passphraseKeys = func() func(passphrase string) (*identity.WrappingKey, error) {
+	keys := make(map[string]*identity.WrappingKey)
+	return func(passphrase string) (w *identity.WrappingKey, err error) {
+		if keys[passphrase] == nil {
+			keys[passphrase], err = identity.NewPassphraseKey(rand.Reader, identity.SuiteHybrid, []byte(passphrase))
+		}
+		return keys[passphrase], err
+	}
+}()
+
 func passphraseGrant(passphrase string) func(f *forge) {
 	return func(f *forge) {
-		w, err := identity.NewPassphraseKey(rand.Reader, f.suite, []byte(passphrase))
+		w, err := passphraseKeys(passphrase)
 		if err != nil {
 			f.t.Fatal(err)
 		}
