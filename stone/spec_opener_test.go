@@ -301,7 +301,7 @@ func (s *specStone) unwrap(keys specKeys) {
 	s.key = key
 }
 
-// specPublic expands seeds, section 3.1.
+// specPublic expands seeds, section 5.1.
 func specPublic(s *specSuite, seeds []byte) []byte {
 	private, err := s.kem.NewPrivateKey(seeds[:s.kemSeed])
 	if err != nil {
@@ -496,7 +496,7 @@ func specFrame(b []byte, plain int) []byte {
 	return out
 }
 
-// specObject reads canonical JSON of section 4.4: exactly the members that are listed, in that order, each
+// specObject reads canonical JSON of section 2.3: exactly the members that are listed, in that order, each
 // behind its type: s a string, h lower-case hex, n an integer, a the list of grants.
 func specObject(text []byte, list string) map[string]any {
 	p := &specParser{text}
