@@ -542,7 +542,7 @@ func TestNewRefusesGaps(t *testing.T) {
 	full := w.api.Config
 	for name, change := range map[string]func(*Config){
 		"vault": func(c *Config) { c.Vault = nil }, "auth": func(c *Config) { c.Auth = nil }, "version": func(c *Config) { c.Version = "" },
-		"ready": func(c *Config) { c.Ready = nil }, "log": func(c *Config) { c.Log = (*slog.Logger)(nil) }, "clock": func(c *Config) { c.Now = nil },
+		"ready": func(c *Config) { c.Ready = nil }, "log": func(c *Config) { c.Log = (*slog.Logger)(nil) },
 	} {
 		c := full
 		change(&c)

@@ -31,12 +31,12 @@ func (c *call) actor() vault.Actor {
 // ServeHTTP is where every request enters and every one is accounted for.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rep := &reply{ResponseWriter: w, control: http.NewResponseController(w), id: newRequestID(), patience: a.times.patience}
-	started := time.Now()
+	started := a.Now()
 	a.metrics.inFlight.Inc()
 	setHeaders(rep.Header(), rep.id)
 	defer func() {
 		a.metrics.inFlight.Dec()
-		a.account(rep, r, time.Since(started))
+		a.account(rep, r, a.Now().Sub(started))
 		if rep.abort {
 			if rep.status != 0 { // so that the caller sees a reply that broke off, and not a lost connection
 				rep.control.Flush()

@@ -39,14 +39,14 @@ var (
 	_ Auth  = (*auth.Service)(nil)
 )
 
-// Config is what an API is made of. All fields are required.
+// Config is what an API is made of. All fields but Now are required.
 type Config struct {
 	Vault   Vault
 	Auth    Auth
 	Version string                          // of the program
 	Ready   func(ctx context.Context) error // nil while requests can be served
 	Log     *slog.Logger
-	Now     func() time.Time
+	Now     func() time.Time // the clock that requests are timed with; time.Now where nil
 }
 
 // API serves the interface.
@@ -61,8 +61,11 @@ type API struct {
 
 // New makes an API.
 func New(c Config) (*API, error) {
-	if c.Vault == nil || c.Auth == nil || c.Version == "" || c.Ready == nil || c.Log == nil || c.Now == nil {
-		return nil, errors.New("httpapi: every field of Config is required")
+	if c.Vault == nil || c.Auth == nil || c.Version == "" || c.Ready == nil || c.Log == nil {
+		return nil, errors.New("httpapi: the vault, the sign-in, the version, the readiness check and the log are required")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	a := &API{
 		Config: c, times: deadlines{quick: 30 * time.Second, patience: 60 * time.Second}, mux: http.NewServeMux(), metrics: newMetrics(c.Version),
