@@ -71,14 +71,14 @@ func (k *keyring) fromFile(state datadir.State) (*masterkey.Key, error) {
 }
 
 func (k *keyring) fromPassphrase(state datadir.State) (*masterkey.Key, error) {
+	if state != datadir.InUse {
+		return nil, k.choosePassphrase()
+	}
 	salt, err := k.dir.Salt()
 	switch {
-	case err == nil:
-	case errors.Is(err, fs.ErrNotExist) && state != datadir.InUse:
-		return nil, k.choosePassphrase()
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("the data in %s was not sealed under a passphrase, or its file master.salt is gone; start with the --master-key that it was made with, or put the file back from a backup", k.dir.Path())
-	default:
+	case err != nil:
 		return nil, err
 	}
 	passphrase, err := k.passphrase("Passphrase of the vault: ")

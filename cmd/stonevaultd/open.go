@@ -122,8 +122,21 @@ func (o *opener) open(ctx context.Context, serves bool) (_ *store, err error) {
 	return s, o.explain(err, s.dir, keys)
 }
 
-// claim is where the directory begins to change.
+// claim is where the directory begins to change. The key of a new vault comes first: where it cannot be
+// made, nothing else is there yet.
 func (o *opener) claim(s *store, keys *keyring, state datadir.State) (err error) {
+	switch {
+	case state == datadir.InUse:
+	case s.key != nil:
+		o.log.Info("an empty directory is set up under the master key that was there already", "data", s.dir.Path())
+	default:
+		if s.key, err = keys.create(); err != nil {
+			return err
+		}
+		if o.config.MasterKey.Kind == config.KeyFromFile {
+			o.log.Info("a master key was made; keep a copy of it away from copies of the data, which cannot be opened without it", "file", keys.path())
+		}
+	}
 	if err := s.lock.Claim(); err != nil {
 		return err
 	}
@@ -133,24 +146,11 @@ func (o *opener) claim(s *store, keys *keyring, state datadir.State) (err error)
 	if err := s.dir.Stamp(o.version); err != nil {
 		return err
 	}
-	if state == datadir.InUse {
-		return nil
+	if s.objects == nil {
+		// Before the database, so that one without objects is known to be damaged.
+		s.objects, err = local.Open(s.dir.Objects())
 	}
-	// The objects' directory comes before the database, so that one without it is known to be damaged.
-	if s.objects, err = local.Open(s.dir.Objects()); err != nil {
-		return err
-	}
-	if s.key != nil {
-		o.log.Info("an empty directory is set up under the master key that was there already", "data", s.dir.Path())
-		return nil
-	}
-	if s.key, err = keys.create(); err != nil {
-		return err
-	}
-	if o.config.MasterKey.Kind == config.KeyFromFile {
-		o.log.Info("a master key was made; keep a copy of it away from copies of the data, which cannot be opened without it", "file", keys.path())
-	}
-	return nil
+	return err
 }
 
 func (o *opener) vaultConfig(s *store, db vault.Database) vault.Config {
@@ -160,10 +160,15 @@ func (o *opener) vaultConfig(s *store, db vault.Database) vault.Config {
 	}
 }
 
-// rehearsal runs what would write against a snapshot that nothing can be written to.
+// rehearsal is a database in which every change comes as far as its first write, and is then left.
 type rehearsal struct{ *metadb.DB }
 
-func (r rehearsal) Update(ctx context.Context, fn func(vault.Tx) error) error { return r.View(ctx, fn) }
+func (r rehearsal) Update(ctx context.Context, fn func(vault.Tx) error) error {
+	if err := r.View(ctx, fn); !errors.Is(err, metadb.ErrReadOnly) {
+		return err
+	}
+	return nil
+}
 
 // rehearse opens the vault as it would be opened, and writes nothing. Where the database is one that this
 // program would first migrate, a copy of it is, if the lock is held.
@@ -185,8 +190,8 @@ func (o *opener) rehearse(ctx context.Context, s *store, keys *keyring, locked b
 	}
 	defer db.Close()
 	_, err = vault.Open(ctx, o.vaultConfig(s, rehearsal{db}))
-	if errors.Is(err, metadb.ErrReadOnly) {
-		return nil // it came as far as writing
+	if errors.Is(err, vault.ErrNotFound) {
+		return nil // its setting up was interrupted, and will be done again
 	}
 	return o.explain(err, s.dir, keys)
 }

@@ -87,7 +87,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		return err
 	}
 	api, err := httpapi.New(httpapi.Config{
-		Vault: s.store.vault, Auth: signIn, Version: s.Version, Ready: s.ready, Log: s.Log, Now: s.Now,
+		Vault: s.store.vault, Auth: signIn, Version: s.Version, Ready: s.ready, Log: s.Log,
 	})
 	if err != nil {
 		return err

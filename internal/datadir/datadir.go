@@ -196,6 +196,9 @@ func (d Dir) hasObjects(known bool) (bool, error) {
 		return false, fmt.Errorf("look at the data directory: %w", err)
 	}
 	for _, fan := range fans {
+		if !fan.IsDir() {
+			return true, nil
+		}
 		below, err := os.ReadDir(filepath.Join(d.Objects(), fan.Name()))
 		if err != nil {
 			return false, fmt.Errorf("look at the data directory: %w", err)
