@@ -117,14 +117,10 @@ func TestConformance(t *testing.T) {
 	metadbtest.Run(t, func(t *testing.T) metadbtest.Database {
 		db := open(t, filepath.Join(t.TempDir(), "vault.db"))
 		t.Cleanup(func() {
-			for range cap(db.readers.free) {
-				s := <-db.readers.free
-				if s != nil {
-					for text := range s.stmts {
-						statements[text] = true
-					}
+			for _, s := range db.readers.idle {
+				for text := range s.stmts {
+					statements[text] = true
 				}
-				db.readers.free <- s
 			}
 			if err := db.Close(); err != nil {
 				t.Error(err)

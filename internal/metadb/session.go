@@ -3,6 +3,7 @@ package metadb
 import (
 	"context"
 	"database/sql"
+	"sync"
 )
 
 // maxStatements bounds the prepared statements of a connection. Only lists with unusual orders could
@@ -60,18 +61,17 @@ func (s *session) close() error {
 	return s.conn.Close()
 }
 
-// pool lends reading sessions, at most cap(free) at once.
+// pool lends reading sessions. The one that came back last goes out first, so that few connections with
+// warm caches serve a small load.
 type pool struct {
-	db   *sql.DB
-	free chan *session // nil stands for a session that is yet to be opened
+	db    *sql.DB
+	slots chan struct{} // holds one for each session that is lent
+	mu    sync.Mutex
+	idle  []*session // under mu
 }
 
 func newPool(db *sql.DB, size int) *pool {
-	p := &pool{db: db, free: make(chan *session, size)}
-	for range size {
-		p.free <- nil
-	}
-	return p
+	return &pool{db: db, slots: make(chan struct{}, size)}
 }
 
 func (p *pool) get(ctx context.Context, closing <-chan struct{}) (*session, error) {
@@ -81,37 +81,53 @@ func (p *pool) get(ctx context.Context, closing <-chan struct{}) (*session, erro
 	default:
 	}
 	select {
-	case s := <-p.free:
-		if s != nil {
-			return s, nil
-		}
-		s, err := openSession(ctx, p.db)
-		if err != nil {
-			p.free <- nil
-		}
-		return s, err
+	case p.slots <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-closing:
 		return nil, ErrClosed
 	}
+	if s := p.pop(); s != nil {
+		return s, nil
+	}
+	s, err := openSession(ctx, p.db)
+	if err != nil {
+		<-p.slots
+	}
+	return s, err
+}
+
+func (p *pool) pop() *session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last := len(p.idle) - 1
+	if last < 0 {
+		return nil
+	}
+	s := p.idle[last]
+	p.idle = p.idle[:last]
+	return s
 }
 
 // put returns a session. One that is not clean is closed, which ends its transaction.
 func (p *pool) put(s *session, clean bool) {
-	if !clean {
+	if clean {
+		p.mu.Lock()
+		p.idle = append(p.idle, s)
+		p.mu.Unlock()
+	} else {
 		s.close()
-		s = nil
 	}
-	p.free <- s
+	<-p.slots
 }
 
 // close waits until every session is back.
 func (p *pool) close() error {
-	for range cap(p.free) {
-		if s := <-p.free; s != nil {
-			s.close()
-		}
+	for range cap(p.slots) {
+		p.slots <- struct{}{}
+	}
+	for s := p.pop(); s != nil; s = p.pop() {
+		s.close()
 	}
 	return p.db.Close()
 }

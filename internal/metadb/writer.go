@@ -146,7 +146,7 @@ func (w *writer) member(u *update) (keep bool, lost error) {
 		return false, err
 	}
 	tx := &Tx{session: w.session, dialect: w.dialect, writes: true}
-	result := u.ctx.Err()
+	var result error
 	select {
 	case u.turn <- tx:
 		result = <-u.ended
