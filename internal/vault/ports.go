@@ -11,7 +11,8 @@ import (
 
 // Database runs transactions. Update is serialisable and durable when it returns nil; when fn or the
 // commit fails nothing of it remains. Several Updates may share one commit. View sees one snapshot.
-// fn may run more than once and must not act on anything but the transaction.
+// fn may run more than once, must not act on anything but the transaction, and must not call Update. A
+// statement that is refused (ErrExists) ends the transaction, whatever fn returns.
 type Database interface {
 	View(ctx context.Context, fn func(Tx) error) error
 	Update(ctx context.Context, fn func(Tx) error) error
@@ -107,4 +108,28 @@ type Object interface {
 	io.ReaderAt
 	io.Closer
 	Size() int64
+}
+
+// Parts keeps objects that grow over days, below the names of Objects. A part is known by its file's id,
+// is seen by Objects only once it is finished, and survives a crash as far as it was synced.
+type Parts interface {
+	// OpenPart opens a part at a length that was synced before, making it where at is 0, and cuts what
+	// lies behind. A part that is missing or shorter is ErrNotFound. One user at a time.
+	OpenPart(ctx context.Context, id stone.FileID, at int64) (Part, error)
+	// FinishPart gives a synced part an object's name, durably; where the part is gone and the object is
+	// there already, it has been done before. It never replaces an object.
+	FinishPart(ctx context.Context, id stone.FileID, name string) error
+	DeletePart(ctx context.Context, id stone.FileID) error // missing is no error
+	WalkParts(ctx context.Context, fn func(id stone.FileID, size int64) error) error
+}
+
+// Part is an open part. Write appends; ReadAt reads what was written. Close drops what was not synced
+// or keeps it, as it pleases.
+type Part interface {
+	io.Writer
+	io.ReaderAt
+	// Sync makes all that was written durable. After a failure the part is reopened at a length that
+	// was synced before.
+	Sync() error
+	Close() error
 }
