@@ -61,11 +61,10 @@ func (m *metrics) handler() http.Handler {
 }
 
 func (m *metrics) observe(w *reply, method string, took time.Duration) {
-	route := w.routeName()
-	m.requests.WithLabelValues(route, methodName(method), strconv.Itoa(w.status)).Inc()
-	m.duration.WithLabelValues(route).Observe(took.Seconds())
-	m.received.WithLabelValues(route).Add(float64(w.received))
-	m.sent.WithLabelValues(route).Add(float64(w.sent))
+	m.requests.WithLabelValues(w.route, methodName(method), strconv.Itoa(w.status)).Inc()
+	m.duration.WithLabelValues(w.route).Observe(took.Seconds())
+	m.received.WithLabelValues(w.route).Add(float64(w.received))
+	m.sent.WithLabelValues(w.route).Add(float64(w.sent))
 	if w.problem == "refused" {
 		m.refused.Inc()
 	}

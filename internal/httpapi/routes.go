@@ -78,7 +78,9 @@ func (r *route) name() string {
 func (a *API) register() {
 	for i := range routes {
 		rt := &routes[i]
+		label := rt.name()
 		a.mux.HandleFunc(rt.method+" "+rt.pattern, func(w http.ResponseWriter, r *http.Request) {
+			w.(*reply).route = label
 			a.serve(rt, w.(*reply), r)
 		})
 		// Without a row of its own, the mux would redirect here from the path without its last slash.

@@ -30,7 +30,7 @@ func (c *call) actor() vault.Actor {
 
 // ServeHTTP is where every request enters and every one is accounted for.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rep := &reply{ResponseWriter: w, control: http.NewResponseController(w), id: newRequestID(), patience: a.times.patience}
+	rep := &reply{ResponseWriter: w, control: http.NewResponseController(w), id: newRequestID(), route: "none", patience: a.times.patience}
 	started := a.Now()
 	a.metrics.inFlight.Inc()
 	setHeaders(rep.Header(), rep.id)
@@ -83,7 +83,6 @@ func clean(escaped string) bool {
 
 // serve applies what a row of the table says, and calls its handler.
 func (a *API) serve(rt *route, w *reply, r *http.Request) {
-	w.route = rt
 	ctx := r.Context()
 	if rt.pace == quick {
 		var cancel context.CancelFunc
@@ -147,9 +146,9 @@ func (a *API) answer(w *reply, r *http.Request, err error) {
 	gone := r.Context().Err() != nil
 	switch {
 	case f.kind.code == "internal" && !gone, f.kind.code == "refused":
-		a.Log.Error("request failed", "request", w.id, "route", w.routeName(), "problem", f.kind.code, "error", err)
+		a.Log.Error("request failed", "request", w.id, "route", w.route, "problem", f.kind.code, "error", err)
 	case f.kind.status >= 500 && !gone:
-		a.Log.Warn("request failed", "request", w.id, "route", w.routeName(), "problem", f.kind.code, "error", err)
+		a.Log.Warn("request failed", "request", w.id, "route", w.route, "problem", f.kind.code, "error", err)
 	}
 	if w.status != 0 || gone && errors.Is(err, context.Canceled) {
 		// A reply that has begun can only break off, and nobody hears one who has gone.
@@ -176,7 +175,7 @@ func (a *API) recover(w *reply, r *http.Request) {
 	case v == http.ErrAbortHandler:
 		w.abort = true
 	default:
-		a.Log.Error("handler panicked", "request", w.id, "route", w.routeName(), "panic", v, "stack", string(debug.Stack()))
+		a.Log.Error("handler panicked", "request", w.id, "route", w.route, "panic", v, "stack", string(debug.Stack()))
 		a.answer(w, r, fail("internal", ""))
 	}
 }
@@ -187,11 +186,11 @@ func (a *API) account(w *reply, r *http.Request, took time.Duration) {
 	}
 	a.metrics.observe(w, r.Method, took)
 	level := slog.LevelInfo
-	if w.route != nil && (w.route.pattern == "/livez" || w.route.pattern == "/readyz") {
+	if w.route == "/livez" || w.route == "/readyz" {
 		level = slog.LevelDebug
 	}
 	a.Log.Log(context.WithoutCancel(r.Context()), level, "request",
-		"request", w.id, "method", methodName(r.Method), "route", w.routeName(), "status", w.status,
+		"request", w.id, "method", methodName(r.Method), "route", w.route, "status", w.status,
 		"problem", w.problem, "received", w.received, "sent", w.sent, "broken", w.abort,
 		"took", took.Round(time.Microsecond))
 }
@@ -234,7 +233,7 @@ type reply struct {
 	control  *http.ResponseController
 	id       string
 	patience time.Duration
-	route    *route
+	route    string // its name, or "none"
 
 	status     int // 0 until the header is sent
 	problem    string
@@ -248,13 +247,6 @@ type reply struct {
 }
 
 func (w *reply) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-func (w *reply) routeName() string {
-	if w.route == nil {
-		return "none"
-	}
-	return w.route.name()
-}
 
 func (w *reply) WriteHeader(status int) {
 	if w.status != 0 || status < 200 {
