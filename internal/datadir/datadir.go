@@ -277,15 +277,14 @@ func (d Dir) Scratch() (string, error) {
 // RemoveTemporary removes what a killed process has left of this package's own writing. Call it with the
 // lock held.
 func (d Dir) RemoveTemporary() error {
-	left, err := filepath.Glob(filepath.Join(globQuote.Replace(d.path), tmpPrefix+"*"))
-	for _, path := range left {
-		err = errors.Join(err, os.RemoveAll(path))
+	entries, err := os.ReadDir(d.path)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), tmpPrefix) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(d.path, e.Name())))
+		}
 	}
 	return err
 }
-
-// globQuote makes a path match itself alone.
-var globQuote = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`)
 
 // Salt returns what is kept beside a passphrase's key; fs.ErrNotExist where there is none.
 func (d Dir) Salt() ([]byte, error) {

@@ -1,0 +1,283 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"stonevault/identity"
+	"stonevault/stone"
+)
+
+func write(t testing.TB, text string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "settings")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDefaults(t *testing.T) {
+	c, values, err := Load(Sources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{Listen: "127.0.0.1:8080", Suite: identity.SuiteHybrid, MasterKey: KeySource{Kind: KeyFromFile}, LogFormat: "text", LogLevel: "info"}
+	if c != want {
+		t.Errorf("%+v", c)
+	}
+	if len(values) != len(Settings) {
+		t.Errorf("%d values for %d settings", len(values), len(Settings))
+	}
+	for _, v := range values {
+		if v.Origin != "default" || v.Text != v.Setting.Default {
+			t.Errorf("%s = %q from %s", v.Setting.Key, v.Text, v.Origin)
+		}
+		if s := v.Setting; s.check != nil && s.Default != "" && s.check(s.Default) != nil {
+			t.Errorf("the default of %s is refused by its own check", s.Key)
+		}
+	}
+}
+
+// TestOrder gives the same setting in every source: the strongest that has it wins.
+func TestOrder(t *testing.T) {
+	file := write(t, "listen = \"127.0.0.1:1\"\ndata = \"/file\"\nsuite = 2\ndevelopment = true\n")
+	env := []string{"STONEVAULT_LISTEN=127.0.0.1:2", "STONEVAULT_DATA=/env", "STONEVAULT_HOME=/home", "STONEVAULT_LOG_LEVEL=", "OTHER=1"}
+	c, values, err := Load(Sources{File: file, Environ: env, Flags: map[string]string{"listen": "127.0.0.1:3"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Listen != "127.0.0.1:3" || c.Data != "/env" || c.Suite != identity.SuiteCNSA || !c.Development || c.LogLevel != "info" {
+		t.Errorf("%+v", c)
+	}
+	origins := map[string]string{
+		"listen": "--listen", "data": "STONEVAULT_DATA", "suite": "suite in " + file, "development": "development in " + file, "log_level": "default",
+	}
+	for _, v := range values {
+		if want, ok := origins[v.Setting.Key]; ok && v.Origin != want {
+			t.Errorf("%s comes from %s", v.Setting.Key, v.Origin)
+		}
+	}
+	c, _, err = Load(Sources{Environ: append(env, "STONEVAULT_CONFIG="+file)})
+	if err != nil || c.Suite != identity.SuiteCNSA || c.Listen != "127.0.0.1:2" {
+		t.Errorf("the file that the environment names: %+v, %v", c, err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	for _, c := range []struct {
+		name  string
+		file  string
+		env   []string
+		flags map[string]string
+		want  []string
+	}{
+		{name: "a key that is not known", file: "lisen = \"x\"\n", want: []string{"lisen in ", "is not known; did you mean listen?"}},
+		{name: "a table", file: "[log]\nformat = \"json\"\n", want: []string{"log.format in ", "did you mean log_format?"}},
+		{name: "a flag's name in the file", file: "addr-file = \"x\"\n", want: []string{"did you mean addr_file?"}},
+		{name: "a list", file: "listen = [\"a\", \"b\"]\n", want: []string{"listen in ", "must be one text, number, true or false"}},
+		{name: "a date", file: "listen = 2026-01-01\n", want: []string{"must be one text"}},
+		{name: "a fraction", file: "suite = 1.5\n", want: []string{"must be one text"}},
+		{name: "no TOML", file: "listen\n", want: []string{"is not TOML"}},
+		{name: "a key twice", file: "suite = 1\nsuite = 2\n", want: []string{"is not TOML"}},
+		{name: "a secret in the file", file: "master_key = \"svmk1\"\n", want: []string{"is a secret", "master_key_file"}},
+		{name: "a passphrase in the file", file: "master_passphrase = \"x\"\n", want: []string{"is a secret", "master_passphrase_file"}},
+		{name: "a wrong value in the file", file: "suite = 3\n", want: []string{"suite in ", "must be 1 or 2"}},
+		{name: "a wrong value that a flag hides", file: "suite = 3\n", flags: map[string]string{"suite": "1"}, want: []string{"suite in "}},
+		{name: "a wrong value in the environment", env: []string{"STONEVAULT_SUITE=x"}, want: []string{"STONEVAULT_SUITE must be 1 or 2"}},
+		{name: "a wrong yes", env: []string{"STONEVAULT_DEVELOPMENT=yes"}, want: []string{"STONEVAULT_DEVELOPMENT must be true or false"}},
+		{name: "a secret in the environment", env: []string{"STONEVAULT_MASTER_KEY=svmk1AAAA"}, want: []string{"STONEVAULT_MASTER_KEY shows a secret", "--development", "STONEVAULT_MASTER_KEY_FILE"}},
+		{name: "a secret twice", env: []string{"STONEVAULT_MASTER_KEY=a", "STONEVAULT_MASTER_KEY_FILE=b"}, want: []string{"are both set"}},
+		{name: "a secret's file that is missing", flags: map[string]string{"master-passphrase-file": missing}, want: []string{"--master-passphrase-file names a file that cannot be read"}},
+		{name: "a source for development", flags: map[string]string{"master-key": "env"}, want: []string{"--master-key takes the master key from the environment", "--development"}},
+		{name: "a flag that is not known", flags: map[string]string{"no-such": "1"}, want: []string{"--no-such is no flag"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := Sources{Environ: c.env, Flags: c.flags}
+			if c.file != "" {
+				s.File = write(t, c.file)
+			}
+			_, _, err := Load(s)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q does not say %q", err, want)
+				}
+			}
+		})
+	}
+	var wrong *Error
+	if _, _, err := Load(Sources{File: missing}); !errors.As(err, &wrong) || wrong.Origin != missing {
+		t.Errorf("a file that is missing: %v", err)
+	}
+}
+
+// TestValues goes through what each check accepts and refuses.
+func TestValues(t *testing.T) {
+	for _, c := range []struct {
+		key  string
+		good []string
+		bad  []string
+	}{
+		{"listen", []string{"127.0.0.1:0", "127.0.0.1:65535", "127.9.9.9:80", "localhost:80", "[::1]:80"},
+			[]string{"", ":80", "0.0.0.0:80", "[::]:80", "192.168.1.1:80", "example.com:80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:http", "127.0.0.1:080", "[::ffff:8.8.8.8]:80"}},
+		{"metrics_listen", []string{"", "127.0.0.1:0"}, []string{"0.0.0.0:80"}},
+		{"suite", []string{"1", "2"}, []string{"", "0", "3", "01", "+1", "1.0", "257", "one"}},
+		{"compress", []string{"auto", "never", "1", "22"}, []string{"", "0", "23", "01", "always"}},
+		{"master_key_source", []string{"file", "file:/k", "file:k", "passphrase", "env"}, []string{"", "file:", "passphrase:x", "env:X", "vault", "/k"}},
+		{"log_format", []string{"text", "json"}, []string{"", "JSON"}},
+		{"log_level", []string{"debug", "info", "warn", "error"}, []string{"", "INFO", "trace"}},
+	} {
+		s := setting(c.key)
+		for _, v := range c.good {
+			if err := s.check(v); err != nil {
+				t.Errorf("%s %q: %v", c.key, v, err)
+			}
+		}
+		for _, v := range c.bad {
+			if err := s.check(v); err == nil {
+				t.Errorf("%s %q is accepted", c.key, v)
+			}
+		}
+	}
+	var c Config
+	for _, v := range []struct{ key, text string }{{"compress", "22"}, {"master_key_source", "file:a/../b"}} {
+		setting(v.key).set(&c, v.text)
+	}
+	if c.Compression != (stone.Compression{Level: 22}) || c.MasterKey != (KeySource{Kind: KeyFromFile, Path: "b"}) {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestSecrets(t *testing.T) {
+	const word = "six random words are a passphrase"
+	one, two := write(t, word+"\r\nsecond line\n"), write(t, "another passphrase altogether")
+	c, values, err := Load(Sources{
+		File: write(t, fmt.Sprintf("master_passphrase_file = %q\n", two)), Environ: []string{"STONEVAULT_MASTER_PASSPHRASE_FILE=" + one},
+	})
+	if err != nil || string(c.Passphrase) != word {
+		t.Fatalf("%q, %v", string(c.Passphrase), err)
+	}
+	// A secret itself in a stronger source hides a file in a weaker one, and the other way round.
+	c, _, err = Load(Sources{
+		File:    write(t, fmt.Sprintf("master_key_file = %q\ndevelopment = true\n", two)),
+		Environ: []string{"STONEVAULT_MASTER_KEY=from the environment", "STONEVAULT_MASTER_PASSPHRASE=too"},
+		Flags:   map[string]string{"master-passphrase-file": one},
+	})
+	if err != nil || c.MasterKeyText != "from the environment" || string(c.Passphrase) != word {
+		t.Fatalf("%q, %q, %v", string(c.MasterKeyText), string(c.Passphrase), err)
+	}
+	for _, text := range []string{fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprintf("%v", values)} {
+		if strings.Contains(text, word) || strings.Contains(text, "from the environment") {
+			t.Errorf("a secret shows: %s", text)
+		}
+	}
+	for _, text := range []string{"", "\nsecond line", strings.Repeat("x", maxSecretFile+1)} {
+		if _, _, err := Load(Sources{Flags: map[string]string{"master-passphrase-file": write(t, text)}}); err == nil {
+			t.Errorf("a file of %d bytes is accepted", len(text))
+		}
+	}
+}
+
+// TestTable demands what the rest of the package takes for granted of every row.
+func TestTable(t *testing.T) {
+	var keys, flags []string
+	for i := range Settings {
+		s := &Settings[i]
+		keys = append(keys, s.Key)
+		if s.Flag != "" {
+			flags = append(flags, s.flagName())
+		}
+		if strings.Trim(s.Key, "abcdefghijklmnopqrstuvwxyz_") != "" || s.set == nil || s.Doc == "" || !strings.HasSuffix(s.Doc, ".") {
+			t.Errorf("the row of %s is not whole", s.Key)
+		}
+		if s.Kind == Text && s.Flag != "" && s.Value == "" {
+			t.Errorf("--%s does not name its value", s.Flag)
+		}
+	}
+	for _, list := range [][]string{keys, flags} {
+		slices.Sort(list)
+		if len(slices.Compact(slices.Clone(list))) != len(list) {
+			t.Errorf("something is there twice: %v", list)
+		}
+	}
+}
+
+func TestFlags(t *testing.T) {
+	all := pflag.NewFlagSet("all", pflag.ContinueOnError)
+	AddFlags(all)
+	for i := range Settings {
+		s := &Settings[i]
+		if s.Flag != "" && all.Lookup(s.flagName()) == nil {
+			t.Errorf("--%s is missing", s.flagName())
+		}
+	}
+	if err := all.Parse([]string{"--data", "/d", "--development", "--config", "f", "--master-key=passphrase"}); err != nil {
+		t.Fatal(err)
+	}
+	s := FromFlags(all, []string{"A=b"})
+	if s.File != "f" || len(s.Flags) != 3 || s.Flags["data"] != "/d" || s.Flags["development"] != "true" || s.Flags["master-key"] != "passphrase" || len(s.Environ) != 1 {
+		t.Errorf("%+v", s)
+	}
+	some := pflag.NewFlagSet("some", pflag.ContinueOnError)
+	AddFlags(some, "data")
+	if some.Lookup("data") == nil || some.Lookup("config") == nil || some.Lookup("listen") != nil {
+		t.Error("other flags than those asked for")
+	}
+}
+
+// TestReferencePage fails when the table has changed and the page has not.
+func TestReferencePage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/reference/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(page) != Reference() {
+		t.Error("docs/reference/configuration.md is not what the table says; run: go generate ./internal/config")
+	}
+	for i := range Settings {
+		if s := &Settings[i]; !strings.Contains(string(page), "\n## "+s.valueKey()+"\n\n"+s.Doc+"\n") {
+			t.Errorf("%s is not on the page", s.Key)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	for key, want := range map[string]string{"liste": "listen", "adr_file": "addr_file", "logformat": "log_format", "master_passphrase_fil": "master_passphrase_file", "dtaa": "data"} {
+		if got := nearest(key); got != want {
+			t.Errorf("%s: %s", key, got)
+		}
+	}
+}
+
+func FuzzTOML(f *testing.F) {
+	f.Add("listen = \"127.0.0.1:1\"\n")
+	f.Add("[a]\nb = [1, {c = 1}]\n")
+	f.Add("master_key_file = \"/nowhere\"\n")
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text string) {
+		path := filepath.Join(dir, "settings")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l, err := readTOML(path)
+		if err != nil {
+			return
+		}
+		for key, v := range l.values {
+			if _, ok := v.(string); !ok || setting(strings.TrimSuffix(key, fileSuffix)) == nil && setting(key) == nil {
+				t.Errorf("%q = %v", key, v)
+			}
+		}
+	})
+}
