@@ -256,7 +256,10 @@ func ParseEnvelopeCached(b []byte, cache *identity.Cache) (*Envelope, error) {
 	if err := e.parseCertificate(certificate, cache); err != nil {
 		return nil, err
 	}
-	return e, e.parseGrants(grants)
+	if err := e.parseGrants(grants); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 func (e *Envelope) parseManifest() error {

@@ -17,15 +17,18 @@ var ErrNotCanonical = errors.New("the JSON is not canonical, or has unknown memb
 
 // Marshal encodes v.
 func Marshal(v any) ([]byte, error) {
-	b, err := json.Marshal(v)
-	if err != nil {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // which would make a hostile text six times as long before it is compared
+	if err := e.Encode(v); err != nil {
 		return nil, fmt.Errorf("canonical JSON: %w", err)
 	}
-	return jcs.Transform(b)
+	return jcs.Transform(b.Bytes())
 }
 
 // Unmarshal reads text into v, a pointer to a struct without optional members. Encoding what was read
-// must give the same bytes, which no unknown, repeated, reordered or respelled member survives.
+// must give the same bytes, which no unknown, repeated, reordered or respelled member survives. A null
+// survives where v has a slice, a map or a pointer: their owners refuse it.
 func Unmarshal(text []byte, v any) error {
 	if err := json.Unmarshal(text, v); err != nil {
 		return fmt.Errorf("JSON: %w", err)
