@@ -2,6 +2,7 @@ package stone
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -39,29 +40,136 @@ type Body struct {
 // SealBody seals all of src and writes the body to dst. It uses several cores and at most 6 MiB with two
 // of them, 10 with more. When it fails, what dst received is worthless.
 func SealBody(ctx context.Context, dst io.Writer, src io.Reader, p BodyParams) (*Body, error) {
-	w, err := newBodyWriter(dst, src, p)
+	b, err := NewBuilder(p)
 	if err != nil {
 		return nil, err
 	}
-	if err := w.write(preamble{p.Suite, p.FileID}.bytes()); err != nil {
+	if err := writeAll(dst, b.Preamble()); err != nil {
 		return nil, err
 	}
-	err = stages[*sealJob]{next: w.next, work: w.seal, emit: w.emit, release: (*sealJob).release}.run(ctx)
+	var rows []byte
+	padded := &paddedReader{src: src, padded: p.Class == ClassRestricted}
+	_, err = b.Append(ctx, 0, padded, func(sealed, row []byte) error {
+		rows = append(rows, row...)
+		return writeAll(dst, sealed)
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := w.write(w.rows); err != nil {
+	body, err := b.Finish(rows, padded.size)
+	if err != nil {
 		return nil, err
+	}
+	return body, writeAll(dst, rows)
+}
+
+func writeAll(dst io.Writer, b []byte) error {
+	n, err := dst.Write(b)
+	if err == nil && n != len(b) {
+		err = io.ErrShortWrite
+	}
+	return err
+}
+
+// Builder seals a body in several sittings, for content that comes in pieces over days. A body is
+// Preamble, what Append emitted for each segment, and all rows. Where content stops within a segment,
+// that segment is sealed as it is; to go on, Reopen gives back its plaintext, and Append seals it again,
+// at its old place, with what follows.
+type Builder struct {
+	segments
+	class   Class
+	rand    io.Reader
+	encoder *zstd.Encoder
+}
+
+// NewBuilder begins a body, or goes on with one that was begun with the same parameters.
+func NewBuilder(p BodyParams) (*Builder, error) {
+	switch {
+	case !p.Suite.Valid():
+		return nil, fmt.Errorf("stone: %v", p.Suite)
+	case p.FileID.IsZero(), p.Key == nil, p.Rand == nil:
+		return nil, errors.New("stone: a body needs a file id, a key and randomness")
+	case !p.Class.valid():
+		return nil, fmt.Errorf("stone: class %q is unknown", p.Class)
+	}
+	b := &Builder{segments: segments{p.Suite, p.FileID, p.Key}, class: p.Class, rand: p.Rand}
+	if !p.Compression.Never && p.Class != ClassRestricted && !isCompressedType(p.MediaType) {
+		var err error
+		if b.encoder, err = p.Compression.encoder(); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// Preamble is what a body begins with.
+func (b *Builder) Preamble() []byte { return preamble{b.suite, b.fileID}.bytes() }
+
+// RowSize is the length in bytes of one segment's line of the index.
+func (b *Builder) RowSize() int { return rowSize(b.suite) }
+
+// Append seals all of src as segment first and the following ones, and hands each with its row to emit, in
+// order. It returns how many bytes it read. Both slices are emit's until it returns. An empty src gives a
+// segment only where first is 0.
+func (b *Builder) Append(ctx context.Context, first int, src io.Reader, emit func(sealed, row []byte) error) (int64, error) {
+	w := &sitting{Builder: b, src: &countingReader{src: src}, read: first, first: first, out: emit}
+	err := stages[*sealJob]{next: w.next, work: w.seal, emit: w.emit, release: (*sealJob).release}.run(ctx)
+	return w.src.size, err
+}
+
+// Reopen opens a segment that Append made.
+func (b *Builder) Reopen(i int, rowBytes, sealed []byte) ([]byte, error) {
+	if len(rowBytes) != b.RowSize() {
+		return nil, refuse("the row of segment %d has a wrong length", i)
+	}
+	x := &index{rowSize: b.RowSize(), rows: rowBytes}
+	r := x.row(0)
+	if _, err := r.content(); err != nil {
+		return nil, err
+	}
+	if r.plain > SegmentSize || int(r.sealed) != len(sealed) {
+		return nil, refuse("segment %d has another length than its row", i)
+	}
+	return b.segments.open(make([]byte, 0, r.plain), i, r, sealed)
+}
+
+// SealedLength is how many bytes a segment takes in the body, by its row.
+func (b *Builder) SealedLength(rowBytes []byte) (int64, error) {
+	if len(rowBytes) != b.RowSize() {
+		return 0, refuse("a row has a wrong length")
+	}
+	return int64(binary.BigEndian.Uint32(rowBytes[4:])), nil
+}
+
+// Padding is how many zeros follow size bytes of content before a body of this class is finished.
+func (b *Builder) Padding(size int64) int64 {
+	if b.class != ClassRestricted {
+		return 0
+	}
+	return padme(size) - size
+}
+
+// Finish describes a body with these rows, all of them, and size bytes of content.
+func (b *Builder) Finish(rows []byte, size int64) (*Body, error) {
+	n := len(rows) / b.RowSize()
+	sealed := int64(PreambleSize + len(rows))
+	for i := range n {
+		sealed += int64(binary.BigEndian.Uint32(rows[i*b.RowSize()+4:]))
+	}
+	x, err := parseIndex(b.suite, rows, n, sealed)
+	if err != nil {
+		return nil, err
+	}
+	if x.plain != size+b.Padding(size) {
+		return nil, fmt.Errorf("stone: the segments hold %d bytes, and not %d", x.plain, size+b.Padding(size))
 	}
 	return &Body{
-		Suite: p.Suite, FileID: p.FileID, Class: p.Class,
-		Size: w.src.size, SealedSize: w.written, Segments: w.emitted,
-		PreambleDigest: p.Suite.Digest(preamble{p.Suite, p.FileID}.bytes()),
-		IndexDigest:    p.Suite.Digest(w.rows),
+		Suite: b.suite, FileID: b.fileID, Class: b.class, Size: size, SealedSize: sealed, Segments: n,
+		PreambleDigest: b.suite.Digest(b.Preamble()), IndexDigest: b.suite.Digest(rows),
 	}, nil
 }
 
-// sealJob is one segment on its way through a bodyWriter.
+// sealJob is one segment on its way through a sitting.
 type sealJob struct {
 	i      int
 	plain  []byte
@@ -75,55 +183,19 @@ func (j *sealJob) release() {
 	buffers.put(j.sealed)
 }
 
-// bodyWriter's stages run at the same time: next owns src, read and ended, emit owns the rest.
-type bodyWriter struct {
-	segments
-	src     *paddedReader
-	rand    io.Reader
-	encoder *zstd.Encoder
-	read    int
-	ended   bool
+// sitting is one Append. Its stages run at the same time: next owns src, read and ended, emit owns rows.
+type sitting struct {
+	*Builder
+	src   *countingReader
+	first int
+	read  int
+	ended bool
 
-	dst     io.Writer
-	written int64
-	rows    []byte
-	emitted int
+	out func(sealed, row []byte) error
+	row []byte
 }
 
-func newBodyWriter(dst io.Writer, src io.Reader, p BodyParams) (*bodyWriter, error) {
-	switch {
-	case !p.Suite.Valid():
-		return nil, fmt.Errorf("stone: %v", p.Suite)
-	case p.FileID.IsZero(), p.Key == nil, p.Rand == nil:
-		return nil, errors.New("stone: a body needs a file id, a key and randomness")
-	case !p.Class.valid():
-		return nil, fmt.Errorf("stone: class %q is unknown", p.Class)
-	}
-	w := &bodyWriter{
-		segments: segments{p.Suite, p.FileID, p.Key},
-		src:      &paddedReader{src: src, padded: p.Class == ClassRestricted},
-		rand:     p.Rand,
-		dst:      dst,
-	}
-	if !p.Compression.Never && p.Class != ClassRestricted && !isCompressedType(p.MediaType) {
-		var err error
-		if w.encoder, err = p.Compression.encoder(); err != nil {
-			return nil, err
-		}
-	}
-	return w, nil
-}
-
-func (w *bodyWriter) write(b []byte) error {
-	n, err := w.dst.Write(b)
-	w.written += int64(n)
-	if err == nil && n != len(b) {
-		err = io.ErrShortWrite
-	}
-	return err
-}
-
-func (w *bodyWriter) next() (*sealJob, bool, error) {
+func (w *sitting) next() (*sealJob, bool, error) {
 	if w.ended {
 		return nil, false, nil
 	}
@@ -153,9 +225,9 @@ func (w *bodyWriter) next() (*sealJob, bool, error) {
 }
 
 // fill reads one segment. The first is read into a small buffer first, since most files are small.
-func (w *bodyWriter) fill() ([]byte, error) {
+func (w *sitting) fill() ([]byte, error) {
 	var head []byte
-	if w.read == 0 {
+	if w.read == w.first {
 		head = buffers.get(smallBuffer)
 		defer func() {
 			if head != nil {
@@ -181,7 +253,7 @@ func (w *bodyWriter) fill() ([]byte, error) {
 	return buf[:len(head)+n], nil
 }
 
-func (w *bodyWriter) seal(j *sealJob) error {
+func (w *sitting) seal(j *sealJob) error {
 	var err error
 	j.sealed = buffers.get(cobblestone.SealedSize(len(j.plain)))
 	j.sealed, j.row, err = w.segments.seal(j.sealed[:0], j.i, j.plain, j.salt[:], w.encoder)
@@ -190,10 +262,26 @@ func (w *bodyWriter) seal(j *sealJob) error {
 	return err
 }
 
-func (w *bodyWriter) emit(j *sealJob) error {
-	w.rows = j.row.append(w.rows)
-	w.emitted++
-	return w.write(j.sealed)
+func (w *sitting) emit(j *sealJob) error {
+	w.row = j.row.append(w.row[:0])
+	return w.out(j.sealed, w.row)
+}
+
+// countingReader counts what it reads and keeps src's error, because a source that was cut off may say
+// io.ErrUnexpectedEOF, as an HTTP request's body does, and io.ReadFull says the same of a clean end.
+type countingReader struct {
+	src    io.Reader
+	size   int64
+	failed error
+}
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	n, err := r.src.Read(p)
+	r.size += int64(n)
+	if err != nil && err != io.EOF {
+		r.failed = err
+	}
+	return n, err
 }
 
 // paddedReader counts what it reads and, where asked, adds zeros up to the Padmé length.
@@ -203,9 +291,6 @@ type paddedReader struct {
 	size   int64
 	ended  bool
 	zeros  int64 // still to be given out
-	// failed is src's error. It is kept because a source that was cut off may say io.ErrUnexpectedEOF,
-	// as an HTTP request's body does, and io.ReadFull says the same of a clean end.
-	failed error
 }
 
 func (r *paddedReader) Read(p []byte) (int, error) {
@@ -213,7 +298,6 @@ func (r *paddedReader) Read(p []byte) (int, error) {
 		n, err := r.src.Read(p)
 		r.size += int64(n)
 		if err != io.EOF {
-			r.failed = err
 			return n, err
 		}
 		r.ended = true
