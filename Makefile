@@ -20,7 +20,7 @@ build:
 	$(GO_BUILD) -o bin/ ./cmd/stonevaultd ./cmd/stonevault
 
 run: build
-	exec bin/stonevaultd serve --data ./data --listen 127.0.0.1:8080
+	exec bin/stonevaultd serve --data ./data --listen 127.0.0.1:8080 --create-admin
 
 # standard-quiet is go test's own "ok package time"; at the end come a list of what was skipped and why,
 # one of what failed, and a line of totals.
