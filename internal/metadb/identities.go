@@ -3,6 +3,7 @@ package metadb
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"stonevault/identity"
 	"stonevault/internal/vault"
@@ -34,6 +35,11 @@ func (s identities) Current(ctx context.Context, kind vault.IdentityKind, person
 		`SELECT `+identityColumns+` FROM identities
 			WHERE kind = $1 AND coalesce(person, '') = $2 AND retired_at IS NULL ORDER BY version DESC LIMIT 1`,
 		string(kind), string(person))
+}
+
+func (s identities) Retire(ctx context.Context, id vault.IdentityID, at time.Time) error {
+	return s.tx.change(ctx, vault.ErrNotFound,
+		`UPDATE identities SET retired_at = $2 WHERE id = $1 AND retired_at IS NULL`, string(id), milli(at))
 }
 
 func scanIdentity(row scanner) (i vault.Identity, err error) {

@@ -147,6 +147,24 @@ func checkIntent(i vault.Intent) error {
 	)
 }
 
+func checkUpload(u vault.Upload) error {
+	return check("uploads",
+		rule{"id", !u.ID.IsZero()},
+		rule{"owner", isID(u.Owner)},
+		rule{"path", u.Path != ""},
+		rule{"class", classes[stone.Class(u.Class)]},
+		rule{"mode", u.Mode <= 0o777},
+		rule{"modified_at", isTime(u.ModifiedAt)},
+		rule{"sealed_key", len(u.SealedKey) > 0},
+		rule{"size", u.Size >= -1},
+		rule{"position", u.Offset >= 0 && (u.Size < 0 || u.Offset <= u.Size)},
+		rule{"part", u.Part >= 0},
+		rule{"segments", u.Segments >= 0},
+		rule{"created_at", isTime(u.CreatedAt)},
+		rule{"expires_at", isTime(u.ExpiresAt)},
+	)
+}
+
 func checkSession(s auth.Session) error {
 	return check("sessions",
 		rule{"id", s.ID != ""},

@@ -35,6 +35,7 @@ func (tx *Tx) Identities() vault.IdentityStore { return identities{tx} }
 func (tx *Tx) Nodes() vault.NodeStore          { return nodes{tx} }
 func (tx *Tx) Versions() vault.VersionStore    { return versions{tx} }
 func (tx *Tx) Intents() vault.IntentStore      { return intents{tx} }
+func (tx *Tx) Uploads() vault.UploadStore      { return uploads{tx} }
 func (tx *Tx) Settings() vault.SettingStore    { return settings{tx} }
 
 // statement returns the prepared statement for query if the transaction may still run one.

@@ -135,6 +135,27 @@ type Intent struct {
 	CreatedAt time.Time
 }
 
+// Upload is a file that is still coming, in pieces. Rows of the index for its whole segments are kept
+// apart; Provisional is the row of the segment in which the content stops for now.
+type Upload struct {
+	ID          stone.FileID
+	Owner       PersonID
+	Path        string
+	MediaType   string // empty until the content has been looked at
+	Class       string
+	Mode        uint32
+	ModifiedAt  time.Time
+	Replace     bool   // may take the place of a file at Path
+	SealedKey   []byte // the file key, under the master key
+	Size        int64  // bytes of content, or -1 while it is not known
+	Offset      int64  // bytes of content that are durable
+	Part        int64  // bytes of the part that are durable
+	Segments    int    // whole ones
+	Provisional []byte // nil where the content stops at a segment's end
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+}
+
 // SortField is a column that lists can be sorted by.
 type SortField string
 

@@ -26,6 +26,7 @@ type Tx interface {
 	Nodes() NodeStore
 	Versions() VersionStore
 	Intents() IntentStore
+	Uploads() UploadStore
 	Settings() SettingStore
 }
 
@@ -44,6 +45,8 @@ type IdentityStore interface {
 	ByFingerprint(ctx context.Context, f identity.Fingerprint) (Identity, error)
 	// Current is the newest one of a kind that is not retired; person is empty unless kind is KindPerson.
 	Current(ctx context.Context, kind IdentityKind, person PersonID) (Identity, error)
+	// Retire sets RetiredAt; the row stays, so that what its keys sealed and signed can be read.
+	Retire(ctx context.Context, id IdentityID, at time.Time) error
 }
 
 // NodeStore keeps the trees.
@@ -74,6 +77,20 @@ type IntentStore interface {
 	Delete(ctx context.Context, id stone.FileID) error // missing is no error
 	ByID(ctx context.Context, id stone.FileID) (Intent, error)
 	Before(ctx context.Context, t time.Time, limit int) ([]Intent, error)
+}
+
+// UploadStore keeps uploads in progress.
+type UploadStore interface {
+	Insert(ctx context.Context, u Upload) error
+	// Update replaces the row of u.ID whose offset is still was; otherwise ErrConflict.
+	Update(ctx context.Context, u Upload, was int64) error
+	ByID(ctx context.Context, id stone.FileID) (Upload, error)
+	OfPerson(ctx context.Context, owner PersonID) ([]Upload, error) // oldest first
+	Expired(ctx context.Context, at time.Time, limit int) ([]Upload, error)
+	Delete(ctx context.Context, id stone.FileID) error // with its rows; missing is no error
+	// AddRows keeps the index rows of whole segments from number first on; it refuses the same number twice.
+	AddRows(ctx context.Context, id stone.FileID, first int, rows []byte) error
+	Rows(ctx context.Context, id stone.FileID) ([]byte, error) // all of them, in order
 }
 
 // SettingStore keeps small named values (vault id, suite, key check).

@@ -37,6 +37,8 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"trees", testTrees},
 		{"versions", testVersions},
 		{"intents", testIntents},
+		{"uploads", testUploads},
+		{"retired identities", testRetire},
 		{"settings", testSettings},
 		{"bad values", testBadValues},
 		{"accounts and sessions", testSessions},

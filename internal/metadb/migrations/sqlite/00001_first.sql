@@ -119,3 +119,32 @@ CREATE TABLE token_keys (
     created_at INTEGER NOT NULL,
     retired_at INTEGER
 ) STRICT;
+
+CREATE TABLE uploads (
+    id          TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    owner       TEXT NOT NULL REFERENCES people (id),
+    path        TEXT NOT NULL,
+    media_type  TEXT NOT NULL,
+    class       TEXT NOT NULL CHECK (class IN ('normal', 'restricted')),
+    mode        INTEGER NOT NULL CHECK (mode BETWEEN 0 AND 511),
+    modified_at INTEGER NOT NULL,
+    replaces    INTEGER NOT NULL CHECK (replaces IN (0, 1)),
+    sealed_key  BLOB NOT NULL CHECK (length(sealed_key) > 0),
+    size        INTEGER NOT NULL CHECK (size >= -1),
+    position    INTEGER NOT NULL CHECK (position >= 0 AND (size < 0 OR position <= size)),
+    part        INTEGER NOT NULL CHECK (part >= 0),
+    segments    INTEGER NOT NULL CHECK (segments >= 0),
+    provisional BLOB,
+    created_at  INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL
+) STRICT;
+CREATE INDEX uploads_owner ON uploads (owner, created_at, id);
+CREATE INDEX uploads_expires_at ON uploads (expires_at);
+
+-- Rows of the index, many segments at a time, from number first on.
+CREATE TABLE upload_rows (
+    upload TEXT NOT NULL REFERENCES uploads (id) ON DELETE CASCADE,
+    first  INTEGER NOT NULL CHECK (first >= 0),
+    rows   BLOB NOT NULL CHECK (length(rows) > 0),
+    PRIMARY KEY (upload, first)
+) STRICT, WITHOUT ROWID;
