@@ -117,6 +117,9 @@ func decompress(dst, frame []byte, plain int) ([]byte, error) {
 	if err != nil || len(out) != len(dst)+plain {
 		return nil, errFrame
 	}
+	if plain > 0 && &out[0] != &room[:1][0] {
+		return out, nil // a decoder that moved it: right, and only the pool is the poorer
+	}
 	return room[:len(out)], nil
 }
 
