@@ -1,0 +1,170 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"stonevault/api"
+)
+
+// session is what a client keeps between runs.
+type session struct {
+	Server       string    `json:"server"`
+	AccessToken  string    `json:"access_token"`
+	RefreshToken string    `json:"refresh_token"`
+	ExpiresAt    time.Time `json:"expires_at"` // of the access token, by this machine's clock
+}
+
+// String never shows the tokens.
+func (s *session) String() string { return "[redacted]" }
+
+// GoString never shows the tokens.
+func (s *session) GoString() string { return "[redacted]" }
+
+// early is how long before its end an access token is exchanged.
+const early = 30 * time.Second
+
+// keep makes a session of a reply. The two clocks need not agree: what counts is how long the token lasts.
+func (c *Client) keep(resp *http.Response, s *api.Session) *session {
+	expires := s.AccessExpiresAt
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		expires = c.options.Now().Add(s.AccessExpiresAt.Sub(date))
+	}
+	return &session{c.options.Server, s.AccessToken, s.RefreshToken, expires}
+}
+
+// SignIn opens a session and keeps it.
+func (c *Client) SignIn(ctx context.Context, name, password, device string) (*api.Person, error) {
+	resp, err := c.api.SignIn(ctx, api.SignIn{Name: name, Password: password, Client: device})
+	if err = check(resp, err); err != nil {
+		return nil, err
+	}
+	var reply api.Session
+	if err := decode(resp, &reply); err != nil {
+		return nil, err
+	}
+	s := c.keep(resp, &reply)
+	b, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.options.Secrets.Replace(ctx, b); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session = s
+	return &reply.Person, nil
+}
+
+// SignOut ends the session on the server and forgets it here, even where the server cannot be reached.
+func (c *Client) SignOut(ctx context.Context) error {
+	resp, err := c.call(ctx, func(auth api.RequestEditorFn) (*http.Response, error) { return c.api.SignOut(ctx, auth) })
+	if err == nil {
+		resp.Body.Close()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session = nil
+	forgot := c.options.Secrets.Update(ctx, func([]byte) ([]byte, error) { return nil, nil })
+	if errors.Is(err, ErrNotSignedIn) {
+		err = nil // it had ended by itself
+	}
+	return errors.Join(err, forgot)
+}
+
+// token returns an access token other than stale.
+func (c *Client) token(ctx context.Context, stale string) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session == nil {
+		b, err := c.options.Secrets.Load()
+		if err != nil {
+			return "", err
+		}
+		if c.session, err = c.parse(b); err != nil {
+			return "", err
+		}
+	}
+	if c.good(c.session, stale) {
+		return c.session.AccessToken, nil
+	}
+	// A refresh token works once. Whoever holds the lock uses it, and the others find what that one got.
+	ended := false
+	err := c.options.Secrets.Update(ctx, func(old []byte) ([]byte, error) {
+		s, err := c.parse(old)
+		if err != nil {
+			return nil, err
+		}
+		if c.good(s, stale) {
+			c.session = s
+			return old, nil
+		}
+		if s, err = c.refresh(ctx, s); errors.Is(err, ErrNotSignedIn) {
+			ended = true
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+		c.session = s
+		return json.Marshal(s)
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case ended:
+		c.session = nil
+		return "", fmt.Errorf("the session has ended: %w", ErrNotSignedIn)
+	}
+	return c.session.AccessToken, nil
+}
+
+func (c *Client) good(s *session, stale string) bool {
+	return s.AccessToken != stale && c.options.Now().Add(early).Before(s.ExpiresAt)
+}
+
+// parse reads what was kept. A token never goes to another server than its own.
+func (c *Client) parse(b []byte) (*session, error) {
+	if len(b) == 0 {
+		return nil, ErrNotSignedIn
+	}
+	s := new(session)
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(s); err != nil || s.Server != c.options.Server {
+		return nil, fmt.Errorf("what was kept is for another server, or damaged: %w", ErrNotSignedIn)
+	}
+	return s, nil
+}
+
+func (c *Client) refresh(ctx context.Context, old *session) (*session, error) {
+	resp, err := c.api.RefreshSession(ctx, api.Refresh{RefreshToken: old.RefreshToken})
+	if err = check(resp, err); err != nil {
+		return nil, err
+	}
+	var reply api.Session
+	if err := decode(resp, &reply); err != nil {
+		return nil, err
+	}
+	return c.keep(resp, &reply), nil
+}
+
+// Vault describes the server's vault. It needs no session.
+func (c *Client) Vault(ctx context.Context) (*api.Vault, error) {
+	resp, err := c.api.GetVault(ctx)
+	if err = check(resp, err); err != nil {
+		return nil, err
+	}
+	reply := new(api.Vault)
+	return reply, decode(resp, reply)
+}
+
+// Me says who is signed in.
+func (c *Client) Me(ctx context.Context) (*api.Profile, error) {
+	return document[api.Profile](ctx, c, func(auth api.RequestEditorFn) (*http.Response, error) { return c.api.GetMe(ctx, auth) })
+}
