@@ -37,11 +37,7 @@ func readPassword(r io.Reader) (string, error) {
 }
 
 // createPerson makes an account. The recovery identity is returned with the first one.
-func createPerson(ctx context.Context, v *vault.Vault, name string, role vault.Role, password string) (*vault.Recovery, error) {
-	hash, err := hashPassword(password)
-	if err != nil {
-		return nil, err
-	}
+func createPerson(ctx context.Context, v *vault.Vault, name string, role vault.Role, hash string) (*vault.Recovery, error) {
 	_, recovery, err := v.CreatePerson(ctx, name, role, hash)
 	var invalid *vault.InvalidError
 	switch {
@@ -53,6 +49,7 @@ func createPerson(ctx context.Context, v *vault.Vault, name string, role vault.R
 	return recovery, err
 }
 
+// hashPassword checks a password as well.
 func hashPassword(password string) (string, error) {
 	hash, err := auth.HashPassword(rand.Reader, password)
 	var invalid *auth.InvalidError
@@ -67,7 +64,7 @@ type account struct {
 	name     string
 	password string          // empty where the person knows it
 	recovery *vault.Recovery // nil but for the first account
-	data     string
+	confirm  string          // the command that confirms the recovery sheet
 }
 
 // String keeps it out of every log.
@@ -85,7 +82,7 @@ func printAccount(w io.Writer, a account) error {
 		if a.password != "" {
 			b.WriteByte('\n')
 		}
-		fmt.Fprintf(&b, recoverySheet, sheetLines(a.recovery.Secret.SecretSheet()), spokenLines(a.recovery.RootFingerprint.Spoken()), shellQuote(a.data))
+		fmt.Fprintf(&b, recoverySheet, sheetLines(a.recovery.Secret.SecretSheet()), spokenLines(a.recovery.RootFingerprint.Spoken()), a.confirm)
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("the account %q was made, and what had to be printed once could not be: %w", a.name, err)
@@ -105,7 +102,7 @@ Fingerprint of the vault's root key, to know the right vault by:
 %s
 When it is on paper, confirm it by typing it in from the paper, and
 end with Ctrl-D:
-  stonevaultd recovery confirm --secret-stdin --data %s
+  %s
 --------------------------------------------------------------------
 `
 

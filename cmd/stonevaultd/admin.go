@@ -38,16 +38,22 @@ func (f *passwordFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.generate, "generate-password", false, "make a password and print it, once")
 }
 
-// password returns the password, and whether it is to be printed.
-func (f *passwordFlags) password(a *app) (password string, print bool, err error) {
-	switch {
-	case f.stdin == f.generate:
-		return "", false, misuse("say where the password comes from: --password-stdin or --generate-password")
-	case f.generate:
-		return newPassword(), true, nil
+// password returns the hash of the password, and the password itself if it is to be printed.
+func (f *passwordFlags) password(a *app) (hash, shown string, err error) {
+	if f.stdin == f.generate {
+		return "", "", misuse("say where the password comes from: --password-stdin or --generate-password")
 	}
-	password, err = readPassword(a.stdin)
-	return password, false, err
+	if f.generate {
+		shown = newPassword()
+		hash, err = hashPassword(shown)
+		return hash, shown, err
+	}
+	password, err := readPassword(a.stdin)
+	if err != nil {
+		return "", "", err
+	}
+	hash, err = hashPassword(password)
+	return hash, "", err
 }
 
 func newAdminCreate(a *app) *cobra.Command {
@@ -66,20 +72,17 @@ whose sheet is printed once.`,
 			if r != vault.RoleAdmin && r != vault.RoleManager && r != vault.RoleUser {
 				return misuse("--role must be admin, manager or user")
 			}
-			password, print, err := f.password(a)
+			hash, shown, err := f.password(a)
 			if err != nil {
 				return err
 			}
-			return a.beside(cmd, func(ctx context.Context, s *store) error {
-				recovery, err := createPerson(ctx, s.vault, args[0], r, password)
+			return a.beside(cmd, toAdd, func(ctx context.Context, s *store, c config.Config) error {
+				recovery, err := createPerson(ctx, s.vault, args[0], r, hash)
 				if err != nil {
 					return err
 				}
-				if !print {
-					password = ""
-				}
 				fmt.Fprintf(a.stderr, "The account %q was made; its role is %s.\n", args[0], r)
-				return printAccount(a.stdout, account{args[0], password, recovery, s.dir.Path()})
+				return printAccount(a.stdout, account{args[0], shown, recovery, hint(c, s.dir, confirmRecovery)})
 			})
 		},
 	}
@@ -97,15 +100,11 @@ func newAdminReset(a *app) *cobra.Command {
 		Example: `  stonevaultd admin reset ann --generate-password --data ./data`,
 		Args:    operands("the account"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			password, print, err := f.password(a)
+			hash, shown, err := f.password(a)
 			if err != nil {
 				return err
 			}
-			return a.beside(cmd, func(ctx context.Context, s *store) error {
-				hash, err := hashPassword(password)
-				if err != nil {
-					return err
-				}
+			return a.beside(cmd, toChange, func(ctx context.Context, s *store, c config.Config) error {
 				p, err := s.vault.ResetPassword(ctx, args[0], hash)
 				if errors.Is(err, vault.ErrNotFound) {
 					return fmt.Errorf("there is no account %q; make it with: stonevaultd admin create", args[0])
@@ -113,11 +112,8 @@ func newAdminReset(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if !print {
-					password = ""
-				}
 				fmt.Fprintf(a.stderr, "The account %q has a new password; its sessions have ended.\n", p.Name)
-				return printAccount(a.stdout, account{p.Name, password, nil, s.dir.Path()})
+				return printAccount(a.stdout, account{p.Name, shown, nil, ""})
 			})
 		},
 	}
@@ -127,16 +123,16 @@ func newAdminReset(a *app) *cobra.Command {
 }
 
 // beside runs fn on the vault of a command, while a server uses it or not.
-func (a *app) beside(cmd *cobra.Command, fn func(context.Context, *store) error) (err error) {
+func (a *app) beside(cmd *cobra.Command, what opening, fn func(context.Context, *store, config.Config) error) (err error) {
 	c, err := a.config(cmd)
 	if err != nil {
 		return err
 	}
 	o := &opener{config: c, version: version, ask: a.ask, now: a.now, log: newLog(a.stderr, c)}
-	s, err := o.beside(cmd.Context())
+	s, err := o.open(cmd.Context(), what)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	return fn(cmd.Context(), s)
+	return fn(cmd.Context(), s, c)
 }

@@ -83,6 +83,8 @@ func (d *doctor) say(check string, l level, format string, args ...any) {
 	d.findings = append(d.findings, finding{check, l, fmt.Sprintf(format, args...)})
 }
 
+func (d *doctor) hint(verb string) string { return hint(d.config, d.store.dir, verb) }
+
 func (d *doctor) print(w io.Writer, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(map[string]any{"items": d.findings})
@@ -129,7 +131,7 @@ func (d *doctor) directory() bool {
 		d.say(check, levelFail, "%v", err)
 		return false
 	case state != datadir.InUse:
-		d.say(check, levelFail, "there is no vault in %s; name the right directory with --data, or make one with: stonevaultd serve --data %s --create-admin", dir.Path(), shellQuote(dir.Path()))
+		d.say(check, levelFail, "there is no vault in %s; name the right directory with --data, or make one with: %s", dir.Path(), d.hint("serve --create-admin"))
 		return false
 	}
 	open := false
@@ -218,14 +220,12 @@ func (d *doctor) vault(ctx context.Context) {
 	}
 	d.say("vault", levelOK, "the master key opens it")
 	d.say("clock", levelOK, "it has not been set back")
-	data := shellQuote(d.store.dir.Path())
-
 	admins, err := v.Admins(ctx)
 	switch {
 	case err != nil:
 		d.say("accounts", levelFail, "%v", err)
 	case admins == 0:
-		d.say("accounts", levelWarn, "there is no admin; make one with: stonevaultd admin create NAME --generate-password --data %s", data)
+		d.say("accounts", levelWarn, "there is no admin; make one with: %s", d.hint("admin create NAME --generate-password"))
 	default:
 		d.say("accounts", levelOK, "admins: %d", admins)
 	}
@@ -236,7 +236,7 @@ func (d *doctor) vault(ctx context.Context) {
 	case confirmed:
 		d.say("recovery", levelOK, "somebody has confirmed that the sheet is kept")
 	case exists:
-		d.say("recovery", levelWarn, "nobody has confirmed that the sheet is kept; type its secret in with: stonevaultd recovery confirm --secret-stdin --data %s", data)
+		d.say("recovery", levelWarn, "nobody has confirmed that the sheet is kept; type its secret in with: %s", d.hint(confirmRecovery))
 	default:
 		d.say("recovery", levelWarn, "there is no recovery secret yet; it is made with the first account")
 	}

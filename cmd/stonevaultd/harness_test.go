@@ -246,10 +246,16 @@ type client struct {
 	http  *http.Client
 }
 
+// newHTTP has connections of its own.
+func newHTTP(t testing.TB) *http.Client {
+	h := &http.Client{Transport: &http.Transport{}}
+	t.Cleanup(h.CloseIdleConnections)
+	return h
+}
+
 func signIn(t testing.TB, addr, name string) *client {
 	t.Helper()
-	c := &client{t: t, addr: addr, http: &http.Client{Transport: &http.Transport{}}}
-	t.Cleanup(c.http.CloseIdleConnections)
+	c := &client{t: t, addr: addr, http: newHTTP(t)}
 	body, err := json.Marshal(map[string]string{"name": name, "password": testPassword, "client": "test"})
 	check(t, err)
 	r, err := c.do("POST", "/api/v1/sessions", bytes.NewReader(body), http.Header{"Content-Type": {"application/json"}})

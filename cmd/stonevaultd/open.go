@@ -18,6 +18,21 @@ import (
 	"stonevault/internal/vault"
 )
 
+// errNoVault is an empty directory where one with data is needed.
+var errNoVault = errors.New("there is no vault")
+
+// opening says what a directory is opened for.
+type opening int
+
+const (
+	// toServe takes the lock, and sets up an empty directory.
+	toServe opening = iota
+	// toAdd works beside a server, and sets up an empty directory, with the lock for so long.
+	toAdd
+	// toChange works beside a server; an empty directory is errNoVault.
+	toChange
+)
+
 // opener opens the data directory of a configuration.
 type opener struct {
 	config  config.Config
@@ -52,18 +67,8 @@ func (s *store) close() error {
 	return errors.Join(errs...)
 }
 
-// serve opens the directory for the one process that serves it, and sets up an empty one. Every check
-// comes first, so that a refusal leaves the directory as it was.
-func (o *opener) serve(ctx context.Context) (*store, error) {
-	return o.open(ctx, true)
-}
-
-// beside opens the directory whether or not a server uses it. One that is still empty is set up.
-func (o *opener) beside(ctx context.Context) (*store, error) {
-	return o.open(ctx, false)
-}
-
-func (o *opener) open(ctx context.Context, serves bool) (_ *store, err error) {
+// open opens the directory. Every check comes first, so that a refusal leaves it as it was.
+func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 	s := &store{}
 	undo := func() {}
 	defer func() {
@@ -80,10 +85,13 @@ func (o *opener) open(ctx context.Context, serves bool) (_ *store, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if what == toChange && state != datadir.InUse {
+		return nil, fmt.Errorf("%w in %s; name the right directory with --data", errNoVault, s.dir.Path())
+	}
 	if s.key, err = keys.find(state); err != nil {
 		return nil, err
 	}
-	locks := serves || state != datadir.InUse
+	locks := what == toServe || state != datadir.InUse
 	if locks {
 		if undo, err = s.dir.Make(); err != nil {
 			return nil, err

@@ -13,6 +13,8 @@ import (
 	"stonevault/internal/vault"
 )
 
+const confirmRecovery = "recovery confirm --secret-stdin"
+
 // maxSecretText bounds what is read of a recovery secret, in bytes.
 const maxSecretText = 64 << 10
 
@@ -51,7 +53,7 @@ or not.`,
 			if err != nil {
 				return fmt.Errorf("this is not a recovery secret: %w", err)
 			}
-			return a.beside(cmd, func(ctx context.Context, s *store) error {
+			return a.beside(cmd, toChange, func(ctx context.Context, s *store, _ config.Config) error {
 				switch err := s.vault.ConfirmRecovery(ctx, secret); {
 				case errors.Is(err, vault.ErrWrongRecovery):
 					return fmt.Errorf("%w; look for the sheet whose root fingerprint is this vault's", err)

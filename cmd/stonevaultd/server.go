@@ -39,23 +39,22 @@ type Server struct {
 	Log         *slog.Logger
 	Now         func() time.Time
 
-	store    *store
-	listener net.Listener
-	servers  []*http.Server
-	stopping atomic.Bool
-	failed   chan error
-	stop     context.CancelFunc // ends the jobs
-	jobs     sync.WaitGroup
+	store     *store
+	listeners []net.Listener // of the interface and, where asked for, of metrics
+	servers   []*http.Server
+	stopping  atomic.Bool
+	failed    chan error
+	stop      context.CancelFunc // ends the jobs
+	jobs      sync.WaitGroup
 }
 
 // Run starts the server and returns when it accepts requests. When it fails nothing is left running.
 func (s *Server) Run(ctx context.Context) (err error) {
-	var listeners []net.Listener
 	defer func() {
 		if err == nil {
 			return
 		}
-		for _, l := range listeners {
+		for _, l := range s.listeners {
 			l.Close()
 		}
 		err = errors.Join(err, s.release())
@@ -71,11 +70,10 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		listeners = append(listeners, listener)
+		s.listeners = append(s.listeners, listener)
 	}
-	s.listener = listeners[0]
 	o := &opener{config: s.Config, version: s.Version, ask: s.Ask, now: s.Now, log: s.Log}
-	if s.store, err = o.serve(ctx); err != nil {
+	if s.store, err = o.open(ctx, toServe); err != nil {
 		return err
 	}
 	about, err := s.store.vault.About(ctx)
@@ -100,11 +98,11 @@ func (s *Server) Run(ctx context.Context) (err error) {
 			return fmt.Errorf("the address cannot be written to --addr-file: %w", err)
 		}
 	}
-	s.failed = make(chan error, len(listeners))
+	s.failed = make(chan error, len(s.listeners))
 	jobs, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	for i, h := range []http.Handler{api, api.Metrics()}[:len(listeners)] {
-		s.start(jobs, listeners[i], h)
+	for i, h := range []http.Handler{api, api.Metrics()}[:len(s.listeners)] {
+		s.start(jobs, s.listeners[i], h)
 	}
 	s.every(jobs, collectEvery, s.collect)
 	s.every(jobs, noteTimeEvery, s.noteTime)
@@ -117,7 +115,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 }
 
 // Addr is the address that the server listens on.
-func (s *Server) Addr() string { return s.listener.Addr().String() }
+func (s *Server) Addr() string { return s.listeners[0].Addr().String() }
 
 // Failed delivers what ended the server without Close.
 func (s *Server) Failed() <-chan error { return s.failed }
@@ -149,7 +147,6 @@ func (s *Server) prepare(ctx context.Context) error {
 		s.Log.Info("what interrupted uploads had left was removed", "files", removed)
 	}
 	s.collect(ctx)
-	data := shellQuote(s.store.dir.Path())
 	switch admins, err := s.store.vault.Admins(ctx); {
 	case err != nil:
 		return err
@@ -158,14 +155,14 @@ func (s *Server) prepare(ctx context.Context) error {
 			return err
 		}
 	case admins == 0:
-		s.Log.Warn("there is no admin yet; make one with: stonevaultd admin create NAME --generate-password --data " + data)
+		s.Log.Warn("there is no admin yet; make one with: " + s.hint("admin create NAME --generate-password"))
 	}
 	exists, confirmed, err := s.store.vault.RecoveryState(ctx)
 	if err != nil {
 		return err
 	}
 	if exists && !confirmed {
-		s.Log.Warn("nobody has confirmed that the recovery sheet is kept; without it, losing the master key is losing every file. Confirm it with: stonevaultd recovery confirm --secret-stdin --data " + data)
+		s.Log.Warn("nobody has confirmed that the recovery sheet is kept; without it, losing the master key is losing every file. Confirm it with: " + s.hint(confirmRecovery))
 	}
 	return nil
 }
@@ -177,12 +174,18 @@ func (s *Server) createFirstAdmin(ctx context.Context) error {
 		return fmt.Errorf("nothing can be printed, and what must be printed is shown once: %w", err)
 	}
 	password := newPassword()
-	recovery, err := createPerson(ctx, s.store.vault, name, vault.RoleAdmin, password)
+	hash, err := hashPassword(password)
 	if err != nil {
 		return err
 	}
-	return printAccount(s.Stdout, account{name, password, recovery, s.store.dir.Path()})
+	recovery, err := createPerson(ctx, s.store.vault, name, vault.RoleAdmin, hash)
+	if err != nil {
+		return err
+	}
+	return printAccount(s.Stdout, account{name, password, recovery, s.hint(confirmRecovery)})
 }
+
+func (s *Server) hint(verb string) string { return hint(s.Config, s.store.dir, verb) }
 
 // ready tells whether requests can be served.
 func (s *Server) ready(ctx context.Context) error {

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"os"
+	"strings"
+
+	"stonevault/internal/config"
+	"stonevault/internal/datadir"
+)
+
+// hint is the command line that does something with the data directory that c names.
+func hint(c config.Config, dir datadir.Dir, verb string) string {
+	program := "stonevaultd"
+	if strings.ContainsRune(os.Args[0], os.PathSeparator) {
+		program = shellQuote(os.Args[0]) // it is not found by its name
+	}
+	line := program + " " + verb + " --data " + shellQuote(dir.Path())
+	switch k := c.MasterKey; {
+	case k.Kind != config.KeyFromFile:
+		line += " --master-key " + string(k.Kind)
+	case k.Path != "":
+		line += " --master-key " + shellQuote("file:"+k.Path)
+	}
+	if c.Development {
+		line += " --development"
+	}
+	return line
+}
+
+// shellQuote writes an argument as a shell reads it.
+func shellQuote(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@%") == "" && s != "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
