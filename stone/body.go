@@ -133,12 +133,12 @@ func (b *Builder) Reopen(i int, rowBytes, sealed []byte) ([]byte, error) {
 	return b.segments.open(make([]byte, 0, r.plain), i, r, sealed)
 }
 
-// SealedLength is how many bytes a segment takes in the body, by its row.
-func (b *Builder) SealedLength(rowBytes []byte) (int64, error) {
+// Lengths reads a row: the segment's plaintext and sealed lengths in bytes.
+func (b *Builder) Lengths(rowBytes []byte) (plain, sealed int64, err error) {
 	if len(rowBytes) != b.RowSize() {
-		return 0, refuse("a row has a wrong length")
+		return 0, 0, refuse("a row has a wrong length")
 	}
-	return int64(binary.BigEndian.Uint32(rowBytes[4:])), nil
+	return int64(binary.BigEndian.Uint32(rowBytes)), int64(binary.BigEndian.Uint32(rowBytes[4:])), nil
 }
 
 // Padding is how many zeros follow size bytes of content before a body of this class is finished.

@@ -49,7 +49,7 @@ func TestBuilderSittings(t *testing.T) {
 				n := len(rows) / b.RowSize()
 				if n > 0 {
 					last := rows[(n-1)*b.RowSize():]
-					length, err := b.SealedLength(last)
+					_, length, err := b.Lengths(last)
 					if err != nil {
 						t.Fatal(err)
 					}

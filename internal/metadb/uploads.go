@@ -12,7 +12,11 @@ import (
 
 type uploads struct{ tx *Tx }
 
-const uploadColumns = `id, owner, path, media_type, class, mode, modified_at, replaces, sealed_key, size, position, part, segments, provisional, created_at, expires_at`
+const (
+	uploadColumns = `id, owner, path, media_type, class, mode, modified_at, replaces, sealed_key, size, position, part, segments, provisional, created_at, expires_at`
+	// Lists leave out what may be a MiB of each.
+	uploadListColumns = `id, owner, path, media_type, class, mode, modified_at, replaces, sealed_key, size, position, part, segments, NULL, created_at, expires_at`
+)
 
 func (s uploads) Insert(ctx context.Context, u vault.Upload) error {
 	if err := checkUpload(u); err != nil {
@@ -47,12 +51,12 @@ func (s uploads) ByID(ctx context.Context, id stone.FileID) (vault.Upload, error
 
 func (s uploads) OfPerson(ctx context.Context, owner vault.PersonID) ([]vault.Upload, error) {
 	return all(ctx, s.tx, scanUpload,
-		`SELECT `+uploadColumns+` FROM uploads WHERE owner = $1 ORDER BY created_at, id`, string(owner))
+		`SELECT `+uploadListColumns+` FROM uploads WHERE owner = $1 ORDER BY created_at, id`, string(owner))
 }
 
 func (s uploads) Expired(ctx context.Context, at time.Time, limit int) ([]vault.Upload, error) {
 	return all(ctx, s.tx, scanUpload,
-		`SELECT `+uploadColumns+` FROM uploads WHERE expires_at <= $1 ORDER BY expires_at, id LIMIT $2`, milli(at), int64(limit))
+		`SELECT `+uploadListColumns+` FROM uploads WHERE expires_at <= $1 ORDER BY expires_at, id LIMIT $2`, milli(at), int64(limit))
 }
 
 func (s uploads) Delete(ctx context.Context, id stone.FileID) error {

@@ -93,9 +93,15 @@ func (l *fileLocks) lock(id stone.FileID) (unlock func()) {
 	}
 }
 
-// Collect settles every intent but those of puts in progress, and returns how many. A server calls it at
-// start and every now and then.
+// Collect settles every intent but those of puts in progress, removes expired uploads, and returns how
+// many of both. A server calls it at start and every now and then.
 func (v *Vault) Collect(ctx context.Context) (int, error) {
+	intents, err := v.collectIntents(ctx)
+	uploads, err2 := v.collectUploads(ctx)
+	return intents + uploads, errors.Join(err, err2)
+}
+
+func (v *Vault) collectIntents(ctx context.Context) (int, error) {
 	done := 0
 	for {
 		var batch []Intent

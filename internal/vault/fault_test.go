@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,14 +19,24 @@ var errInjected = errors.New("injected")
 // faults makes the nth step that writes fail: before it acts ("failed and not persisted") or after
 // ("failed but persisted").
 type faults struct {
+	mu    sync.Mutex
 	step  int // counts
 	at    int // fails; 0 never
 	after bool
 }
 
+func (f *faults) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.step
+}
+
 func (f *faults) do(act func() error) error {
+	f.mu.Lock()
 	f.step++
-	if f.step != f.at {
+	fails := f.step == f.at
+	f.mu.Unlock()
+	if !fails {
 		return act()
 	}
 	if f.after {
@@ -115,7 +126,7 @@ func TestFaults(t *testing.T) {
 					}
 					checkWhole(t, h, ada, err, c.path, c.want, old)
 				})
-				if f.step < at {
+				if f.count() < at {
 					break
 				}
 			}

@@ -135,8 +135,9 @@ type Intent struct {
 	CreatedAt time.Time
 }
 
-// Upload is a file that is still coming, in pieces. Rows of the index for its whole segments are kept
-// apart; Provisional is the row of the segment in which the content stops for now.
+// Upload is a file that is still coming, in pieces. Its part holds the whole segments, whose rows of the
+// index are kept apart; Provisional holds the segment in which the content stops for now, so that it is
+// replaced in the same commit that counts it.
 type Upload struct {
 	ID          stone.FileID
 	Owner       PersonID
@@ -151,7 +152,7 @@ type Upload struct {
 	Offset      int64  // bytes of content that are durable
 	Part        int64  // bytes of the part that are durable
 	Segments    int    // whole ones
-	Provisional []byte // nil where the content stops at a segment's end
+	Provisional []byte // row and sealed bytes; nil where the content stops at a segment's end, and in lists
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
 }

@@ -71,6 +71,9 @@ type put struct {
 	grants   []*identity.Grant
 	signer   Identity
 
+	// settled removes, in the commit, what says that this file is still on its way.
+	settled func(ctx context.Context, tx Tx) error
+
 	entry    Entry
 	envelope []byte
 	written  bool // an envelope has been written
@@ -101,6 +104,7 @@ func (v *Vault) newPut(a Actor, r PutRequest) (*put, error) {
 		return nil, &InvalidError{"modified_at", "is not a year from 0 to 9999"}
 	}
 	p := &put{v: v, actor: a, request: r, folders: folders, name: name}
+	p.settled = func(ctx context.Context, tx Tx) error { return tx.Intents().Delete(ctx, p.fileID) }
 	if p.key, err = stone.NewFileKey(v.rand); err != nil {
 		return nil, err
 	}
@@ -136,18 +140,23 @@ func (p *put) plan(ctx context.Context, tx Tx) error {
 	return err
 }
 
-// run writes the body, and then the envelope and the rows until no other change came between.
+// run writes the body and what follows from it.
 func (p *put) run(ctx context.Context) error {
 	body, err := p.writeBody(ctx)
 	if err != nil {
 		return err
 	}
 	defer body.Abort()
+	return p.finish(ctx, body.Commit)
+}
+
+// finish makes the body visible and writes the envelope and the rows until no other change came between.
+func (p *put) finish(ctx context.Context, commitBody func() error) error {
 	for range planAttempts {
 		if err := p.seal(); err != nil {
 			return err
 		}
-		if err := p.publish(ctx, body); err != nil {
+		if err := p.publish(ctx, commitBody); err != nil {
 			return err
 		}
 		err := p.v.db.Update(ctx, func(tx Tx) error { return p.commit(ctx, tx) })
@@ -234,13 +243,13 @@ func (p *put) seal() error {
 
 // publish makes body and envelope durable and visible under their names; nobody reads them before the
 // rows are committed.
-func (p *put) publish(ctx context.Context, body ObjectWriter) error {
+func (p *put) publish(ctx context.Context, commitBody func() error) error {
 	if p.written {
 		return p.v.objects.Replace(ctx, envelopeName(p.fileID), p.envelope)
 	}
 	p.written = true
 	done := make(chan error, 1)
-	go func() { done <- body.Commit() }()
+	go func() { done <- commitBody() }()
 	err := p.v.objects.Replace(ctx, envelopeName(p.fileID), p.envelope)
 	return errors.Join(<-done, err)
 }
@@ -279,7 +288,7 @@ func (p *put) commit(ctx context.Context, tx Tx) error {
 	if err := tx.Versions().Insert(ctx, e.Version); err != nil {
 		return err
 	}
-	return tx.Intents().Delete(ctx, p.fileID)
+	return p.settled(ctx, tx)
 }
 
 // stillFolder makes sure that the folder of the plan has not been removed.

@@ -27,6 +27,7 @@ type MasterKey interface {
 type Config struct {
 	Database    Database
 	Objects     Objects
+	Parts       Parts
 	Master      MasterKey
 	Suite       identity.Suite // of a new vault; an existing one keeps its own
 	Compression stone.Compression
@@ -38,6 +39,7 @@ type Config struct {
 type Vault struct {
 	db          Database
 	objects     Objects
+	parts       Parts
 	master      MasterKey
 	compression stone.Compression
 	now         func() time.Time
@@ -49,9 +51,10 @@ type Vault struct {
 	root   *identity.SigningKey
 	rootFP identity.Fingerprint
 
-	keys  keyring
-	files fileLocks
-	live  sync.Map // stone.FileID of puts in progress, which the collector leaves alone
+	keys     keyring
+	files    fileLocks
+	sittings sittings
+	live     sync.Map // stone.FileID of puts in progress, which the collector leaves alone
 }
 
 var (
@@ -76,7 +79,7 @@ const (
 // Open opens a vault, or founds one where the database is empty.
 func Open(ctx context.Context, c Config) (*Vault, error) {
 	v := &Vault{
-		db: c.Database, objects: c.Objects, master: c.Master, compression: c.Compression,
+		db: c.Database, objects: c.Objects, parts: c.Parts, master: c.Master, compression: c.Compression,
 		now: c.Now, log: c.Log, rand: rand.Reader,
 	}
 	err := v.load(ctx)

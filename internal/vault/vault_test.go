@@ -31,6 +31,7 @@ type house struct {
 	db      *metadb.DB
 	objects *local.Store
 	master  *masterkey.Key
+	mu      sync.Mutex // guards now
 	now     time.Time
 	config  vault.Config
 }
@@ -61,10 +62,23 @@ func (h *house) open() {
 		h.t.Fatal(err)
 	}
 	h.config = vault.Config{
-		Database: h.db, Objects: h.objects, Master: h.master, Suite: identity.SuiteHybrid,
-		Now: func() time.Time { return h.now }, Log: slog.New(slog.DiscardHandler),
+		Database: h.db, Objects: h.objects, Parts: h.objects, Master: h.master, Suite: identity.SuiteHybrid,
+		Now: h.clock, Log: slog.New(slog.DiscardHandler),
 	}
 	h.reopen()
+}
+
+// clock is read by goroutines of the vault while a test sets it.
+func (h *house) clock() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now
+}
+
+func (h *house) setNow(t time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now = t
 }
 
 // reopen makes a vault of h.config, which a test may have changed.
