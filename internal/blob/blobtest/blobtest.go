@@ -1,5 +1,5 @@
-// Package blobtest is the conformance suite of vault.Objects: every implementation runs it against a
-// real store. It tests what vault relies on and nothing that only one kind of store can promise; what
+// Package blobtest is the conformance suite of vault.Objects (Run) and of vault.Parts (RunParts): every
+// implementation runs it against a real store. It tests what vault relies on and nothing that only one kind of store can promise; what
 // survives a killed process or a failed disk is tested beside each implementation.
 package blobtest
 
@@ -57,7 +57,6 @@ func Bytes(n int, seed uint64) []byte {
 
 // testLengths writes around every length at which a store is likely to change its ways.
 func testLengths(t *testing.T, objects vault.Objects) {
-	const mib = 1 << 20
 	for _, length := range []int{0, 1, 511, 4095, 4096, 4097, mib - 1, mib, mib + 1,
 		4*mib - 1, 4 * mib, 4*mib + 1, 5 * mib, 8*mib + 4095, 8*mib + 4096, 9*mib + 513} {
 		data := Bytes(length, uint64(length))
@@ -419,7 +418,7 @@ func begin(t *testing.T, objects vault.Objects, name string, hint int64) vault.O
 
 // write hands over data in pieces of step bytes, and spoils each piece afterwards: a writer must not
 // keep what it was given.
-func write(t *testing.T, w vault.ObjectWriter, data []byte, step int) {
+func write(t *testing.T, w io.Writer, data []byte, step int) {
 	t.Helper()
 	piece := make([]byte, 0, step)
 	for len(data) > 0 {

@@ -1,9 +1,10 @@
-// Package local keeps objects as files in one directory and implements vault.Objects.
+// Package local keeps objects as files in one directory and implements vault.Objects and vault.Parts.
 //
 //	objects/
 //	  3f/                                         first byte of the id: 256 directories, made on demand
 //	    3f0a…9c.body                              an object, mode 0600
 //	    3f0a…9c.env
+//	    3f0a…9c.part                              an object that grows over days; seen by Parts alone
 //	    .tmp-J2Q7…                                being written; never seen by Open or Walk
 //
 // What it promises:
@@ -14,6 +15,8 @@
 //     where a file system has no links.
 //   - A sync that failed is not tried again. The kernel may have dropped the pages and would report
 //     success the second time, so the object is given up and the caller told.
+//   - A part survives as far as it was synced. It becomes an object as others do, by a name that does
+//     not replace; that name is durable before the part's own is removed.
 //
 // It is not a lock: whoever deletes, or removes temporary files, must know that no second server uses
 // the directory. It neither reads nor checks what the bytes mean.
@@ -45,6 +48,8 @@ const (
 	// listBatch bounds the memory that reading a directory takes.
 	listBatch = 512
 )
+
+var errIrregular = errors.New("it is not a regular file; something else has written to the object directory")
 
 // Store is a directory of objects. It is safe for concurrent use.
 type Store struct {
@@ -134,7 +139,7 @@ func (s *Store) Open(ctx context.Context, name string) (vault.Object, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("it is not a regular file; something else has written to the object directory")
+		err = errIrregular
 	}
 	if err != nil {
 		f.Close()
@@ -152,13 +157,21 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	if err := ctx.Err(); err != nil {
 		return fail("delete object", name, err)
 	}
-	if err := s.root.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.remove(path); err != nil {
 		return fail("delete object", name, err)
 	}
-	// Also when nothing was there: an earlier Delete may have removed the name and failed to sync.
-	err = s.sys.syncDir(filepath.Join(s.dir, filepath.Dir(path)))
+	return nil
+}
+
+// remove removes a name durably, if it is there.
+func (s *Store) remove(path string) error {
+	if err := s.root.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// Also when nothing was there: an earlier try may have removed the name and failed to sync.
+	err := s.sys.syncDir(filepath.Join(s.dir, filepath.Dir(path)))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fail("delete object", name, err)
+		return err
 	}
 	return nil
 }
@@ -274,24 +287,37 @@ func (s *Store) createTemp(path string) (*os.File, string, error) {
 	return f, tmp, err
 }
 
-// publish gives the file at tmp the name path, if nothing has it.
+// publish gives the file at tmp the name path alone, if nothing has it.
 func (s *Store) publish(tmp, path string) error {
-	err := s.sys.link(s.root, tmp, path)
+	if _, err := s.giveName(tmp, path); err != nil {
+		return err
+	}
+	// If this fails, RemoveTemporary removes the second name; the object is whole either way.
+	_ = s.root.Remove(tmp)
+	return nil
+}
+
+// giveName gives a file the name to, if nothing has it. It keeps the name from where the file system has
+// links. undo takes the new name back.
+func (s *Store) giveName(from, to string) (undo func(), err error) {
+	err = s.sys.link(s.root, from, to)
 	if err == nil {
-		// If this fails, RemoveTemporary removes the second name; the object is whole either way.
-		_ = s.root.Remove(tmp)
-		return nil
+		return func() { _ = s.root.Remove(to) }, nil
 	}
 	if !errors.Is(err, fs.ErrExist) {
 		// A file system without links (exFAT, some network mounts); they say so in different words.
-		if err2 := renameNew(s.dir, tmp, path); err2 == nil || errors.Is(err2, fs.ErrExist) {
+		err2 := renameNew(s.dir, from, to)
+		if err2 == nil {
+			return func() { _ = s.root.Rename(to, from) }, nil
+		}
+		if errors.Is(err2, fs.ErrExist) {
 			err = err2
 		}
 	}
 	if errors.Is(err, fs.ErrExist) {
-		return vault.ErrExists
+		err = vault.ErrExists
 	}
-	return err
+	return nil, err
 }
 
 type object struct {

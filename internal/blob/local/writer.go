@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"syscall"
 
 	"stonevault/internal/vault"
@@ -15,9 +14,6 @@ import (
 const (
 	// largeSize is where direct I/O begins to pay. Below it bytes go to the page cache as they come.
 	largeSize = 4 << 20
-	// writerBlocks are all the memory that a writer takes: one is written while the caller fills the
-	// other. A third measured no faster.
-	writerBlocks = 2
 	// allocateAhead bounds the space that an upload which stops half way holds back from others, and the
 	// work of one call on file systems where allocating is not free.
 	allocateAhead = 64 << 20
@@ -26,8 +22,9 @@ const (
 var errEnded = errors.New("the object has been committed or aborted")
 
 // writer writes one temporary file. Its methods are for one goroutine. The goroutines that write
-// blocks share mu and err, and read what is settled before the first of them starts.
+// blocks read what is settled before the first of them starts.
 type writer struct {
+	pipeline
 	ctx     context.Context
 	s       *Store
 	name    string
@@ -40,16 +37,8 @@ type writer struct {
 
 	written   int64 // bytes accepted
 	direct    bool  // bytes go through blocks and past the page cache
-	block     *block
-	fill      int         // bytes in block
-	taken     int         // blocks in use
-	free      chan *block // blocks to fill again
-	allocated int64       // bytes allocated ahead, from the start of the file
-	noAhead   bool        // allocating ahead has failed
-	flights   sync.WaitGroup
-
-	mu  sync.Mutex
-	err error // first failure of a block; guarded by mu
+	allocated int64 // bytes allocated ahead, from the start of the file
+	noAhead   bool  // allocating ahead has failed
 }
 
 var _ vault.ObjectWriter = (*writer)(nil)
@@ -114,11 +103,7 @@ func (w *writer) writeSome(p []byte) (int, error) {
 		}
 		return n, err
 	}
-	if w.block == nil {
-		w.block = w.takeBlock()
-	}
-	n := copy(w.block[w.fill:], p)
-	w.fill += n
+	n := w.add(p)
 	if w.fill < blockSize {
 		return n, nil
 	}
@@ -203,30 +188,7 @@ func (w *writer) Abort() {
 func (w *writer) tryDirect() {
 	if w.s.sys.direct(w.f, true) == nil {
 		w.direct = true
-		w.free = make(chan *block, writerBlocks)
-	}
-}
-
-func (w *writer) takeBlock() *block {
-	select {
-	case b := <-w.free:
-		return b
-	default:
-	}
-	if w.taken < writerBlocks {
-		w.taken++
-		return blocks.Get().(*block)
-	}
-	return <-w.free
-}
-
-func (w *writer) releaseBlocks() {
-	if w.block != nil {
-		w.free <- w.block
-		w.block, w.fill = nil, 0
-	}
-	for ; w.taken > 0; w.taken-- {
-		blocks.Put(<-w.free)
+		w.begin(w.writeBlock)
 	}
 }
 
@@ -241,23 +203,11 @@ func (w *writer) allocate(end int64) {
 	if w.expect >= end {
 		to = min(to, alignUp(w.expect))
 	}
-	if err := preallocate(w.f, from, to-from); err != nil {
+	if err := preallocate(w.f, from, to-from, true); err != nil {
 		w.noAhead = true // not offered here, or too little space to hold any back: the write will tell
 		return
 	}
 	w.allocated = to
-}
-
-// launch writes the filled part of the block at off while the caller goes on.
-func (w *writer) launch(off int64) {
-	b, n := w.block, w.fill
-	w.block, w.fill = nil, 0
-	w.flights.Go(func() {
-		if err := w.writeBlock(b[:n], off); err != nil {
-			w.setErr(err)
-		}
-		w.free <- b
-	})
 }
 
 // writeBlock writes p at off. Some file systems take the flag for direct writes and then refuse the
@@ -274,20 +224,10 @@ func (w *writer) writeBlock(p []byte, off int64) error {
 	return err
 }
 
-func (w *writer) setErr(err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.err == nil {
-		w.err = err
-	}
-}
-
 // failed is the reason to stop: a block that could not be written, or the caller's context.
 func (w *writer) failed() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.err != nil {
-		return w.err
+	if err := w.firstErr(); err != nil {
+		return err
 	}
 	return w.ctx.Err()
 }
