@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"stonevault/stone"
@@ -221,29 +220,39 @@ func (v *Vault) Delete(ctx context.Context, a Actor, id NodeID, ifMatch string) 
 		if ifMatch != "" && !e.matches(ifMatch) {
 			return ErrPrecondition
 		}
-		if e.Node.Kind == NodeFolder {
-			if full, err := tx.Nodes().HasChildren(ctx, a.Person, id); err != nil {
-				return err
-			} else if full {
-				return fmt.Errorf("%w: the folder is not empty", ErrConflict)
-			}
-			return tx.Nodes().Delete(ctx, id)
-		}
-		gone, err = v.deleteVersions(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		return tx.Nodes().Delete(ctx, id)
+		gone, err = v.removeNode(ctx, tx, e.Node)
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	for _, fileID := range gone {
-		if err := v.settle(context.WithoutCancel(ctx), fileID); err != nil {
-			v.log.WarnContext(ctx, "a removed file's objects are left to the collector", "file_id", fileID.String(), "error", err)
+	v.settleAll(ctx, gone)
+	return nil
+}
+
+// removeNode removes a file with its versions, or an empty folder, from the tree.
+func (v *Vault) removeNode(ctx context.Context, tx Tx, n Node) (gone []stone.FileID, err error) {
+	if n.Kind == NodeFolder {
+		full, err := tx.Nodes().HasChildren(ctx, n.Owner, n.ID)
+		if err != nil {
+			return nil, err
+		}
+		if full {
+			return nil, ErrNotEmpty
+		}
+	} else if gone, err = v.deleteVersions(ctx, tx, n.ID); err != nil {
+		return nil, err
+	}
+	return gone, tx.Nodes().Delete(ctx, n.ID)
+}
+
+// settleAll removes the objects of files that are gone. What fails is left to the collector.
+func (v *Vault) settleAll(ctx context.Context, gone []stone.FileID) {
+	for _, id := range gone {
+		if err := v.settle(context.WithoutCancel(ctx), id); err != nil {
+			v.log.WarnContext(ctx, "a removed file's objects are left to the collector", "file_id", id.String(), "error", err)
 		}
 	}
-	return nil
 }
 
 // deleteVersions removes the rows of a document's versions and notes that their objects must go.

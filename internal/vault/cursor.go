@@ -14,7 +14,7 @@ const (
 	defaultLimit = 100
 	maxLimit     = 1000
 	maxSortKeys  = 3
-	maxCursor    = 4096
+	maxCursor    = 8192
 )
 
 // sortFields says which columns lists sort by, and whether their values are numbers.
@@ -72,50 +72,70 @@ func formatCursor(sort string, keys []SortKey, last Entry) (string, error) {
 			values = append(values, last.Node.CreatedAt.UnixMilli())
 		}
 	}
-	b, err := json.Marshal(cursorJSON{sort, append(values, string(last.Node.ID))})
+	return encodeCursor(sort, append(values, string(last.Node.ID)))
+}
+
+func encodeCursor(sort string, values []any) (string, error) {
+	b, err := json.Marshal(cursorJSON{sort, values})
 	if err != nil {
 		return "", fmt.Errorf("cursor: %w", err)
 	}
 	return base64.RawURLEncoding.EncodeToString(b), nil
 }
 
-// parseCursor returns ListQuery.After.
-func parseCursor(text, sort string, keys []SortKey) ([]any, error) {
+func errCursor() error {
+	return &InvalidError{"cursor", "is not one that this list gave; begin again without it"}
+}
+
+// decodeCursor returns the values of a cursor of one order: strings and json.Numbers. No text is no
+// cursor.
+func decodeCursor(text, sort string) ([]any, error) {
 	if text == "" {
 		return nil, nil
 	}
-	invalid := &InvalidError{"cursor", "is not one that this list gave; begin again without it"}
 	if len(text) > maxCursor {
-		return nil, invalid
+		return nil, errCursor()
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
-		return nil, invalid
+		return nil, errCursor()
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	d.UseNumber()
 	var c cursorJSON
-	if err := d.Decode(&c); err != nil || d.More() || c.Sort != sort || len(c.Values) != len(keys)+1 {
-		return nil, invalid
+	if err := d.Decode(&c); err != nil || d.More() || c.Sort != sort {
+		return nil, errCursor()
 	}
-	after := make([]any, 0, len(c.Values))
-	for i, v := range c.Values {
+	return c.Values, nil
+}
+
+// parseCursor returns ListQuery.After.
+func parseCursor(text, sort string, keys []SortKey) ([]any, error) {
+	values, err := decodeCursor(text, sort)
+	if err != nil || text == "" {
+		return nil, err
+	}
+	if len(values) != len(keys)+1 {
+		return nil, errCursor()
+	}
+	after := make([]any, 0, len(values))
+	for i, v := range values {
 		number := i < len(keys) && sortFields[keys[i].Field].number
 		switch v := v.(type) {
 		case string:
 			if number {
-				return nil, invalid
+				return nil, errCursor()
 			}
 			after = append(after, v)
 		case json.Number:
 			n, err := v.Int64()
 			if !number || err != nil || n == math.MinInt64 {
-				return nil, invalid
+				return nil, errCursor()
 			}
 			after = append(after, n)
 		default:
-			return nil, invalid
+			return nil, errCursor()
 		}
 	}
 	return after, nil

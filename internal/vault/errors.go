@@ -1,11 +1,16 @@
 package vault
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 var (
-	ErrNotFound     = errors.New("not found")
-	ErrExists       = errors.New("already exists")
-	ErrConflict     = errors.New("changed meanwhile")
+	ErrNotFound = errors.New("not found")
+	ErrExists   = errors.New("already exists")
+	ErrConflict = errors.New("changed meanwhile")
+	// ErrNotEmpty is a folder that cannot be removed by itself.
+	ErrNotEmpty     = fmt.Errorf("%w: the folder is not empty", ErrConflict)
 	ErrPrecondition = errors.New("precondition failed")
 	ErrNoSpace      = errors.New("no space left")
 	ErrForbidden    = errors.New("not allowed")

@@ -15,14 +15,8 @@ func (v *Vault) List(ctx context.Context, a Actor, r ListRequest) (Page, error) 
 	if err != nil {
 		return Page{}, err
 	}
-	if r.Limit == 0 {
-		r.Limit = defaultLimit
-	}
-	if r.Limit < 1 || r.Limit > maxLimit {
-		return Page{}, &InvalidError{"limit", fmt.Sprintf("is not from 1 to %d", maxLimit)}
-	}
-	if k := r.Filter.Kind; k != "" && k != NodeFolder && k != NodeFile {
-		return Page{}, &InvalidError{"kind", "is neither folder nor file"}
+	if err := r.check(); err != nil {
+		return Page{}, err
 	}
 	keys, err := parseSort(r.Sort)
 	if err != nil {
@@ -55,6 +49,20 @@ func (v *Vault) List(ctx context.Context, a Actor, r ListRequest) (Page, error) 
 		page.Items[i].Path = path.Join(folder, page.Items[i].Node.Name)
 	}
 	return page, nil
+}
+
+// check sets the default limit and refuses what no list can do.
+func (r *ListRequest) check() error {
+	if r.Limit == 0 {
+		r.Limit = defaultLimit
+	}
+	if r.Limit < 1 || r.Limit > maxLimit {
+		return &InvalidError{"limit", fmt.Sprintf("is not from 1 to %d", maxLimit)}
+	}
+	if k := r.Filter.Kind; k != "" && k != NodeFolder && k != NodeFile {
+		return &InvalidError{"kind", "is neither folder nor file"}
+	}
+	return nil
 }
 
 // Stat returns what the database says of a file or folder. Only Content and Verify check it.
