@@ -150,7 +150,8 @@ func ParseIdentityFile(text, passphrase []byte) (*Identity, error) {
 		}
 		return parsePlainFile(text)
 	}
-	if block.Type != pemType || len(block.Headers) != 0 || len(bytes.TrimSpace(rest)) != 0 || len(block.Bytes) < PassphraseSaltSize {
+	alone := bytes.HasPrefix(bytes.TrimSpace(text), []byte("-----BEGIN ")) && len(bytes.TrimSpace(rest)) == 0
+	if block.Type != pemType || len(block.Headers) != 0 || !alone || len(block.Bytes) < PassphraseSaltSize {
 		return nil, errors.New("identity: this is not an identity file")
 	}
 	if passphrase == nil {

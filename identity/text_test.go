@@ -221,6 +221,8 @@ func TestSealedFile(t *testing.T) {
 		"another label":   strings.ReplaceAll(string(sealed), "ENCRYPTED IDENTITY", "IDENTITY"),
 		"a header":        strings.Replace(string(sealed), "-----\n", "-----\nComment: x\n\n", 1),
 		"words after":     string(sealed) + "hello",
+		"words before":    "hello\n" + string(sealed),
+		"a key before":    id.SecretText() + "\n" + string(sealed),
 		"two blocks":      string(sealed) + string(sealed),
 		"end cut off":     strings.Join(lines[:len(lines)-2], "\n"),
 		"alien character": strings.Replace(string(sealed), lines[2], "!"+lines[2][1:], 1),
