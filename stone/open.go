@@ -100,6 +100,14 @@ func (j *openJob) release() {
 
 // open reads and opens segment j.i into j.plain.
 func (r *Reader) open(j *openJob) error {
+	err := r.openKeeping(j)
+	buffers.put(j.sealed)
+	j.sealed = nil
+	return err
+}
+
+// openKeeping is open that leaves what was opened in j.sealed.
+func (r *Reader) openKeeping(j *openJob) error {
 	line := r.index.row(j.i)
 	j.sealed = buffers.get(int(line.sealed))
 	if err := readAt(r.body, j.sealed, r.index.offsets[j.i]); err != nil {
@@ -111,8 +119,6 @@ func (r *Reader) open(j *openJob) error {
 		return err
 	}
 	j.plain = plain
-	buffers.put(j.sealed)
-	j.sealed = nil
 	if padding := j.beyond(r.size); !allZero(padding) {
 		return refuse("segment %d has padding that is not zero", j.i)
 	}
