@@ -51,18 +51,27 @@ func (v *Vault) Content(ctx context.Context, a Actor, ref Ref) (*Content, error)
 	if err != nil {
 		return nil, err
 	}
-	object, err := v.objects.Open(ctx, bodyName(e.Version.FileID))
-	if isMissing(err) {
-		return nil, refused("the body of %s is missing", e.Version.FileID)
-	}
+	reader, object, err := v.openBody(ctx, u)
 	if err != nil {
 		return nil, err
 	}
+	return &Content{Entry: e, reader: reader, object: object}, nil
+}
+
+// openBody opens the body that an envelope is for.
+func (v *Vault) openBody(ctx context.Context, u *stone.Unlocked) (*stone.Reader, Object, error) {
+	object, err := v.objects.Open(ctx, bodyName(u.FileID))
+	if isMissing(err) {
+		return nil, nil, refused("the body of %s is missing", u.FileID)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
 	reader, err := stone.OpenBody(object, object.Size(), u)
 	if err != nil {
-		return nil, errors.Join(hide(err), object.Close())
+		return nil, nil, errors.Join(hide(err), object.Close())
 	}
-	return &Content{Entry: e, reader: reader, object: object}, nil
+	return reader, object, nil
 }
 
 // keyState is what the database knows of the keys that a version is opened with.

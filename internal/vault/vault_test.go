@@ -33,19 +33,22 @@ type house struct {
 	master  *masterkey.Key
 	mu      sync.Mutex // guards now
 	now     time.Time
+	suite   identity.Suite // of a new vault
 	config  vault.Config
 }
 
 var ctx = context.Background()
 
-func newHouse(t testing.TB) *house {
+func newHouse(t testing.TB) *house { return newHouseOf(t, identity.SuiteHybrid) }
+
+func newHouseOf(t testing.TB, suite identity.Suite) *house {
 	t.Helper()
 	dir := t.TempDir()
 	master, err := masterkey.CreateFile(filepath.Join(dir, "master.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t: t, dir: dir, master: master, now: time.UnixMilli(1_800_000_000_000)}
+	h := &house{t: t, dir: dir, master: master, now: time.UnixMilli(1_800_000_000_000), suite: suite}
 	h.open()
 	return h
 }
@@ -62,7 +65,7 @@ func (h *house) open() {
 		h.t.Fatal(err)
 	}
 	h.config = vault.Config{
-		Database: h.db, Objects: h.objects, Parts: h.objects, Master: h.master, Suite: identity.SuiteHybrid,
+		Database: h.db, Objects: h.objects, Parts: h.objects, Master: h.master, Suite: h.suite,
 		Now: h.clock, Log: slog.New(slog.DiscardHandler),
 	}
 	h.reopen()

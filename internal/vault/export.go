@@ -1,0 +1,181 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"stonevault/identity"
+	"stonevault/stone"
+)
+
+const (
+	exportSuffix = ".stone"
+	// maxPassphrase bounds the passphrase of an export in bytes.
+	maxPassphrase = 1024
+)
+
+// passphraseTurn lets one export at a time turn a passphrase into a key, which takes 256 MiB of memory.
+// It belongs to the process, as its memory does.
+var passphraseTurn = make(chan struct{}, 1)
+
+// ExportRequest says for whom a file is exported: for Recipients, or for whoever knows Passphrase.
+type ExportRequest struct {
+	Recipients []*identity.Public
+	Passphrase []byte
+}
+
+// String never shows the passphrase.
+func (ExportRequest) String() string { return "[redacted]" }
+
+// GoString never shows the passphrase.
+func (ExportRequest) GoString() string { return "[redacted]" }
+
+// Export is a file on its way out as a stone that opens without the vault: the body as it is stored, and an
+// envelope of its own. That envelope begins a chain, as revision 1; it is signed by the exporter, has
+// grants for the recipients alone, and keeps of the metadata what describes the content: ids and path stay
+// in the vault. It holds the same file key as the vault's envelope does.
+type Export struct {
+	Name string // of a file to write it to: the file's own, ending in ".stone"
+	Size int64  // bytes, exactly
+
+	reader   *stone.Reader
+	object   Object
+	envelope []byte
+}
+
+// Export opens a file to be exported. With a passphrase it waits for its turn, and then takes 256 MiB of
+// memory for as long as the call lasts.
+func (v *Vault) Export(ctx context.Context, a Actor, ref Ref, r ExportRequest) (*Export, error) {
+	if err := v.checkExport(r); err != nil {
+		return nil, err
+	}
+	e, state, err := v.look(ctx, a, ref)
+	if err != nil {
+		return nil, err
+	}
+	if e.Node.Kind != NodeFile {
+		return nil, &InvalidError{"path", "is a folder; export the files in it one by one"}
+	}
+	u, err := v.unlock(ctx, e, state)
+	if err != nil {
+		return nil, err
+	}
+	reader, object, err := v.openBody(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	envelope, err := v.exportEnvelope(ctx, u, state.holder, r)
+	if err != nil {
+		return nil, errors.Join(err, object.Close())
+	}
+	return &Export{
+		Name: exportName(u.Metadata.Name), Size: u.BodySize + int64(len(envelope)),
+		reader: reader, object: object, envelope: envelope,
+	}, nil
+}
+
+// Stream writes the stone. No byte of a segment is written before that segment has been opened; what does
+// not verify is ErrRefused, and what was written before it is no stone.
+func (x *Export) Stream(ctx context.Context, w io.Writer) error {
+	if err := x.reader.CopyBody(ctx, w); err != nil {
+		return hide(err)
+	}
+	n, err := w.Write(x.envelope)
+	if err == nil && n != len(x.envelope) {
+		err = io.ErrShortWrite
+	}
+	return err
+}
+
+// Close releases the body object.
+func (x *Export) Close() error { return x.object.Close() }
+
+// checkExport refuses what cannot be an envelope's grants, before anything is opened.
+func (v *Vault) checkExport(r ExportRequest) error {
+	switch n := len(r.Passphrase); {
+	case n == 0 && len(r.Recipients) == 0:
+		return &InvalidError{"recipients", "is empty; name a public key, or give a passphrase"}
+	case n > 0 && len(r.Recipients) > 0:
+		return &InvalidError{"passphrase", "stands alone; export once for the passphrase and once for the keys"}
+	case n > maxPassphrase:
+		return &InvalidError{"passphrase", fmt.Sprintf("is longer than %d bytes", maxPassphrase)}
+	case n > 0 && !v.suite.AllowsPassphrase():
+		return &InvalidError{"passphrase", fmt.Sprintf("is not allowed in %v; export for a public key", v.suite)}
+	case len(r.Recipients) > stone.MaxGrants:
+		return &InvalidError{"recipients", fmt.Sprintf("has more than %d keys", stone.MaxGrants)}
+	}
+	seen := make(map[identity.Fingerprint]bool, len(r.Recipients))
+	for _, p := range r.Recipients {
+		if p.Suite() != v.suite {
+			return &InvalidError{"recipients", fmt.Sprintf("has a key of %v, and this vault's files are of %v; ask for a key of that suite", p.Suite(), v.suite)}
+		}
+		if seen[p.Fingerprint()] {
+			return &InvalidError{"recipients", "has one key twice; name it once"}
+		}
+		seen[p.Fingerprint()] = true
+	}
+	return nil
+}
+
+// exportEnvelope seals the envelope of an export.
+func (v *Vault) exportEnvelope(ctx context.Context, u *stone.Unlocked, exporter Identity, r ExportRequest) ([]byte, error) {
+	keys, err := v.exportKeys(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	var grants []*identity.Grant
+	for _, w := range keys {
+		g, err := w.Wrap(v.rand, u.FileID, (*[32]byte)(u.Key()))
+		if err != nil {
+			return nil, err
+		}
+		grants = append(grants, g)
+	}
+	signer, err := v.secret(exporter)
+	if err != nil {
+		return nil, err
+	}
+	m := u.Metadata
+	return stone.SealEnvelope(stone.EnvelopeParams{
+		Body: u.Body(), Key: u.Key(), Revision: 1, Time: millis(v.now()),
+		Signer: signer, Certificate: exporter.Certificate, Grants: grants, Rand: v.rand,
+		Metadata: stone.Metadata{
+			Name: m.Name, MediaType: m.MediaType, Size: m.Size, Class: m.Class, Scan: m.Scan, Mode: m.Mode,
+			ModifiedAt: m.ModifiedAt, CreatedAt: m.CreatedAt, SealedAt: m.SealedAt,
+		},
+	})
+}
+
+func (v *Vault) exportKeys(ctx context.Context, r ExportRequest) ([]*identity.WrappingKey, error) {
+	if len(r.Passphrase) > 0 {
+		select {
+		case passphraseTurn <- struct{}{}:
+			defer func() { <-passphraseTurn }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		w, err := identity.NewPassphraseKey(v.rand, v.suite, r.Passphrase)
+		return []*identity.WrappingKey{w}, err
+	}
+	var keys []*identity.WrappingKey
+	for _, p := range r.Recipients {
+		w, err := identity.NewWrappingKey(v.rand, p)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, w)
+	}
+	return keys, nil
+}
+
+// exportName adds the suffix, and makes room for it in a name of full length.
+func exportName(name string) string {
+	for len(name) > maxName-len(exportSuffix) {
+		_, n := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-n]
+	}
+	return name + exportSuffix
+}
