@@ -21,6 +21,7 @@ type app struct {
 
 	quiet   bool
 	noInput bool
+	profile string
 
 	started bool // a verb's own code runs: an error is no longer one of usage
 	undo    undoList

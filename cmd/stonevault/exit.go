@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
+	"stonevault/internal/client"
 	"stonevault/stone"
 )
 
@@ -23,7 +25,11 @@ var exitCodes = []struct {
 	{errInterrupted, 130},
 	{context.Canceled, 130},
 	{stone.ErrRefused, 2},
+	{client.ErrRefused, 2},
+	{client.ErrOtherVault, 2},
 	{errUnchecked, 3},
+	{client.ErrNotSignedIn, 4},
+	{client.ErrCredentials, 4},
 }
 
 // report writes err for people and returns the exit code.
@@ -31,7 +37,9 @@ func (a *app) report(err error) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(a.stderr, "stonevault: %v\n", err)
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(a.stderr, "stonevault: %s\n", strings.TrimSuffix(line, "\n"))
+	}
 	var usage *usageError
 	if errors.As(err, &usage) {
 		fmt.Fprintf(a.stderr, "Try: %s\n", usage.try)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"unicode/utf8"
 )
 
 // input is a file or pipe to read from its beginning to its end.
@@ -31,10 +30,6 @@ func (a *app) openInput(path string) (*input, error) {
 	in := &input{file: f, name: filepath.Base(path), size: -1, attributes: attributes{info.Mode().Perm(), info.ModTime()}}
 	if runtime.GOOS == "windows" {
 		in.mode = 0o644
-	}
-	if !utf8.ValidString(in.name) || len(in.name) > 255 {
-		f.Close()
-		return nil, fmt.Errorf("the name %s is not UTF-8 of at most 255 bytes, which every system can keep; rename the file, or pipe it in by \"-\"", shown(in.name))
 	}
 	if info.Mode().IsRegular() {
 		in.size = info.Size()

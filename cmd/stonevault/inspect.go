@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,7 +34,7 @@ what is sealed: name, type, size and times. --verify reads everything and checks
 	}
 	f.unlockFlags.add(cmd)
 	cmd.Flags().BoolVar(&f.verify, "verify", false, "read and check all of the content")
-	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	addJSON(cmd, &f.json)
 	return cmd
 }
 
@@ -151,40 +150,39 @@ func contentOf(m *stone.Metadata) *contentReport {
 }
 
 func (r *stoneReport) write(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) { fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...)) }
-	row("suite", "%d", r.Suite)
-	row("file id", "%s", r.FileID)
-	row("revision", "%d", r.Revision)
-	row("sealed", "%s", r.Time.Format(time.RFC3339))
-	row("signed by", "%s", r.SignerSpoken)
+	t := newTable(w)
+	t.row("suite", "%d", r.Suite)
+	t.row("file id", "%s", r.FileID)
+	t.row("revision", "%d", r.Revision)
+	t.row("sealed", "%s", r.Time.Format(time.RFC3339))
+	t.row("signed by", "%s", r.SignerSpoken)
 	if c := r.Certificate; c != nil {
-		row("certified as", "%s %s, version %d", shown(c.Kind), shown(c.ID), c.Version)
-		row("by the root", "%s", c.RootSpoken)
+		t.row("certified as", "%s %s, version %d", shown(c.Kind), shown(c.ID), c.Version)
+		t.row("by the root", "%s", c.RootSpoken)
 	}
 	for _, g := range r.Grants {
 		if g.RecipientSpoken == "" {
-			row("for", "whoever knows the %s", g.Kind)
+			t.row("for", "whoever knows the %s", g.Kind)
 		} else {
-			row("for", "%s", g.RecipientSpoken)
+			t.row("for", "%s", g.RecipientSpoken)
 		}
 	}
-	row("sealed size", "%s in %s", counted(r.BodySize, "byte", "bytes"), counted(int64(r.Segments), "segment", "segments"))
+	t.row("sealed size", "%s in %s", counted(r.BodySize, "byte", "bytes"), counted(int64(r.Segments), "segment", "segments"))
 	if c := r.Content; c != nil {
-		row("name", "%s", shown(c.Name))
+		t.row("name", "%s", shown(c.Name))
 		if c.Path != "" {
-			row("path", "%s", shown(c.Path))
+			t.row("path", "%s", shown(c.Path))
 		}
-		row("type", "%s", shown(c.MediaType))
-		row("size", "%s", counted(c.Size, "byte", "bytes"))
-		row("class", "%s", c.Class)
-		row("mode", "%s", c.Mode)
-		row("modified", "%s", c.ModifiedAt.Format(time.RFC3339))
+		t.row("type", "%s", shown(c.MediaType))
+		t.row("size", "%s", counted(c.Size, "byte", "bytes"))
+		t.row("class", "%s", c.Class)
+		t.row("mode", "%s", c.Mode)
+		t.row("modified", "%s", c.ModifiedAt.Format(time.RFC3339))
 	}
 	if r.Verified {
-		row("verified", "all of the content is what was sealed")
+		t.row("verified", "all of the content is what was sealed")
 	} else {
-		row("verified", "the signature")
+		t.row("verified", "the signature")
 	}
 	return t.Flush()
 }

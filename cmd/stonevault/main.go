@@ -14,6 +14,7 @@ import (
 	"crypto/rand"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -35,7 +36,9 @@ func main() {
 
 // main runs one command line and returns the exit code.
 func (a *app) main(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// What nohup or a shell has switched off stays off.
+	signals := slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}, signal.Ignored)
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- a.execute(ctx, args) }()

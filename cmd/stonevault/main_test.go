@@ -21,7 +21,11 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"content": content, "flip": flip, "status": status, "empty": empty,
+			"content": content, "flip": flip, "status": status, "empty": empty, "server": newServerCommand(t),
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("STONEVAULT_HOME", filepath.Join(env.WorkDir, "home"))
+			return nil
 		},
 	})
 }

@@ -25,19 +25,30 @@ func newRoot(a *app) *cobra.Command {
 	}
 	root.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "say nothing but warnings and errors; no progress bars")
 	root.PersistentFlags().BoolVar(&a.noInput, "no-input", false, "never ask anything; fail instead")
+	root.PersistentFlags().StringVar(&a.profile, "profile", "default", "which of several servers: a `NAME` of your own")
 	root.SetErr(a.stderr)
 	root.SetOut(a.stdout)
-	root.AddGroup(&cobra.Group{ID: offline, Title: "Without a server:"})
-	for _, verb := range []func(*app) *cobra.Command{newKeygen, newSeal, newOpen, newInspect} {
-		cmd := verb(a)
-		cmd.GroupID = offline
-		root.AddCommand(cmd)
+	for _, g := range groups {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		for _, verb := range g.verbs {
+			cmd := verb(a)
+			cmd.GroupID = g.title
+			root.AddCommand(cmd)
+		}
 	}
-	root.AddCommand(newVersion(a))
+	root.AddCommand(newVersion(a), newDocs(a))
 	return root
 }
 
-const offline = "offline"
+var groups = []struct {
+	title string
+	verbs []func(*app) *cobra.Command
+}{
+	{"With a server:", []func(*app) *cobra.Command{
+		newLogin, newLogout, newWhoami, newPut, newGet, newList, newInfo, newMove, newRemove, newVerify,
+	}},
+	{"Without a server:", []func(*app) *cobra.Command{newKeygen, newSeal, newOpen, newInspect}},
+}
 
 // operands checks how many a verb gets; example is what to type instead.
 func operands(least, most int, what, example string) cobra.PositionalArgs {

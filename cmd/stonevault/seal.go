@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -72,6 +73,9 @@ func (a *app) seal(ctx context.Context, f sealFlags, path string) error {
 		return err
 	}
 	defer in.close()
+	if !utf8.ValidString(in.name) || len(in.name) > 255 {
+		return fmt.Errorf("the name %s is not UTF-8 of at most 255 bytes, which every system could keep; rename the file, or pipe it in by \"-\"", shown(in.name))
+	}
 	out, err := a.createOutput(f.out, f.force)
 	if err != nil {
 		return err

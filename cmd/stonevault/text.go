@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"unicode"
 )
 
@@ -25,3 +27,26 @@ func counted(n int64, one, many string) string {
 
 // capital begins a sentence with s.
 func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+// sized is a number of bytes in the largest unit that leaves it above one.
+func sized(n int64) string {
+	if n < 1024 {
+		return counted(n, "byte", "bytes")
+	}
+	value, unit := float64(n)/1024, 0
+	for ; value >= 1024 && unit < len(units)-1; unit++ {
+		value /= 1024
+	}
+	return fmt.Sprintf("%.1f %s", value, units[unit])
+}
+
+var units = []string{"KiB", "MiB", "GiB", "TiB"}
+
+// table prints names and values in two columns.
+type table struct{ *tabwriter.Writer }
+
+func newTable(w io.Writer) table { return table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)} }
+
+func (t table) row(name, format string, args ...any) {
+	fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+}

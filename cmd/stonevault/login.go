@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"stonevault/api"
+	"stonevault/internal/client"
+)
+
+const loginExample = "stonevault login --server https://vault.example.org --user ann"
+
+type loginFlags struct {
+	server         string
+	user           string
+	passwordStdin  bool
+	insecureHTTP   bool
+	allowClassical bool
+	acceptNewVault bool
+}
+
+func newLogin(a *app) *cobra.Command {
+	var f loginFlags
+	cmd := &cobra.Command{
+		Use:   "login --server URL --user NAME",
+		Short: "Sign in",
+		Long: `Signs in and keeps the session, in the system's keyring or else in a file that only you can read. The
+server and the name are remembered, so that the next time "stonevault login" is enough.
+
+The first time, the fingerprint of the vault's root is shown and remembered: compare it with the recovery sheet
+or with what an administrator reads to you. Another vault at the same address is refused from then on.`,
+		Example: "  " + loginExample + "\n  stonevault login --server http://127.0.0.1:8080 --user admin --password-stdin < password.txt",
+		Args:    operands(0, 0, "the server with --server", loginExample),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.login(cmd.Context(), f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.server, "server", "", "the server's address `URL`; https unless it is this machine")
+	flags.StringVar(&f.user, "user", "", "the account's `NAME`")
+	flags.BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from the first line of standard input")
+	flags.BoolVar(&f.insecureHTTP, "allow-insecure-http", false, "send the password unprotected through the network")
+	flags.BoolVar(&f.allowClassical, "allow-classical", false, "accept a connection that a quantum computer could read later")
+	flags.BoolVar(&f.acceptNewVault, "accept-new-vault", false, "remember the vault that is there now instead of the one before")
+	return cmd
+}
+
+func (a *app) login(ctx context.Context, f loginFlags) error {
+	p, err := a.loadProfile()
+	if err != nil {
+		return err
+	}
+	if f.server != "" {
+		server, err := client.CheckServer(f.server, f.insecureHTTP)
+		if err != nil {
+			return misuse(loginExample, "%v", err)
+		}
+		if server != p.Server {
+			*p = profile{Server: server}
+		}
+		p.AllowClassical = f.allowClassical
+	}
+	if f.user != "" {
+		p.User = f.user
+	}
+	if p.Server == "" || p.User == "" {
+		return misuse(loginExample, "say which server, and who you are there")
+	}
+	c, err := a.newClient(p)
+	if err != nil {
+		return err
+	}
+	vault, err := c.Vault(ctx)
+	if err != nil {
+		return err
+	}
+	known := p.Root == vault.RootFingerprint
+	if p.Root != "" && !known && !f.acceptNewVault {
+		return fmt.Errorf("%w: its root is now %s; ask an administrator, and if a new vault was made, add --accept-new-vault",
+			client.ErrOtherVault, vault.RootFingerprintSpoken)
+	}
+	file := ""
+	if f.passwordStdin {
+		file = pipeName
+	}
+	password, err := a.passphrase("password of "+shown(p.User), file, false)
+	if errors.As(err, new(*usageError)) {
+		return misuse(loginExample+" --password-stdin < FILE", "the password is needed and %v", errNoTerminal)
+	}
+	if err != nil {
+		return err
+	}
+	device, err := os.Hostname()
+	if err != nil {
+		device = "unnamed"
+	}
+	person, err := c.SignIn(ctx, p.User, string(password), "stonevault on "+device)
+	if err != nil {
+		return err
+	}
+	p.User, p.Root = person.Name, vault.RootFingerprint
+	if err := a.saveProfile(p); err != nil {
+		return err
+	}
+	a.say("Signed in at %s as %s.", p.Server, shown(person.Name))
+	if !known {
+		a.say("The vault's root, to compare with the recovery sheet: %s", vault.RootFingerprintSpoken)
+	}
+	return nil
+}
+
+func newLogout(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "logout",
+		Short: "Sign out",
+		Long:  "Ends the session on the server and forgets it here. The server's address and root are remembered.",
+		Args:  operands(0, 0, "nothing", "stonevault logout"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, p, err := a.connect()
+			if err != nil {
+				return err
+			}
+			if err := c.SignOut(cmd.Context()); errors.Is(err, client.ErrUnreachable) {
+				return fmt.Errorf("forgotten here, but still open on the server until it ends by itself: %w", err)
+			} else if err != nil {
+				return err
+			}
+			a.say("Signed out at %s.", p.Server)
+			return nil
+		},
+	}
+}
+
+func newWhoami(a *app) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "whoami",
+		Short: "Show who is signed in, and the key that files are sealed to",
+		Args:  operands(0, 0, "nothing", "stonevault whoami"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, p, err := a.connect()
+			if err != nil {
+				return err
+			}
+			me, err := c.Me(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(a.stdout, struct {
+					Server string `json:"server"`
+					*api.Profile
+				}{p.Server, me})
+			}
+			t := newTable(a.stdout)
+			t.row("name", "%s", shown(me.Name))
+			t.row("role", "%s", me.Role)
+			t.row("server", "%s", p.Server)
+			t.row("fingerprint", "%s", me.FingerprintSpoken)
+			return t.Flush()
+		},
+	}
+	addJSON(cmd, &asJSON)
+	return cmd
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"stonevault/internal/client"
+)
+
+// parallel is how many transfers run at once.
+const parallel = 4
+
+// vaultPath reads a path in the vault from the command line.
+func vaultPath(arg string) (string, error) {
+	p := arg
+	if rest, ok := strings.CutPrefix(arg, "sv:"); ok {
+		p = rest
+	}
+	if !strings.HasPrefix(p, "/") {
+		return "", misuse("sv:/"+shown(p), "a path in the vault begins with \"/\" or \"sv:/\", unlike %s", shown(arg))
+	}
+	if !utf8.ValidString(p) {
+		return "", fmt.Errorf("the path %s is not UTF-8", shown(p))
+	}
+	return p, nil
+}
+
+// nodePath is vaultPath without a "/" at the end, but for the root.
+func nodePath(arg string) (string, error) {
+	p, err := vaultPath(arg)
+	if err == nil && len(p) > 1 {
+		p = strings.TrimRight(p, "/")
+		if p == "" {
+			p = "/"
+		}
+	}
+	return p, err
+}
+
+// childPath is the path of what is called name in a folder.
+func childPath(folder, name string) string { return path.Join(folder, name) }
+
+// hopeless are failures after which the rest would fail too.
+var hopeless = []error{client.ErrNotSignedIn, client.ErrUnreachable, context.Canceled}
+
+// each does things 0 to n-1, atOnce of them at once, and goes on after failures that say nothing about the
+// others.
+func each(ctx context.Context, n, atOnce int, do func(context.Context, int) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var mu sync.Mutex
+	var failures []error
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i := range n {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			err := do(ctx, i)
+			if err == nil {
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if errors.Is(err, context.Canceled) && len(failures) > 0 {
+				return nil // stopped because of another's failure
+			}
+			failures = append(failures, err)
+			if slices.ContainsFunc(hopeless, func(end error) bool { return errors.Is(err, end) }) {
+				cancel()
+			}
+			return nil
+		})
+	}
+	group.Wait()
+	return errors.Join(failures...)
+}
+
+// writeItems prints what there is of a list as JSON.
+func writeItems[T any](w io.Writer, list []*T) error {
+	items := []*T{}
+	for _, item := range list {
+		if item != nil {
+			items = append(items, item)
+		}
+	}
+	return writeJSON(w, map[string]any{"items": items})
+}
+
+func addJSON(cmd *cobra.Command, v *bool) { cmd.Flags().BoolVar(v, "json", false, "print JSON") }
