@@ -163,7 +163,7 @@ func (o *opener) claim(s *store, keys *keyring, state datadir.State) (err error)
 
 func (o *opener) vaultConfig(s *store, db vault.Database) vault.Config {
 	return vault.Config{
-		Database: db, Objects: s.objects, Master: s.key, Suite: o.config.Suite,
+		Database: db, Objects: s.objects, Parts: s.objects, Master: s.key, Suite: o.config.Suite,
 		Compression: o.config.Compression, Now: o.now, Log: o.log,
 	}
 }
