@@ -28,6 +28,7 @@ func (v *Vault) Move(ctx context.Context, a Actor, id NodeID, r MoveRequest) (En
 func (v *Vault) move(ctx context.Context, a Actor, id NodeID, folders []string, name, ifMatch string) (Entry, error) {
 	var was, e Entry
 	var state keyState
+	var holders holders
 	var missing []Node
 	err := v.db.View(ctx, func(tx Tx) error {
 		var err error
@@ -55,9 +56,13 @@ func (v *Vault) move(ctx context.Context, a Actor, id NodeID, folders []string, 
 			}
 		}
 		e.Node.UpdatedAt = millis(v.now())
-		if e.Node.Kind == NodeFile {
-			state, err = v.keyState(ctx, tx, was)
+		if e.Node.Kind != NodeFile {
+			return nil
 		}
+		if state, err = v.keyState(ctx, tx, was); err != nil {
+			return err
+		}
+		holders, err = currentHolders(ctx, tx, was.Node.Owner)
 		return err
 	})
 	if err != nil {
@@ -68,7 +73,8 @@ func (v *Vault) move(ctx context.Context, a Actor, id NodeID, folders []string, 
 	}
 	var before, envelope []byte
 	if e.Node.Kind == NodeFile {
-		if before, envelope, err = v.rewrite(ctx, was, &e, state); err != nil {
+		metadata := func(stone.Metadata) stone.Metadata { return e.metadata() }
+		if before, envelope, err = v.rewrite(ctx, was, &e, state, holders, metadata); err != nil {
 			return Entry{}, err
 		}
 		defer v.files.lock(e.Version.FileID)()
@@ -82,9 +88,10 @@ func (v *Vault) move(ctx context.Context, a Actor, id NodeID, folders []string, 
 	return e, v.finishRewrite(ctx, was, e, before, envelope)
 }
 
-// rewrite seals the next revision of a file's envelope: the same body, key and grants, by the owner's
-// present identity. It sets what e's row has of it, and returns the envelope of before too.
-func (v *Vault) rewrite(ctx context.Context, was Entry, e *Entry, s keyState) (before, after []byte, err error) {
+// rewrite seals the next revision of a file's envelope: the same body and key, for and by the present
+// holders, with what metadata makes of the former. It sets what e's row has of it, and returns the envelope
+// of before too.
+func (v *Vault) rewrite(ctx context.Context, was Entry, e *Entry, s keyState, h holders, metadata func(stone.Metadata) stone.Metadata) (before, after []byte, err error) {
 	if before, err = v.envelope(ctx, was.Version.FileID, s); err != nil {
 		return nil, nil, err
 	}
@@ -92,14 +99,18 @@ func (v *Vault) rewrite(ctx context.Context, was Entry, e *Entry, s keyState) (b
 	if err != nil {
 		return nil, nil, err
 	}
-	signer, err := v.secret(s.holder)
+	signer, err := v.secret(h.owner)
 	if err != nil {
 		return nil, nil, err
 	}
-	e.Version.Revision, e.Version.Signer = was.Version.Revision+1, s.holder.Fingerprint
+	grants, err := v.grants(h, u.FileID, u.Key())
+	if err != nil {
+		return nil, nil, err
+	}
+	e.Version.Revision, e.Version.Signer = was.Version.Revision+1, h.owner.Fingerprint
 	after, err = stone.SealEnvelope(stone.EnvelopeParams{
-		Body: u.Body(), Key: u.Key(), Revision: e.Version.Revision, Previous: u.ManifestDigest(), Time: e.Node.UpdatedAt,
-		Signer: signer, Certificate: s.holder.Certificate, Grants: u.Grants, Metadata: e.metadata(), Rand: v.rand,
+		Body: u.Body(), Key: u.Key(), Revision: e.Version.Revision, Previous: u.ManifestDigest(), Time: millis(v.now()),
+		Signer: signer, Certificate: h.owner.Certificate, Grants: grants, Metadata: metadata(u.Metadata), Rand: v.rand,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -136,6 +147,12 @@ func (v *Vault) commitMove(ctx context.Context, tx Tx, was, e Entry, missing []N
 	if envelope == nil {
 		return nil
 	}
+	return v.commitRewrite(ctx, tx, was, e, envelope)
+}
+
+// commitRewrite refuses an envelope that is not the next one of the file as it is, or that comes while
+// another is still on its way to its place.
+func (v *Vault) commitRewrite(ctx context.Context, tx Tx, was, e Entry, envelope []byte) error {
 	if err := tx.Versions().Update(ctx, e.Version, was.Version.Revision); errors.Is(err, ErrConflict) {
 		return errReplan
 	} else if err != nil {
@@ -185,6 +202,12 @@ func (v *Vault) finishRewrite(ctx context.Context, was, e Entry, before, envelop
 		return nil
 	}
 	undo := v.db.Update(ctx, func(tx Tx) error {
+		// What has been built on the change meanwhile is not taken back with it.
+		if now, err := tx.Nodes().ByID(ctx, was.Node.ID); err != nil {
+			return err
+		} else if now != e.Node {
+			return errReplan
+		}
 		if err := tx.Nodes().Update(ctx, was.Node); err != nil {
 			return err
 		}

@@ -56,7 +56,7 @@ func (v *Vault) newIdentity(kind IdentityKind, person PersonID) (*identity.Ident
 	if err != nil {
 		return nil, Identity{}, err
 	}
-	row, err := v.certify(kind, person, secret.Public())
+	row, err := v.certify(kind, person, 1, secret.Public())
 	if err != nil {
 		return nil, Identity{}, err
 	}
@@ -65,9 +65,9 @@ func (v *Vault) newIdentity(kind IdentityKind, person PersonID) (*identity.Ident
 }
 
 // certify makes the row of a public key, without seeds.
-func (v *Vault) certify(kind IdentityKind, person PersonID, public *identity.Public) (Identity, error) {
+func (v *Vault) certify(kind IdentityKind, person PersonID, version int, public *identity.Public) (Identity, error) {
 	row := Identity{
-		ID: IdentityID(v.newID()), Kind: kind, Person: person, Version: 1, Suite: v.suite,
+		ID: IdentityID(v.newID()), Kind: kind, Person: person, Version: version, Suite: v.suite,
 		Fingerprint: public.Fingerprint(), Public: public.Bytes(), CreatedAt: millis(v.now()),
 	}
 	var err error
@@ -173,29 +173,47 @@ func (v *Vault) fileKey(e *stone.Envelope, holder Identity) (*stone.FileKey, err
 	return e.KeyBy(w, g)
 }
 
-// grants wraps a file key for its owner and for recovery.
-func (v *Vault) grants(ctx context.Context, tx Tx, owner PersonID, id stone.FileID, key *stone.FileKey) ([]*identity.Grant, Identity, error) {
-	person, err := tx.Identities().Current(ctx, KindPerson, owner)
-	if err != nil {
-		return nil, Identity{}, fmt.Errorf("vault: identity of %s: %w", owner, err)
+// holders are the identities that the envelope of somebody's file has grants for.
+type holders struct{ owner, recovery Identity }
+
+func currentHolders(ctx context.Context, tx Tx, owner PersonID) (h holders, err error) {
+	if h.owner, err = tx.Identities().Current(ctx, KindPerson, owner); err != nil {
+		return h, fmt.Errorf("vault: identity of %s: %v", owner, err)
 	}
-	recovery, err := tx.Identities().Current(ctx, KindRecovery, "")
-	if err != nil {
-		return nil, Identity{}, fmt.Errorf("vault: recovery identity: %v", err)
+	if h.recovery, err = tx.Identities().Current(ctx, KindRecovery, ""); err != nil {
+		return h, fmt.Errorf("vault: recovery identity: %v", err)
 	}
+	return h, nil
+}
+
+// still is errReplan where one of them has been replaced: an envelope for them would be one that a
+// rotation has passed over.
+func (h holders) still(ctx context.Context, tx Tx) error {
+	now, err := currentHolders(ctx, tx, h.owner.Person)
+	if err != nil {
+		return err
+	}
+	if now.owner.ID != h.owner.ID || now.recovery.ID != h.recovery.ID {
+		return errReplan
+	}
+	return nil
+}
+
+// grants wraps a file key for its holders.
+func (v *Vault) grants(h holders, id stone.FileID, key *stone.FileKey) ([]*identity.Grant, error) {
 	var grants []*identity.Grant
-	for _, row := range []Identity{person, recovery} {
+	for _, row := range []Identity{h.owner, h.recovery} {
 		w, err := v.wrappingKey(row)
 		if err != nil {
-			return nil, Identity{}, err
+			return nil, err
 		}
 		g, err := w.Wrap(v.rand, id, (*[32]byte)(key))
 		if err != nil {
-			return nil, Identity{}, err
+			return nil, err
 		}
 		grants = append(grants, g)
 	}
-	return grants, person, nil
+	return grants, nil
 }
 
 // isMissing tells whether err says that something is not there.

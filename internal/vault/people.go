@@ -57,7 +57,7 @@ func (v *Vault) CreatePerson(ctx context.Context, name string, role Role, passwo
 	if err != nil {
 		return Person{}, nil, err
 	}
-	recovery, err := v.certify(KindRecovery, "", secret.Public())
+	recovery, err := v.certify(KindRecovery, "", 1, secret.Public())
 	if err != nil {
 		return Person{}, nil, err
 	}
@@ -136,12 +136,16 @@ func (v *Vault) Me(ctx context.Context, a Actor) (Profile, error) {
 // secret is kept.
 func (v *Vault) RecoveryState(ctx context.Context) (exists, confirmed bool, err error) {
 	err = v.db.View(ctx, func(tx Tx) error {
-		_, err := tx.Identities().Current(ctx, KindRecovery, "")
-		if err != nil && !isMissing(err) {
+		exists, confirmed = false, false
+		row, err := tx.Identities().Current(ctx, KindRecovery, "")
+		if isMissing(err) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
-		exists = err == nil
-		_, err = tx.Settings().Get(ctx, settingConfirmed)
+		exists = true
+		_, err = tx.Settings().Get(ctx, settingConfirmed(row))
 		if err != nil && !isMissing(err) {
 			return err
 		}
@@ -149,6 +153,14 @@ func (v *Vault) RecoveryState(ctx context.Context) (exists, confirmed bool, err 
 		return nil
 	})
 	return exists, confirmed, err
+}
+
+// settingConfirmed names what says that somebody holds the secret of this recovery identity.
+func settingConfirmed(recovery Identity) string {
+	if recovery.Version == 1 {
+		return "recovery_confirmed"
+	}
+	return fmt.Sprintf("recovery_confirmed/%d", recovery.Version)
 }
 
 // ErrWrongRecovery is a secret that is not the vault's recovery secret.
@@ -164,6 +176,6 @@ func (v *Vault) ConfirmRecovery(ctx context.Context, secret *identity.Identity) 
 		if secret.Suite() != row.Suite || secret.Public().Fingerprint() != row.Fingerprint {
 			return ErrWrongRecovery
 		}
-		return tx.Settings().Put(ctx, settingConfirmed, []byte(millis(v.now()).Format("2006-01-02T15:04:05Z")))
+		return tx.Settings().Put(ctx, settingConfirmed(row), []byte(millis(v.now()).Format("2006-01-02T15:04:05Z")))
 	})
 }

@@ -68,8 +68,8 @@ type put struct {
 	parent   NodeID
 	missing  []Node // folders to make
 	document *Entry // what is there now, or nil
+	holders  holders
 	grants   []*identity.Grant
-	signer   Identity
 
 	// settled removes, in the commit, what says that this file is still on its way.
 	settled func(ctx context.Context, tx Tx) error
@@ -134,9 +134,10 @@ func (p *put) plan(ctx context.Context, tx Tx) error {
 	case p.request.IfMatch != "" && (p.document == nil || !p.document.matches(p.request.IfMatch)):
 		return ErrPrecondition
 	}
-	if p.grants == nil {
-		p.grants, p.signer, err = p.v.grants(ctx, tx, p.actor.Person, p.fileID, p.key)
+	if p.holders, err = currentHolders(ctx, tx, p.actor.Person); err != nil {
+		return err
 	}
+	p.grants, err = p.v.grants(p.holders, p.fileID, p.key)
 	return err
 }
 
@@ -222,16 +223,16 @@ func (p *put) seal() error {
 	}
 	p.entry.Version = Version{
 		FileID: p.fileID, Document: p.entry.Node.ID, Number: number, Owner: p.actor.Person, Revision: 1,
-		Signer: p.signer.Fingerprint, Size: p.body.Size, BodySize: p.body.SealedSize, MediaType: p.request.MediaType,
+		Signer: p.holders.owner.Fingerprint, Size: p.body.Size, BodySize: p.body.SealedSize, MediaType: p.request.MediaType,
 		Class: p.request.Class, Mode: p.request.Mode, ModifiedAt: millis(p.request.ModifiedAt), SealedAt: now,
 	}
 	p.entry.mirror()
-	secret, err := p.v.secret(p.signer)
+	secret, err := p.v.secret(p.holders.owner)
 	if err != nil {
 		return err
 	}
 	p.envelope, err = stone.SealEnvelope(stone.EnvelopeParams{
-		Body: p.body, Key: p.key, Revision: 1, Time: now, Signer: secret, Certificate: p.signer.Certificate,
+		Body: p.body, Key: p.key, Revision: 1, Time: now, Signer: secret, Certificate: p.holders.owner.Certificate,
 		Grants: p.grants, Metadata: p.entry.metadata(), Rand: p.v.rand,
 	})
 	if err != nil {
@@ -256,6 +257,9 @@ func (p *put) publish(ctx context.Context, commitBody func() error) error {
 
 // commit checks that the plan still holds and makes the file visible.
 func (p *put) commit(ctx context.Context, tx Tx) error {
+	if err := p.holders.still(ctx, tx); err != nil {
+		return err
+	}
 	for _, n := range p.missing {
 		if err := tx.Nodes().Insert(ctx, n); errors.Is(err, ErrExists) {
 			return errReplan

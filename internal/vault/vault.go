@@ -66,11 +66,10 @@ var (
 
 // The names of settings.
 const (
-	settingVaultID   = "vault_id"
-	settingSuite     = "suite"
-	settingMaster    = "master_key_check"
-	settingClock     = "last_seen"
-	settingConfirmed = "recovery_confirmed"
+	settingVaultID = "vault_id"
+	settingSuite   = "suite"
+	settingMaster  = "master_key_check"
+	settingClock   = "last_seen"
 
 	// clockTolerance is how far a clock may have been set back.
 	clockTolerance = 10 * time.Minute
