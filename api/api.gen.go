@@ -89,6 +89,21 @@ func (e SessionTokenType) Valid() bool {
 	}
 }
 
+// Defines values for TusResumable.
+const (
+	TusResumableN100 TusResumable = "1.0.0"
+)
+
+// Valid indicates whether the value is a known member of the TusResumable enum.
+func (e TusResumable) Valid() bool {
+	switch e {
+	case TusResumableN100:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PutContentParamsIfNoneMatch.
 const (
 	PutContentParamsIfNoneMatchAsterisk PutContentParamsIfNoneMatch = "*"
@@ -98,6 +113,36 @@ const (
 func (e PutContentParamsIfNoneMatch) Valid() bool {
 	switch e {
 	case PutContentParamsIfNoneMatchAsterisk:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreateUploadParamsTusResumable.
+const (
+	CreateUploadParamsTusResumableN100 CreateUploadParamsTusResumable = "1.0.0"
+)
+
+// Valid indicates whether the value is a known member of the CreateUploadParamsTusResumable enum.
+func (e CreateUploadParamsTusResumable) Valid() bool {
+	switch e {
+	case CreateUploadParamsTusResumableN100:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreateUploadParamsUploadDeferLength.
+const (
+	CreateUploadParamsUploadDeferLengthN1 CreateUploadParamsUploadDeferLength = "1"
+)
+
+// Valid indicates whether the value is a known member of the CreateUploadParamsUploadDeferLength enum.
+func (e CreateUploadParamsUploadDeferLength) Valid() bool {
+	switch e {
+	case CreateUploadParamsUploadDeferLengthN1:
 		return true
 	default:
 		return false
@@ -319,6 +364,33 @@ type SignIn struct {
 // Suite The set of algorithms: 1 hybrid (MLKEM1024-P384, ML-DSA-65), 2 CNSA 2.0 (ML-KEM-1024, ML-DSA-87).
 type Suite = int
 
+// Upload defines model for Upload.
+type Upload struct {
+	// ExpiresAt Until when it waits for more.
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// ID 32 lower-case hex digits.
+	//
+	// Examples: 5f2b1c0e9a7d43b8a1c2d3e4f5061728
+	ID ID `json:"id"`
+
+	// Offset How many bytes of the file are durable.
+	Offset int64 `json:"offset"`
+
+	// Path An absolute path in the vault.
+	//
+	// Examples: /letters/2026/to Ann.txt
+	Path Path `json:"path"`
+
+	// Size Bytes of the whole file; absent while it is not known.
+	Size *int64 `json:"size,omitempty"`
+}
+
+// UploadList defines model for UploadList.
+type UploadList struct {
+	Items []Upload `json:"items"`
+}
+
 // Vault defines model for Vault.
 type Vault struct {
 	// RootFingerprint The digest of public keys, in hex; 64 digits in suite 1, 96 in suite 2.
@@ -382,17 +454,29 @@ type IfRange = string
 // Range defines model for Range.
 type Range = string
 
+// TusResumable defines model for TusResumable.
+type TusResumable string
+
+// UploadChecksum defines model for UploadChecksum.
+type UploadChecksum = string
+
 // Version defines model for Version.
 type Version = int
 
 // BadRequest RFC 9457.
 type BadRequest = Problem
 
+// ChecksumMismatch RFC 9457.
+type ChecksumMismatch = Problem
+
 // Conflict RFC 9457.
 type Conflict = Problem
 
 // Invalid RFC 9457.
 type Invalid = Problem
+
+// Locked RFC 9457.
+type Locked = Problem
 
 // NoSpace RFC 9457.
 type NoSpace = Problem
@@ -414,6 +498,9 @@ type Stalled = Problem
 
 // TooLarge RFC 9457.
 type TooLarge = Problem
+
+// TusVersion RFC 9457.
+type TusVersion = Problem
 
 // Unauthorized RFC 9457.
 type Unauthorized = Problem
@@ -561,6 +648,59 @@ type HeadContentParams struct {
 type VerifyFileParams struct {
 	// Version The number of a version, from 1; the current one without it.
 	Version *Version `form:"version,omitempty" json:"version,omitempty"`
+}
+
+// CreateUploadParams defines parameters for CreateUpload.
+type CreateUploadParams struct {
+	// TusResumable The version of tus that the client speaks.
+	TusResumable CreateUploadParamsTusResumable `json:"Tus-Resumable"`
+
+	// UploadLength Bytes of the whole file. Either this or `Upload-Defer-Length`.
+	UploadLength *int64 `json:"Upload-Length,omitempty"`
+
+	// UploadDeferLength The length will be told by a later PATCH.
+	UploadDeferLength *CreateUploadParamsUploadDeferLength `json:"Upload-Defer-Length,omitempty"`
+
+	// UploadMetadata Pairs of a key and a value in base64, separated by commas: `path` (required), `filetype` (a media
+	// type; without it the content decides), `modified_at` (RFC 3339), `mode` (octal), `class`, `replace`
+	// (`true` or `false`). No other keys are taken, because HEAD gives all of them back.
+	UploadMetadata string `json:"Upload-Metadata"`
+
+	// UploadChecksum `sha-256`, a space, and the SHA-256 of this request's body in base64.
+	UploadChecksum *UploadChecksum `json:"Upload-Checksum,omitempty"`
+}
+
+// CreateUploadParamsTusResumable defines parameters for CreateUpload.
+type CreateUploadParamsTusResumable string
+
+// CreateUploadParamsUploadDeferLength defines parameters for CreateUpload.
+type CreateUploadParamsUploadDeferLength string
+
+// CancelUploadParams defines parameters for CancelUpload.
+type CancelUploadParams struct {
+	// TusResumable The version of tus that the client speaks.
+	TusResumable TusResumable `json:"Tus-Resumable"`
+}
+
+// HeadUploadParams defines parameters for HeadUpload.
+type HeadUploadParams struct {
+	// TusResumable The version of tus that the client speaks.
+	TusResumable TusResumable `json:"Tus-Resumable"`
+}
+
+// PatchUploadParams defines parameters for PatchUpload.
+type PatchUploadParams struct {
+	// UploadOffset Where the piece belongs, which must be where the upload stands (409 otherwise).
+	UploadOffset int64 `json:"Upload-Offset"`
+
+	// UploadLength Bytes of the whole file, where that was deferred.
+	UploadLength *int64 `json:"Upload-Length,omitempty"`
+
+	// UploadChecksum `sha-256`, a space, and the SHA-256 of this request's body in base64.
+	UploadChecksum *UploadChecksum `json:"Upload-Checksum,omitempty"`
+
+	// TusResumable The version of tus that the client speaks.
+	TusResumable TusResumable `json:"Tus-Resumable"`
 }
 
 // MoveFileJSONRequestBody defines body for MoveFile for application/json ContentType.
@@ -798,6 +938,61 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/sessions/refresh (the `RefreshSession` operationId).
 	RefreshSession(ctx context.Context, body RefreshSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListUploads One's own uploads in progress
+	//
+	// Oldest first, all of them in one list.
+	//
+	// Corresponds with GET /api/v1/uploads (the `ListUploads` operationId).
+	ListUploads(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetUploadOptions What of tus is known here
+	//
+	// Corresponds with OPTIONS /api/v1/uploads (the `GetUploadOptions` operationId).
+	GetUploadOptions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateUploadWithBody Announce a file that comes in pieces
+	//
+	// Creation, creation-with-upload and creation-defer-length of tus 1.0. A body, if there is one, is the
+	// file's beginning; it need not be all of it, and where it breaks off the reply says how far it came. An
+	// empty file is complete at once. Folders on the way appear as needed when the file is complete.
+	//
+	// Where there is something at the path already the answer is 409 `exists`, now or at the end, unless
+	// `replace` says otherwise. An upload waits seven days for its next bytes. Nothing of it is ever stored in
+	// clear, and its key is gone when it is complete or has expired.
+	//
+	// A client that can send nothing but POST may say `X-HTTP-Method-Override: PATCH` or `DELETE` to an upload.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/uploads (the `CreateUpload` operationId).
+	CreateUploadWithBody(ctx context.Context, params *CreateUploadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelUpload Give an upload up
+	//
+	// What came of it is removed.
+	//
+	// Corresponds with DELETE /api/v1/uploads/{id} (the `CancelUpload` operationId).
+	CancelUpload(ctx context.Context, id ID, params *CancelUploadParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// HeadUpload Where an upload stands
+	//
+	// What `Upload-Offset` counts is durable, through restarts and power cuts.
+	//
+	// Corresponds with HEAD /api/v1/uploads/{id} (the `HeadUpload` operationId).
+	HeadUpload(ctx context.Context, id ID, params *HeadUploadParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PatchUploadWithBody Send a piece
+	//
+	// The body may be of any length and end anywhere; what came before it broke off is kept, and HEAD tells how
+	// much that was. With `Upload-Checksum` the piece is kept whole or not at all (460). One request at a time
+	// may work on an upload: a second one gets 423, unless the first has been silent for some seconds, which is
+	// ended then. The reply to the last byte names the file that the upload has become.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /api/v1/uploads/{id} (the `PatchUpload` operationId).
+	PatchUploadWithBody(ctx context.Context, id ID, params *PatchUploadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetVault What vault this is
 	//
@@ -1140,6 +1335,121 @@ func (c *Client) RefreshSessionWithBody(ctx context.Context, contentType string,
 // Corresponds with POST /api/v1/sessions/refresh (the `RefreshSession` operationId).
 func (c *Client) RefreshSession(ctx context.Context, body RefreshSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRefreshSessionRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListUploads One's own uploads in progress
+//
+// Oldest first, all of them in one list.
+//
+// Corresponds with GET /api/v1/uploads (the `ListUploads` operationId).
+func (c *Client) ListUploads(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListUploadsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetUploadOptions What of tus is known here
+//
+// Corresponds with OPTIONS /api/v1/uploads (the `GetUploadOptions` operationId).
+func (c *Client) GetUploadOptions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetUploadOptionsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateUploadWithBody Announce a file that comes in pieces
+//
+// Creation, creation-with-upload and creation-defer-length of tus 1.0. A body, if there is one, is the
+// file's beginning; it need not be all of it, and where it breaks off the reply says how far it came. An
+// empty file is complete at once. Folders on the way appear as needed when the file is complete.
+//
+// Where there is something at the path already the answer is 409 `exists`, now or at the end, unless
+// `replace` says otherwise. An upload waits seven days for its next bytes. Nothing of it is ever stored in
+// clear, and its key is gone when it is complete or has expired.
+//
+// A client that can send nothing but POST may say `X-HTTP-Method-Override: PATCH` or `DELETE` to an upload.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/uploads (the `CreateUpload` operationId).
+func (c *Client) CreateUploadWithBody(ctx context.Context, params *CreateUploadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateUploadRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelUpload Give an upload up
+//
+// What came of it is removed.
+//
+// Corresponds with DELETE /api/v1/uploads/{id} (the `CancelUpload` operationId).
+func (c *Client) CancelUpload(ctx context.Context, id ID, params *CancelUploadParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelUploadRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// HeadUpload Where an upload stands
+//
+// What `Upload-Offset` counts is durable, through restarts and power cuts.
+//
+// Corresponds with HEAD /api/v1/uploads/{id} (the `HeadUpload` operationId).
+func (c *Client) HeadUpload(ctx context.Context, id ID, params *HeadUploadParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewHeadUploadRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PatchUploadWithBody Send a piece
+//
+// The body may be of any length and end anywhere; what came before it broke off is kept, and HEAD tells how
+// much that was. With `Upload-Checksum` the piece is kept whole or not at all (460). One request at a time
+// may work on an upload: a second one gets 423, unless the first has been silent for some seconds, which is
+// ended then. The reply to the last byte names the file that the upload has become.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /api/v1/uploads/{id} (the `PatchUpload` operationId).
+func (c *Client) PatchUploadWithBody(ctx context.Context, id ID, params *PatchUploadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchUploadRequestWithBody(c.Server, id, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2243,6 +2553,318 @@ func NewRefreshSessionRequestWithBody(server string, contentType string, body io
 	return req, nil
 }
 
+// NewListUploadsRequest constructs an http.Request for the ListUploads method
+func NewListUploadsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/uploads")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetUploadOptionsRequest constructs an http.Request for the GetUploadOptions method
+func NewGetUploadOptionsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/uploads")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodOptions, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateUploadRequestWithBody constructs an http.Request for the CreateUpload method, with any body, and a specified content type
+func NewCreateUploadRequestWithBody(server string, params *CreateUploadParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/uploads")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Tus-Resumable", params.TusResumable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Tus-Resumable", headerParam0)
+
+		if params.UploadLength != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Upload-Length", *params.UploadLength, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Upload-Length", headerParam1)
+		}
+
+		if params.UploadDeferLength != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Upload-Defer-Length", *params.UploadDeferLength, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Upload-Defer-Length", headerParam2)
+		}
+
+		var headerParam3 string
+
+		headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Upload-Metadata", params.UploadMetadata, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Upload-Metadata", headerParam3)
+
+		if params.UploadChecksum != nil {
+			var headerParam4 string
+
+			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Upload-Checksum", *params.UploadChecksum, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Upload-Checksum", headerParam4)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCancelUploadRequest constructs an http.Request for the CancelUpload method
+func NewCancelUploadRequest(server string, id ID, params *CancelUploadParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/uploads/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Tus-Resumable", params.TusResumable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Tus-Resumable", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewHeadUploadRequest constructs an http.Request for the HeadUpload method
+func NewHeadUploadRequest(server string, id ID, params *HeadUploadParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/uploads/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodHead, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Tus-Resumable", params.TusResumable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Tus-Resumable", headerParam0)
+
+	}
+
+	return req, nil
+}
+
+// NewPatchUploadRequestWithBody constructs an http.Request for the PatchUpload method, with any body, and a specified content type
+func NewPatchUploadRequestWithBody(server string, id ID, params *PatchUploadParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/uploads/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Upload-Offset", params.UploadOffset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Upload-Offset", headerParam0)
+
+		if params.UploadLength != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Upload-Length", *params.UploadLength, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Upload-Length", headerParam1)
+		}
+
+		if params.UploadChecksum != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Upload-Checksum", *params.UploadChecksum, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Upload-Checksum", headerParam2)
+		}
+
+		var headerParam3 string
+
+		headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Tus-Resumable", params.TusResumable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Tus-Resumable", headerParam3)
+
+	}
+
+	return req, nil
+}
+
 // NewGetVaultRequest constructs an http.Request for the GetVault method
 func NewGetVaultRequest(server string) (*http.Request, error) {
 	var err error
@@ -2490,6 +3112,69 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/sessions/refresh (the `RefreshSession` operationId).
 	RefreshSessionWithResponse(ctx context.Context, body RefreshSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*RefreshSessionResponse, error)
+
+	// ListUploadsWithResponse One's own uploads in progress
+	//
+	// Oldest first, all of them in one list.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/uploads (the `ListUploads` operationId).
+	ListUploadsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListUploadsResponse, error)
+
+	// GetUploadOptionsWithResponse What of tus is known here
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with OPTIONS /api/v1/uploads (the `GetUploadOptions` operationId).
+	GetUploadOptionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetUploadOptionsResponse, error)
+
+	// CreateUploadWithBodyWithResponse Announce a file that comes in pieces
+	//
+	// Creation, creation-with-upload and creation-defer-length of tus 1.0. A body, if there is one, is the
+	// file's beginning; it need not be all of it, and where it breaks off the reply says how far it came. An
+	// empty file is complete at once. Folders on the way appear as needed when the file is complete.
+	//
+	// Where there is something at the path already the answer is 409 `exists`, now or at the end, unless
+	// `replace` says otherwise. An upload waits seven days for its next bytes. Nothing of it is ever stored in
+	// clear, and its key is gone when it is complete or has expired.
+	//
+	// A client that can send nothing but POST may say `X-HTTP-Method-Override: PATCH` or `DELETE` to an upload.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/uploads (the `CreateUpload` operationId).
+	CreateUploadWithBodyWithResponse(ctx context.Context, params *CreateUploadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateUploadResponse, error)
+
+	// CancelUploadWithResponse Give an upload up
+	//
+	// What came of it is removed.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/uploads/{id} (the `CancelUpload` operationId).
+	CancelUploadWithResponse(ctx context.Context, id ID, params *CancelUploadParams, reqEditors ...RequestEditorFn) (*CancelUploadResponse, error)
+
+	// HeadUploadWithResponse Where an upload stands
+	//
+	// What `Upload-Offset` counts is durable, through restarts and power cuts.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with HEAD /api/v1/uploads/{id} (the `HeadUpload` operationId).
+	HeadUploadWithResponse(ctx context.Context, id ID, params *HeadUploadParams, reqEditors ...RequestEditorFn) (*HeadUploadResponse, error)
+
+	// PatchUploadWithBodyWithResponse Send a piece
+	//
+	// The body may be of any length and end anywhere; what came before it broke off is kept, and HEAD tells how
+	// much that was. With `Upload-Checksum` the piece is kept whole or not at all (460). One request at a time
+	// may work on an upload: a second one gets 423, unless the first has been silent for some seconds, which is
+	// ended then. The reply to the last byte names the file that the upload has become.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/v1/uploads/{id} (the `PatchUpload` operationId).
+	PatchUploadWithBodyWithResponse(ctx context.Context, id ID, params *PatchUploadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchUploadResponse, error)
 
 	// GetVaultWithResponse What vault this is
 	//
@@ -3253,6 +3938,303 @@ func (r RefreshSessionResponse) StatusCode() int {
 	return 0
 }
 
+// ListUploadsResponse401Headers the declared response headers of an HTTP 401 response for ListUploads
+type ListUploadsResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type ListUploadsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *UploadList
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListUploadsResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r ListUploadsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListUploadsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetUploadOptionsResponse204Headers the declared response headers of an HTTP 204 response for GetUploadOptions
+type GetUploadOptionsResponse204Headers struct {
+	TusChecksumAlgorithm *string
+	TusExtension         *string
+	TusMaxSize           *int64
+	TusResumable         *string
+	TusVersion           *string
+}
+
+type GetUploadOptionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *GetUploadOptionsResponse204Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetUploadOptionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetUploadOptionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// CreateUploadResponse201Headers the declared response headers of an HTTP 201 response for CreateUpload
+type CreateUploadResponse201Headers struct {
+	ETag          *string
+	Location      *string
+	StonevaultID  *ID
+	TusResumable  *string
+	UploadExpires *string
+	UploadOffset  *int64
+}
+
+// CreateUploadResponse401Headers the declared response headers of an HTTP 401 response for CreateUpload
+type CreateUploadResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+// CreateUploadResponse412Headers the declared response headers of an HTTP 412 response for CreateUpload
+type CreateUploadResponse412Headers struct {
+	TusVersion *string
+}
+
+type CreateUploadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *Conflict
+	// ApplicationProblemJSON412 the response for an HTTP 412 `application/problem+json` response
+	ApplicationProblemJSON412 *TusVersion
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *TooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSON460 the response for an HTTP 460 `application/problem+json` response
+	ApplicationProblemJSON460 *ChecksumMismatch
+	// ApplicationProblemJSON507 the response for an HTTP 507 `application/problem+json` response
+	ApplicationProblemJSON507 *NoSpace
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateUploadResponse201Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateUploadResponse401Headers
+	// Headers412 the parsed response headers for an HTTP 412 response
+	Headers412 *CreateUploadResponse412Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateUploadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateUploadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// CancelUploadResponse401Headers the declared response headers of an HTTP 401 response for CancelUpload
+type CancelUploadResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+// CancelUploadResponse412Headers the declared response headers of an HTTP 412 response for CancelUpload
+type CancelUploadResponse412Headers struct {
+	TusVersion *string
+}
+
+// CancelUploadResponse423Headers the declared response headers of an HTTP 423 response for CancelUpload
+type CancelUploadResponse423Headers struct {
+	RetryAfter *int
+}
+
+type CancelUploadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON412 the response for an HTTP 412 `application/problem+json` response
+	ApplicationProblemJSON412 *TusVersion
+	// ApplicationProblemJSON423 the response for an HTTP 423 `application/problem+json` response
+	ApplicationProblemJSON423 *Locked
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CancelUploadResponse401Headers
+	// Headers412 the parsed response headers for an HTTP 412 response
+	Headers412 *CancelUploadResponse412Headers
+	// Headers423 the parsed response headers for an HTTP 423 response
+	Headers423 *CancelUploadResponse423Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelUploadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelUploadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// HeadUploadResponse200Headers the declared response headers of an HTTP 200 response for HeadUpload
+type HeadUploadResponse200Headers struct {
+	TusResumable      *string
+	UploadDeferLength *string
+	UploadExpires     *string
+	UploadLength      *int64
+	UploadMetadata    *string
+	UploadOffset      *int64
+}
+
+type HeadUploadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *HeadUploadResponse200Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r HeadUploadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r HeadUploadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// PatchUploadResponse204Headers the declared response headers of an HTTP 204 response for PatchUpload
+type PatchUploadResponse204Headers struct {
+	ETag          *string
+	StonevaultID  *ID
+	TusResumable  *string
+	UploadExpires *string
+	UploadOffset  *int64
+}
+
+// PatchUploadResponse401Headers the declared response headers of an HTTP 401 response for PatchUpload
+type PatchUploadResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+// PatchUploadResponse412Headers the declared response headers of an HTTP 412 response for PatchUpload
+type PatchUploadResponse412Headers struct {
+	TusVersion *string
+}
+
+// PatchUploadResponse423Headers the declared response headers of an HTTP 423 response for PatchUpload
+type PatchUploadResponse423Headers struct {
+	RetryAfter *int
+}
+
+type PatchUploadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *Stalled
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *Conflict
+	// ApplicationProblemJSON412 the response for an HTTP 412 `application/problem+json` response
+	ApplicationProblemJSON412 *TusVersion
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *TooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSON423 the response for an HTTP 423 `application/problem+json` response
+	ApplicationProblemJSON423 *Locked
+	// ApplicationProblemJSON460 the response for an HTTP 460 `application/problem+json` response
+	ApplicationProblemJSON460 *ChecksumMismatch
+	// ApplicationProblemJSON507 the response for an HTTP 507 `application/problem+json` response
+	ApplicationProblemJSON507 *NoSpace
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *PatchUploadResponse204Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PatchUploadResponse401Headers
+	// Headers412 the parsed response headers for an HTTP 412 response
+	Headers412 *PatchUploadResponse412Headers
+	// Headers423 the parsed response headers for an HTTP 423 response
+	Headers423 *PatchUploadResponse423Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r PatchUploadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PatchUploadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type GetVaultResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3567,6 +4549,105 @@ func (c *ClientWithResponses) RefreshSessionWithResponse(ctx context.Context, bo
 		return nil, err
 	}
 	return ParseRefreshSessionResponse(rsp)
+}
+
+// ListUploadsWithResponse One's own uploads in progress
+//
+// Oldest first, all of them in one list.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/uploads (the `ListUploads` operationId).
+func (c *ClientWithResponses) ListUploadsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListUploadsResponse, error) {
+	rsp, err := c.ListUploads(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListUploadsResponse(rsp)
+}
+
+// GetUploadOptionsWithResponse What of tus is known here
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with OPTIONS /api/v1/uploads (the `GetUploadOptions` operationId).
+func (c *ClientWithResponses) GetUploadOptionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetUploadOptionsResponse, error) {
+	rsp, err := c.GetUploadOptions(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetUploadOptionsResponse(rsp)
+}
+
+// CreateUploadWithBodyWithResponse Announce a file that comes in pieces
+//
+// Creation, creation-with-upload and creation-defer-length of tus 1.0. A body, if there is one, is the
+// file's beginning; it need not be all of it, and where it breaks off the reply says how far it came. An
+// empty file is complete at once. Folders on the way appear as needed when the file is complete.
+//
+// Where there is something at the path already the answer is 409 `exists`, now or at the end, unless
+// `replace` says otherwise. An upload waits seven days for its next bytes. Nothing of it is ever stored in
+// clear, and its key is gone when it is complete or has expired.
+//
+// A client that can send nothing but POST may say `X-HTTP-Method-Override: PATCH` or `DELETE` to an upload.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/uploads (the `CreateUpload` operationId).
+func (c *ClientWithResponses) CreateUploadWithBodyWithResponse(ctx context.Context, params *CreateUploadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateUploadResponse, error) {
+	rsp, err := c.CreateUploadWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateUploadResponse(rsp)
+}
+
+// CancelUploadWithResponse Give an upload up
+//
+// What came of it is removed.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/uploads/{id} (the `CancelUpload` operationId).
+func (c *ClientWithResponses) CancelUploadWithResponse(ctx context.Context, id ID, params *CancelUploadParams, reqEditors ...RequestEditorFn) (*CancelUploadResponse, error) {
+	rsp, err := c.CancelUpload(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelUploadResponse(rsp)
+}
+
+// HeadUploadWithResponse Where an upload stands
+//
+// What `Upload-Offset` counts is durable, through restarts and power cuts.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with HEAD /api/v1/uploads/{id} (the `HeadUpload` operationId).
+func (c *ClientWithResponses) HeadUploadWithResponse(ctx context.Context, id ID, params *HeadUploadParams, reqEditors ...RequestEditorFn) (*HeadUploadResponse, error) {
+	rsp, err := c.HeadUpload(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHeadUploadResponse(rsp)
+}
+
+// PatchUploadWithBodyWithResponse Send a piece
+//
+// The body may be of any length and end anywhere; what came before it broke off is kept, and HEAD tells how
+// much that was. With `Upload-Checksum` the piece is kept whole or not at all (460). One request at a time
+// may work on an upload: a second one gets 423, unless the first has been silent for some seconds, which is
+// ended then. The reply to the last byte names the file that the upload has become.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/v1/uploads/{id} (the `PatchUpload` operationId).
+func (c *ClientWithResponses) PatchUploadWithBodyWithResponse(ctx context.Context, id ID, params *PatchUploadParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchUploadResponse, error) {
+	rsp, err := c.PatchUploadWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePatchUploadResponse(rsp)
 }
 
 // GetVaultWithResponse What vault this is
@@ -5038,6 +6119,614 @@ func ParseRefreshSessionResponse(rsp *http.Response) (*RefreshSessionResponse, e
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListUploadsResponse parses an HTTP response from a ListUploadsWithResponse call
+func ParseListUploadsResponse(rsp *http.Response) (*ListUploadsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListUploadsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest UploadList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers ListUploadsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetUploadOptionsResponse parses an HTTP response from a GetUploadOptionsWithResponse call
+func ParseGetUploadOptionsResponse(rsp *http.Response) (*GetUploadOptionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetUploadOptionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers GetUploadOptionsResponse204Headers
+		if values := rsp.Header.Values("Tus-Checksum-Algorithm"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tus-Checksum-Algorithm", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TusChecksumAlgorithm = &value
+		}
+		if values := rsp.Header.Values("Tus-Extension"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tus-Extension", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TusExtension = &value
+		}
+		if values := rsp.Header.Values("Tus-Max-Size"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tus-Max-Size", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.TusMaxSize = &value
+		}
+		if values := rsp.Header.Values("Tus-Resumable"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tus-Resumable", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TusResumable = &value
+		}
+		if values := rsp.Header.Values("Tus-Version"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tus-Version", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TusVersion = &value
+		}
+		response.Headers204 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateUploadResponse parses an HTTP response from a CreateUploadWithResponse call
+func ParseCreateUploadResponse(rsp *http.Response) (*CreateUploadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateUploadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest TusVersion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON412 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 460:
+		var dest ChecksumMismatch
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON460 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest NoSpace
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON507 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateUploadResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Id"); len(values) > 0 {
+			var value ID
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultID = &value
+		}
+		if values := rsp.Header.Values("Tus-Resumable"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tus-Resumable", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TusResumable = &value
+		}
+		if values := rsp.Header.Values("Upload-Expires"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Upload-Expires", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.UploadExpires = &value
+		}
+		if values := rsp.Header.Values("Upload-Offset"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Upload-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.UploadOffset = &value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 401:
+		var headers CreateUploadResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 412:
+		var headers CreateUploadResponse412Headers
+		if values := rsp.Header.Values("Tus-Version"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tus-Version", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TusVersion = &value
+		}
+		response.Headers412 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCancelUploadResponse parses an HTTP response from a CancelUploadWithResponse call
+func ParseCancelUploadResponse(rsp *http.Response) (*CancelUploadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelUploadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest TusVersion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON412 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 423:
+		var dest Locked
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON423 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers CancelUploadResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 412:
+		var headers CancelUploadResponse412Headers
+		if values := rsp.Header.Values("Tus-Version"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tus-Version", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TusVersion = &value
+		}
+		response.Headers412 = &headers
+	case rsp.StatusCode == 423:
+		var headers CancelUploadResponse423Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers423 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseHeadUploadResponse parses an HTTP response from a HeadUploadWithResponse call
+func ParseHeadUploadResponse(rsp *http.Response) (*HeadUploadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &HeadUploadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers HeadUploadResponse200Headers
+		if values := rsp.Header.Values("Tus-Resumable"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tus-Resumable", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TusResumable = &value
+		}
+		if values := rsp.Header.Values("Upload-Defer-Length"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Upload-Defer-Length", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.UploadDeferLength = &value
+		}
+		if values := rsp.Header.Values("Upload-Expires"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Upload-Expires", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.UploadExpires = &value
+		}
+		if values := rsp.Header.Values("Upload-Length"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Upload-Length", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.UploadLength = &value
+		}
+		if values := rsp.Header.Values("Upload-Metadata"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Upload-Metadata", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.UploadMetadata = &value
+		}
+		if values := rsp.Header.Values("Upload-Offset"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Upload-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.UploadOffset = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePatchUploadResponse parses an HTTP response from a PatchUploadWithResponse call
+func ParsePatchUploadResponse(rsp *http.Response) (*PatchUploadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PatchUploadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Stalled
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest TusVersion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON412 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 423:
+		var dest Locked
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON423 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 460:
+		var dest ChecksumMismatch
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON460 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest NoSpace
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON507 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers PatchUploadResponse204Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Id"); len(values) > 0 {
+			var value ID
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultID = &value
+		}
+		if values := rsp.Header.Values("Tus-Resumable"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tus-Resumable", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TusResumable = &value
+		}
+		if values := rsp.Header.Values("Upload-Expires"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Upload-Expires", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.UploadExpires = &value
+		}
+		if values := rsp.Header.Values("Upload-Offset"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Upload-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.UploadOffset = &value
+		}
+		response.Headers204 = &headers
+	case rsp.StatusCode == 401:
+		var headers PatchUploadResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 412:
+		var headers PatchUploadResponse412Headers
+		if values := rsp.Header.Values("Tus-Version"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Tus-Version", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.TusVersion = &value
+		}
+		response.Headers412 = &headers
+	case rsp.StatusCode == 423:
+		var headers PatchUploadResponse423Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers423 = &headers
 	}
 
 	return response, nil

@@ -11,19 +11,16 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
-	"stonevault/api"
 	"stonevault/internal/vault"
 )
 
 // contentHeaders describe content; a problem document that takes its place must not carry them.
 var contentHeaders = []string{
 	"Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Link", "Location",
-	"Stonevault-Class", "Stonevault-Mode", "Stonevault-Modified-At", "Stonevault-Signer",
+	"Stonevault-Class", "Stonevault-Id", "Stonevault-Mode", "Stonevault-Modified-At", "Stonevault-Signer",
+	"Upload-Expires", "Upload-Length", "Upload-Metadata", "Upload-Offset",
 }
-
-const defaultMode = 0o644
 
 func (a *API) putContent(c *call) error {
 	req, err := putRequest(c.r)
@@ -84,31 +81,24 @@ func putRequest(r *http.Request) (vault.PutRequest, error) {
 		return req, invalid("If-None-Match", "can only be * here")
 	}
 	req.IfMatch = h["If-Match"]
-	if value := h["Content-Type"]; value != "" {
-		if _, _, err := mime.ParseMediaType(value); err != nil {
-			return req, invalid("Content-Type", "is not a media type")
-		}
-		req.MediaType = value
+	var err error
+	if req.MediaType, err = parseMediaType("Content-Type", h["Content-Type"]); err != nil {
+		return req, err
 	}
 	if value := h["Stonevault-Modified-At"]; value != "" {
-		at, err := time.Parse(time.RFC3339, value)
-		if err != nil {
-			return req, invalid("Stonevault-Modified-At", "must be a time like 2026-11-21T09:30:00Z")
+		if req.ModifiedAt, err = parseModifiedAt("Stonevault-Modified-At", value); err != nil {
+			return req, err
 		}
-		req.ModifiedAt = at
 	}
 	if value := h["Stonevault-Mode"]; value != "" {
-		mode, err := strconv.ParseUint(value, 8, 32)
-		if err != nil || mode > 0o777 || len(value) < 3 || len(value) > 4 {
-			return req, invalid("Stonevault-Mode", "must be permission bits in octal, like 0644")
+		if req.Mode, err = parseMode("Stonevault-Mode", value); err != nil {
+			return req, err
 		}
-		req.Mode = uint32(mode)
 	}
 	if value := h["Stonevault-Class"]; value != "" {
-		if !api.Class(value).Valid() {
-			return req, invalid("Stonevault-Class", "must be normal or restricted")
+		if req.Class, err = parseClass("Stonevault-Class", value); err != nil {
+			return req, err
 		}
-		req.Class = value
 	}
 	return req, nil
 }
@@ -141,7 +131,7 @@ func (a *API) content(c *call) error {
 	h.Set("Content-Disposition", disposition(e.Node.Name))
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
 	h.Set("Stonevault-Signer", e.Version.Signer.Hex())
-	h.Set("Stonevault-Modified-At", e.Version.ModifiedAt.UTC().Format(time.RFC3339Nano))
+	h.Set("Stonevault-Modified-At", formatTime(e.Version.ModifiedAt))
 	h.Set("Stonevault-Mode", formatMode(e.Version.Mode))
 	h.Set("Stonevault-Class", e.Version.Class)
 	mediaType := e.Version.MediaType

@@ -229,5 +229,3 @@ func fileOf(e vault.Entry) api.File {
 	f.ModifiedAt, f.SealedAt = v.ModifiedAt.UTC(), v.SealedAt.UTC()
 	return f
 }
-
-func formatMode(m uint32) string { return fmt.Sprintf("%04o", m) }

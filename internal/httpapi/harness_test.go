@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ type world struct {
 	log     *logged
 	tokens  map[string]string // by name; "" has none
 	notUp   error             // what readiness says
+	ahead   atomic.Int64      // how far the vault's clock is, in nanoseconds
 }
 
 // logged keeps what was logged.
@@ -85,7 +87,8 @@ func newWorld(t testing.TB) *world {
 	master, err := masterkey.CreateFile(filepath.Join(dir, "master.key"))
 	check(err)
 	w.vault, err = vault.Open(ctx, vault.Config{
-		Database: w.db, Objects: store, Master: master, Suite: identity.SuiteHybrid, Now: time.Now, Log: logger,
+		Database: w.db, Objects: store, Parts: store, Master: master, Suite: identity.SuiteHybrid, Log: logger,
+		Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },
 	})
 	check(err)
 	service, err := auth.New(ctx, auth.Config{Store: w.db, Sealer: master, Issuer: "test", Now: time.Now})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,16 +52,19 @@ type want struct {
 func ok(status int) want     { return want{status: status} }
 func no(problem string) want { return want{problem: problem} }
 
-// scenarios hold every endpoint to its answers for everybody. A file belongs to its owner alone: for
-// managers and admins too it does not exist.
-var scenarios = []struct {
+// scenario is a request and what each caller gets for it.
+type scenario struct {
 	route   string // method and path of the table
 	name    string
 	request func(s *scene) (target string, body any, header []string)
 	// anonymous, stranger, manager and admin, owner
 	anonymous, stranger, manager, admin, owner want
 	check                                      func(t *testing.T, s *scene, a *answer) // of the owner's reply
-}{
+}
+
+// scenarios hold every endpoint to its answers for everybody. A file belongs to its owner alone: for
+// managers and admins too it does not exist.
+var scenarios = []scenario{
 	{"POST /api/v1/sessions", "right password", func(*scene) (string, any, []string) {
 		return "/api/v1/sessions", `{"name":"owner","password":"` + password + `","client":"laptop"}`, jsonBody
 	}, ok(200), ok(200), ok(200), ok(200), ok(200), func(t *testing.T, s *scene, a *answer) {
@@ -302,7 +306,7 @@ func wantPage(words ...string) func(*testing.T, *scene, *answer) {
 func TestScenarios(t *testing.T) {
 	w := newWorld(t)
 	covered := map[string]bool{}
-	for _, row := range scenarios {
+	for _, row := range slices.Concat(scenarios, uploadScenarios) {
 		method, path, _ := strings.Cut(row.route, " ")
 		covered[row.route] = true
 		for who, want := range map[string]want{

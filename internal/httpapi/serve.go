@@ -11,6 +11,7 @@ import (
 	"path"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"stonevault/internal/auth"
@@ -49,9 +50,20 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rep.extendWrite()
 	rep.setRead(a.times.quick)
 
+	uploads := isUploads(r.URL.Path)
+	if uploads {
+		rep.Header().Set("Tus-Resumable", tusVersion)
+	}
 	if err := a.origins.Check(r); err != nil {
 		a.answer(rep, r, fail("cross-origin", ""))
 		return
+	}
+	if uploads {
+		var err error
+		if r, err = overridden(r); err != nil {
+			a.answer(rep, r, err)
+			return
+		}
 	}
 	// The mux answers an unclean path with a redirect; here no path has two names.
 	if escaped := r.URL.EscapedPath(); !clean(escaped) {
@@ -304,20 +316,48 @@ type pacedBody struct {
 	steady bool
 	set    time.Time
 	err    error // what ended the body, but io.EOF
+
+	mu   sync.Mutex // guards over, and with it the deadline
+	over bool       // the deadline is no longer this body's to set
 }
 
 func (b *pacedBody) Read(p []byte) (int, error) {
 	if now := time.Now(); b.steady && now.Sub(b.set) > b.reply.patience/60 {
 		b.set = now
-		b.reply.setRead(b.reply.patience)
+		b.deadline(b.reply.patience)
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.reply.received += int64(n)
 	switch {
 	case err == io.EOF:
-		b.reply.setRead(0) // from here on the server watches the connection, as in admit
+		b.deadline(0) // from here on the server watches the connection, as in admit
 	case err != nil:
 		b.err, b.reply.bodyBroken = err, true
 	}
 	return n, err
+}
+
+func (b *pacedBody) deadline(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over {
+		b.reply.setRead(d)
+	}
+}
+
+// interrupt ends a Read that waits, and all later ones. Others may call it, at any time: after finish it
+// does nothing, so that it never hits the connection's next request.
+func (b *pacedBody) interrupt() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over {
+		b.over = true
+		b.reply.setRead(time.Nanosecond)
+	}
+}
+
+func (b *pacedBody) finish() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
 }

@@ -10,6 +10,7 @@ import (
 
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
+	"stonevault/stone"
 )
 
 // Vault is what the handlers need of a vault.
@@ -22,6 +23,11 @@ type Vault interface {
 	Move(ctx context.Context, a vault.Actor, id vault.NodeID, r vault.MoveRequest) (vault.Entry, error)
 	Delete(ctx context.Context, a vault.Actor, id vault.NodeID, ifMatch string) error
 	Verify(ctx context.Context, a vault.Actor, ref vault.Ref) (vault.Report, error)
+	BeginUpload(ctx context.Context, a vault.Actor, r vault.UploadRequest) (vault.Upload, error)
+	Uploads(ctx context.Context, a vault.Actor) ([]vault.Upload, error)
+	Upload(ctx context.Context, a vault.Actor, id stone.FileID) (vault.Upload, error)
+	AppendUpload(ctx context.Context, a vault.Actor, id stone.FileID, r vault.Append) (vault.Upload, *vault.Entry, error)
+	CancelUpload(ctx context.Context, a vault.Actor, id stone.FileID) error
 	Me(ctx context.Context, a vault.Actor) (vault.Profile, error)
 	About(ctx context.Context) (vault.About, error)
 }
