@@ -9,6 +9,8 @@
 // There is one file for each verb. Exit codes are the table in exit.go.
 package main
 
+//go:generate go run . docs --markdown ../../docs/reference/cli
+
 import (
 	"context"
 	"crypto/rand"
@@ -29,7 +31,7 @@ const grace = 300 * time.Millisecond
 func main() {
 	a := &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, rand: rand.Reader, now: time.Now,
-		umask: privateUmask(),
+		umask: setUmask(0o077), // files stay private until they are finished
 	}
 	os.Exit(a.main(os.Args[1:]))
 }
@@ -38,7 +40,10 @@ func main() {
 func (a *app) main(args []string) int {
 	// What nohup or a shell has switched off stays off.
 	signals := slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}, signal.Ignored)
-	ctx, stop := signal.NotifyContext(context.Background(), signals...)
+	ctx, stop := context.Background(), func() {}
+	if len(signals) > 0 { // none would mean all there are
+		ctx, stop = signal.NotifyContext(ctx, signals...)
+	}
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- a.execute(ctx, args) }()

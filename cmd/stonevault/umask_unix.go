@@ -7,6 +7,5 @@ import (
 	"syscall"
 )
 
-// privateUmask keeps every file of this process private until it is finished, and returns the umask that
-// finished files get.
-func privateUmask() fs.FileMode { return fs.FileMode(syscall.Umask(0o077)) }
+// setUmask sets the permission bits that this process's new files lack, and returns those of before.
+func setUmask(mask fs.FileMode) fs.FileMode { return fs.FileMode(syscall.Umask(int(mask))) }

@@ -2,5 +2,5 @@ package main
 
 import "io/fs"
 
-// privateUmask returns nothing to take away: on Windows a folder's access list decides.
-func privateUmask() fs.FileMode { return 0 }
+// setUmask does nothing: on Windows a folder's access list decides.
+func setUmask(fs.FileMode) fs.FileMode { return 0 }

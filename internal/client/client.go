@@ -121,35 +121,19 @@ func transport(allowClassical bool) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, address)
-			if tcp, ok := conn.(*net.TCPConn); ok {
-				return wideConn{tcp}, nil
-			}
-			return conn, err
-		},
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS13, CurvePreferences: groups},
 		TLSHandshakeTimeout:   10 * time.Second,
 		Protocols:             protocols,
 		MaxIdleConnsPerHost:   8,
 		IdleConnTimeout:       time.Minute,
-		ExpectContinueTimeout: 5 * time.Second,
+		ExpectContinueTimeout: 2 * time.Second,
 		DisableCompression:    true, // lengths must be those of the content
-		WriteBufferSize:       copySize,
 	}
 }
 
-// wideConn copies in larger pieces than the standard library does, which halves the cost of an upload.
-type wideConn struct{ *net.TCPConn }
-
 var copyBuffers = sync.Pool{New: func() any { b := make([]byte, copySize); return &b }}
-
-func (c wideConn) ReadFrom(r io.Reader) (int64, error) {
-	buf := copyBuffers.Get().(*[]byte)
-	defer copyBuffers.Put(buf)
-	return io.CopyBuffer(struct{ io.Writer }{c.TCPConn}, struct{ io.Reader }{r}, *buf)
-}
 
 // call makes a request with an access token, and once more with a new one where the server says that it
 // was not good. send must be able to run twice.

@@ -3,10 +3,12 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -503,6 +505,54 @@ func TestUnreachable(t *testing.T) {
 	_, err = newClient(t, other.URL, new(memorySecrets)).Vault(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "is not the address of a Stonevault server") {
 		t.Errorf("a server of something else: %v", err)
+	}
+}
+
+func TestKeyExchange(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		groups         []tls.CurveID
+		version        uint16
+		allowClassical bool
+		works          bool
+	}{
+		{"hybrid", nil, tls.VersionTLS13, false, true},
+		{"hybrid with P-384", []tls.CurveID{tls.SecP384r1MLKEM1024}, tls.VersionTLS13, false, true},
+		{"classical", []tls.CurveID{tls.X25519}, tls.VersionTLS13, false, false},
+		{"classical, allowed", []tls.CurveID{tls.X25519}, tls.VersionTLS13, true, true},
+		{"TLS 1.2, classical allowed", nil, tls.VersionTLS12, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				json.NewEncoder(w).Encode(api.Vault{VaultID: "v"})
+			}))
+			server.TLS = &tls.Config{CurvePreferences: c.groups, MaxVersion: c.version}
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.StartTLS()
+			defer server.Close()
+			client := newClient(t, server.URL, new(memorySecrets))
+			trusting := transport(c.allowClassical)
+			trusting.TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+			client.api.Client = &http.Client{Transport: trusting}
+			_, err := client.Vault(t.Context())
+			if (err == nil) != c.works {
+				t.Fatalf("Vault: %v", err)
+			}
+			if err != nil && !strings.Contains(err.Error(), "--allow-classical") {
+				t.Errorf("the error says nothing of --allow-classical: %v", err)
+			}
+		})
+	}
+}
+
+func TestCertificate(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	_, err := newClient(t, server.URL, new(memorySecrets)).Vault(t.Context())
+	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "install the certificate") {
+		t.Errorf("a server with a certificate of its own: %v", err)
 	}
 }
 

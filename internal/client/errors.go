@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -105,14 +106,16 @@ func unreachable(err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	var refusal *net.OpError
 	hint := ""
-	switch text := err.Error(); {
-	case strings.Contains(text, "handshake failure"), strings.Contains(text, "no mutually supported"):
-		hint = "; it may know no post-quantum key exchange, in which case --allow-classical goes without"
-	case strings.Contains(text, "certificate"):
+	var failed *net.OpError
+	switch {
+	case errors.As(err, new(*tls.CertificateVerificationError)):
 		hint = "; install the certificate of its authority on this machine"
-	case errors.As(err, &refusal) && refusal.Op == "dial":
+	case errors.Is(err, http.ErrSchemeMismatch):
+		hint = "; it may speak http alone, which is for one machine"
+	case errors.As(err, &failed) && failed.Op == "remote error": // an alert of TLS
+		hint = "; it may know no TLS 1.3 or no post-quantum key exchange, and --allow-classical goes without the latter"
+	case errors.As(err, &failed) && failed.Op == "dial":
 		hint = "; check the address, and that it is running"
 	}
 	return fmt.Errorf("%w: %w%s", ErrUnreachable, err, hint)
