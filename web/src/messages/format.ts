@@ -1,0 +1,67 @@
+import { locale, t } from './index';
+
+const units = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const;
+
+/** A size for people, in powers of 1,000: "0 bytes", "1.2 MB". */
+export function formatSize(bytes: number): string {
+  if (bytes < 1000) return t('format.bytes', { n: bytes });
+  let unit = 0;
+  let value = bytes;
+  // 999,950 would round to "1,000 kB".
+  while (value >= 999.95 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return new Intl.NumberFormat(locale, {
+    style: 'unit',
+    unit: units[unit]!,
+    unitDisplay: 'short',
+    maximumFractionDigits: value < 10 ? 1 : 0,
+    minimumFractionDigits: 0,
+  }).format(value < 100 ? value : Math.round(value));
+}
+
+export function formatSpeed(bytesPerSecond: number): string {
+  return t('format.speed', { size: formatSize(Math.round(bytesPerSecond)) });
+}
+
+/** How long something will take, rounded to what a person can use: "12 seconds", "3 minutes", "2 hours". */
+export function formatDuration(seconds: number): string {
+  if (!Number.isFinite(seconds) || seconds > 7 * 86400) return t('format.long');
+  const rounded = Math.max(1, Math.round(seconds));
+  if (rounded < 60) return t('format.seconds', { n: rounded < 10 ? rounded : Math.round(rounded / 5) * 5 });
+  if (rounded < 55 * 60) return t('format.minutes', { n: Math.round(rounded / 60) });
+  if (rounded < 36 * 3600) return t('format.hours', { n: Math.max(1, Math.round(rounded / 3600)) });
+  return t('format.days', { n: Math.round(rounded / 86400) });
+}
+
+const sameYear = new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hour12: false });
+const otherYear = new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short', year: 'numeric' });
+const exact = new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short', hour12: false });
+
+/** A time for a list; the exact one belongs into the title. */
+export function formatTime(time: string | undefined, now = new Date()): string {
+  if (!time) return '';
+  const at = new Date(time);
+  return (at.getFullYear() === now.getFullYear() ? sameYear : otherYear).format(at);
+}
+
+export function formatExactTime(time: string | undefined): string {
+  return time ? exact.format(new Date(time)) : '';
+}
+
+export function formatPercent(part: number, whole: number): string {
+  // Never 100% before the end, and never 0/0.
+  const share = whole === 0 ? 1 : part / whole;
+  return new Intl.NumberFormat(locale, { style: 'percent' }).format(share < 1 ? Math.min(share, 0.99) : 1);
+}
+
+/** The first and last digits of a fingerprint: enough to tell two apart at a glance, not to compare them. */
+export function shortFingerprint(hex: string): string {
+  return hex.length <= 16 ? hex : `${hex.slice(0, 8)}…${hex.slice(-8)}`;
+}
+
+/** Groups of four, as people read them. */
+export function groupDigits(text: string, size = 4): string[] {
+  return text.match(new RegExp(`.{1,${size}}`, 'gu')) ?? [];
+}

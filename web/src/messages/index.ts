@@ -1,0 +1,44 @@
+import { en } from './en';
+
+/**
+ * All text of the page. A message is a sentence with `{names}`, or an object of plural forms (Unicode's
+ * categories), of which `{n}` picks one. A further language is a file beside en.ts of the same shape.
+ */
+export type Plural = { one: string; other: string };
+type Leaf = string | Plural;
+type Keys<T> = { [K in keyof T & string]: T[K] extends Leaf ? K : `${K}.${Keys<T[K]>}` }[keyof T & string];
+export type MessageKey = Keys<typeof en>;
+export type Values = Record<string, string | number>;
+
+export const locale = 'en';
+const plurals = new Intl.PluralRules(locale);
+const numbers = new Intl.NumberFormat(locale);
+
+function find(key: string): Leaf {
+  let at: unknown = en;
+  for (const part of key.split('.')) at = (at as Record<string, unknown> | undefined)?.[part];
+  if (at === undefined) throw new Error(`no message ${key}`);
+  return at as Leaf;
+}
+
+export function has(key: string): key is MessageKey {
+  try {
+    const found = find(key);
+    return typeof found === 'string' || typeof found.other === 'string';
+  } catch {
+    return false;
+  }
+}
+
+/** The text of a message. A value that is missing shows as its name in braces, never as nothing. */
+export function t(key: MessageKey, values: Values = {}): string {
+  let text = find(key);
+  if (typeof text !== 'string') {
+    const form = plurals.select(Number(values.n)) as keyof Plural;
+    text = text[form] ?? text.other;
+  }
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => {
+    const value = values[name];
+    return value === undefined ? whole : typeof value === 'number' ? numbers.format(value) : value;
+  });
+}

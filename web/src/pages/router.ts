@@ -1,0 +1,54 @@
+import { watch } from 'vue';
+import { createRouter, createWebHistory } from 'vue-router';
+import { session } from '../session/session';
+import { recoverySheet } from '../session/setup';
+
+declare module 'vue-router' {
+  interface RouteMeta {
+    /** In which phase of the session the page makes sense; elsewhere one is led to the page that does. */
+    phase: 'any' | 'setup' | 'signed-out' | 'signed-in';
+  }
+}
+
+export const router = createRouter({
+  history: createWebHistory(),
+  scrollBehavior: (_, __, saved) => saved ?? { top: 0 },
+  routes: [
+    { path: '/', redirect: '/files' },
+    { path: '/files/:path(.*)*', name: 'files', component: () => import('./files/FilesPage.vue'), meta: { phase: 'signed-in' } },
+    { path: '/search', name: 'search', component: () => import('./search/SearchPage.vue'), meta: { phase: 'signed-in' } },
+    { path: '/keys', name: 'keys', component: () => import('./keys/KeysPage.vue'), meta: { phase: 'signed-in' } },
+    { path: '/sign-in', name: 'sign-in', component: () => import('./sign-in/SignInPage.vue'), meta: { phase: 'signed-out' } },
+    { path: '/setup', name: 'setup', component: () => import('./setup/SetupPage.vue'), meta: { phase: 'setup' } },
+    { path: '/:rest(.*)*', name: 'not-found', component: () => import('./not-found/NotFoundPage.vue'), meta: { phase: 'any' } },
+  ],
+});
+
+/** Only a path of this page is followed after signing in, never an address. */
+function wanted(next: unknown): string {
+  return typeof next === 'string' && /^\/(?![/\\])/.test(next) ? next : '/files';
+}
+
+router.beforeEach((to) => {
+  // The sheet is shown once: nothing else comes before its confirmation.
+  if (recoverySheet.value !== null) return to.name === 'setup' ? true : { name: 'setup' };
+  const { phase } = session;
+  if (phase === 'setup') return to.name === 'setup' ? true : { name: 'setup' };
+  if (to.meta.phase === 'any' || phase === 'unreachable' || phase === 'starting') return true;
+  if (phase === 'signed-out') return to.name === 'sign-in' ? true : { name: 'sign-in', query: to.fullPath === '/files' ? {} : { next: to.fullPath } };
+  return to.meta.phase === 'signed-in' ? true : wanted(to.query.next);
+});
+
+watch(
+  () => session.phase,
+  (phase) => {
+    const { name, fullPath, query } = router.currentRoute.value;
+    if (phase === 'signed-out' && name !== 'sign-in') void router.push({ name: 'sign-in', query: session.ended ? { next: fullPath } : {} });
+    if (phase === 'signed-in' && name === 'sign-in') void router.push(wanted(query.next));
+  },
+);
+
+/** The address of a folder's page. Each name is encoded by itself, so that any name survives. */
+export function folderRoute(path: string): { name: string; params: { path: string[] } } {
+  return { name: 'files', params: { path: path.split('/').filter(Boolean) } };
+}

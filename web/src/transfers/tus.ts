@@ -1,0 +1,153 @@
+import { defaultOptions, DetailedError, Upload, type PreviousUpload } from 'tus-js-client';
+import { networkProblem, Problem, problemFrom } from '../api/problem';
+import { freshen, renewOrEnd } from '../api/transport';
+import { discardUpload, uploadsUrl } from '../api/vault';
+import { session } from '../session/session';
+import type { Item, Send } from './queue';
+
+/** Sends an item by tus 1.0, and finds what an earlier page left unfinished. */
+
+/** One request carries at most this much, so that a proxy that collects whole requests does no harm. */
+const chunkSize = 64 << 20;
+/** A file up to this size goes in one request; a larger one can be continued from its first byte on. */
+const inOneRequest = 1 << 20;
+
+interface Remembered {
+  upload: Upload;
+  /** What the upload was created for; where that has changed, it must be created again. */
+  target: string;
+}
+const uploads = new WeakMap<object, Remembered>();
+
+function target(item: Item): string {
+  return JSON.stringify([item.path, item.replace]);
+}
+
+/**
+ * Whose file it is and where it goes. A browser never tells where a file lies, so the same name, size and
+ * time of change at the same place in the vault are taken for the same file.
+ */
+function fingerprint(item: Item): string {
+  return JSON.stringify([session.me?.id, item.path, item.size, item.file.lastModified, item.file.type]);
+}
+
+function toProblem(error: unknown): Problem {
+  if (error instanceof DetailedError) {
+    if (error.causingError instanceof Problem) return error.causingError;
+    const response = error.originalResponse;
+    if (response) return problemFrom(response.getStatus(), response.getBody(), (name) => response.getHeader(name));
+    return networkProblem();
+  }
+  return error instanceof Problem ? error : networkProblem();
+}
+
+function metadata(item: Item): Record<string, string> {
+  return {
+    path: item.path,
+    modified_at: new Date(item.file.lastModified).toISOString(),
+    ...(item.file.type ? { filetype: item.file.type } : {}),
+    ...(item.replace ? { replace: 'true' } : {}),
+  };
+}
+
+export const sendByTus: Send = (item, events) => {
+  let stopped = false;
+  const known = uploads.get(item.file);
+  let upload: Upload;
+  const options = {
+    endpoint: uploadsUrl,
+    chunkSize,
+    retryDelays: null, // the queue knows when to try again
+    metadata: metadata(item),
+    uploadDataDuringCreation: item.size <= inOneRequest,
+    fingerprint: () => Promise.resolve(fingerprint(item)),
+    removeFingerprintOnSuccess: true,
+    onBeforeRequest: () => freshen(),
+    onAfterResponse: async (_: unknown, response: { getStatus(): number; getBody(): string; getHeader(name: string): string | undefined }) => {
+      if (response.getStatus() !== 401) return;
+      // The library would take this for an upload that is gone, and begin again at byte 0.
+      const problem = problemFrom(401, response.getBody(), (name) => response.getHeader(name));
+      await renewOrEnd();
+      throw problem;
+    },
+    onProgress: (sent: number) => events.progress(sent),
+    onSuccess: () => {
+      uploads.delete(item.file);
+      events.done();
+    },
+    onError: (error: unknown) => {
+      if (!stopped) events.failed(toProblem(error));
+    },
+  };
+  if (known?.target === target(item)) {
+    upload = known.upload;
+    Object.assign(upload.options, options);
+    if (upload.url) events.resumed();
+    upload.start();
+  } else {
+    upload = new Upload(item.file as File, options);
+    uploads.set(item.file, { upload, target: target(item) });
+    void upload
+      .findPreviousUploads()
+      .catch(() => [] as PreviousUpload[])
+      .then((previous) => {
+        if (stopped) return;
+        const last = previous.sort((a, b) => Date.parse(b.creationTime) - Date.parse(a.creationTime))[0];
+        // A decision to replace is made after the upload was created, and needs a new one.
+        if (last && (last.metadata.replace === 'true') === item.replace) {
+          upload.resumeFromPreviousUpload(last);
+          events.resumed();
+        }
+        upload.start();
+      });
+  }
+  return {
+    stop() {
+      stopped = true;
+      void upload.abort(false);
+    },
+    async discard() {
+      stopped = true;
+      uploads.delete(item.file);
+      await upload.abort(true);
+    },
+  };
+};
+
+/** An upload that an earlier page began. */
+export interface Left {
+  key: string;
+  id: string;
+  size: number;
+  path: string;
+  modifiedAt: string;
+}
+
+/** What this browser remembers of unfinished uploads, by their ids on the server. */
+export async function remembered(): Promise<Map<string, Left>> {
+  const all = await defaultOptions.urlStorage!.findAllUploads();
+  const found = new Map<string, Left>();
+  for (const upload of all) {
+    const id = upload.uploadUrl?.replace(/^.*\//, '');
+    const { path, modified_at: modifiedAt } = upload.metadata;
+    if (id && path && modifiedAt && upload.size !== null) {
+      found.set(id, { key: upload.urlStorageKey, id, size: upload.size, path, modifiedAt });
+    }
+  }
+  return found;
+}
+
+export async function forget(left: Left): Promise<void> {
+  await defaultOptions.urlStorage!.removeUpload(left.key);
+}
+
+/** Forgets everything about unfinished uploads in this browser. */
+export async function forgetAll(): Promise<void> {
+  const storage = defaultOptions.urlStorage!;
+  for (const upload of await storage.findAllUploads()) await storage.removeUpload(upload.urlStorageKey);
+}
+
+export async function discard(id: string, left: Left | undefined): Promise<void> {
+  await discardUpload(id);
+  if (left) await forget(left);
+}
