@@ -320,30 +320,33 @@ type Profile struct {
 
 // Refresh defines model for Refresh.
 type Refresh struct {
-	// RefreshToken The newest refresh token of the session.
-	RefreshToken string `json:"refresh_token"`
+	// Cookies Take the refresh token from its cookie, and give the new ones as cookies.
+	Cookies bool `json:"cookies,omitempty"`
+
+	// RefreshToken The newest refresh token of the session. Either this or `cookies`.
+	RefreshToken string `json:"refresh_token,omitempty"`
 }
 
 // Role What a person may do in the vault as a whole.
 type Role string
 
-// Session defines model for Session.
+// Session Of a session in cookies, the tokens are absent.
 type Session struct {
 	// AccessExpiresAt Ten minutes from now.
 	AccessExpiresAt time.Time `json:"access_expires_at"`
 
 	// AccessToken Goes into `Authorization`.
-	AccessToken string `json:"access_token"`
+	AccessToken string `json:"access_token,omitempty"`
 	Person      Person `json:"person"`
 
 	// RefreshExpiresAt 30 days from now.
 	RefreshExpiresAt time.Time `json:"refresh_expires_at"`
 
 	// RefreshToken Replaces the one before. Begins with `svr_`.
-	RefreshToken string `json:"refresh_token"`
+	RefreshToken string `json:"refresh_token,omitempty"`
 
 	// TokenType Always `Bearer`.
-	TokenType SessionTokenType `json:"token_type"`
+	TokenType SessionTokenType `json:"token_type,omitempty"`
 }
 
 // SessionTokenType Always `Bearer`.
@@ -353,6 +356,9 @@ type SessionTokenType string
 type SignIn struct {
 	// Client What the device calls itself, shown in the list of sessions.
 	Client string `json:"client,omitempty"`
+
+	// Cookies Give the tokens as cookies, for a browser, and not in the reply.
+	Cookies bool `json:"cookies,omitempty"`
 
 	// Name The account's name; the case of letters does not matter.
 	Name string `json:"name"`
@@ -897,6 +903,10 @@ type ClientInterface interface {
 	// Opens a session for one device. A wrong password and an unknown name are answered alike. When too
 	// many people sign in at once the answer is 503 with `Retry-After`.
 	//
+	// With `cookies` the tokens come as cookies that no script can read and no other site can send:
+	// `__Host-stonevault-access` and `__Host-stonevault-refresh`, or the same without the prefix where the
+	// server is reached on this machine without TLS.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/sessions (the `SignIn` operationId).
@@ -907,6 +917,10 @@ type ClientInterface interface {
 	// Opens a session for one device. A wrong password and an unknown name are answered alike. When too
 	// many people sign in at once the answer is 503 with `Retry-After`.
 	//
+	// With `cookies` the tokens come as cookies that no script can read and no other site can send:
+	// `__Host-stonevault-access` and `__Host-stonevault-refresh`, or the same without the prefix where the
+	// server is reached on this machine without TLS.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/sessions (the `SignIn` operationId).
@@ -914,7 +928,7 @@ type ClientInterface interface {
 
 	// SignOut Sign out
 	//
-	// Ends the session that the access token belongs to, with all of its tokens.
+	// Ends the session that the access token belongs to, with all of its tokens and cookies.
 	//
 	// Corresponds with DELETE /api/v1/sessions/current (the `SignOut` operationId).
 	SignOut(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1253,6 +1267,10 @@ func (c *Client) GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*htt
 // Opens a session for one device. A wrong password and an unknown name are answered alike. When too
 // many people sign in at once the answer is 503 with `Retry-After`.
 //
+// With `cookies` the tokens come as cookies that no script can read and no other site can send:
+// `__Host-stonevault-access` and `__Host-stonevault-refresh`, or the same without the prefix where the
+// server is reached on this machine without TLS.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/v1/sessions (the `SignIn` operationId).
@@ -1273,6 +1291,10 @@ func (c *Client) SignInWithBody(ctx context.Context, contentType string, body io
 // Opens a session for one device. A wrong password and an unknown name are answered alike. When too
 // many people sign in at once the answer is 503 with `Retry-After`.
 //
+// With `cookies` the tokens come as cookies that no script can read and no other site can send:
+// `__Host-stonevault-access` and `__Host-stonevault-refresh`, or the same without the prefix where the
+// server is reached on this machine without TLS.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/v1/sessions (the `SignIn` operationId).
@@ -1290,7 +1312,7 @@ func (c *Client) SignIn(ctx context.Context, body SignInJSONRequestBody, reqEdit
 
 // SignOut Sign out
 //
-// Ends the session that the access token belongs to, with all of its tokens.
+// Ends the session that the access token belongs to, with all of its tokens and cookies.
 //
 // Corresponds with DELETE /api/v1/sessions/current (the `SignOut` operationId).
 func (c *Client) SignOut(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3069,6 +3091,10 @@ type ClientWithResponsesInterface interface {
 	// Opens a session for one device. A wrong password and an unknown name are answered alike. When too
 	// many people sign in at once the answer is 503 with `Retry-After`.
 	//
+	// With `cookies` the tokens come as cookies that no script can read and no other site can send:
+	// `__Host-stonevault-access` and `__Host-stonevault-refresh`, or the same without the prefix where the
+	// server is reached on this machine without TLS.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/sessions (the `SignIn` operationId).
@@ -3079,6 +3105,10 @@ type ClientWithResponsesInterface interface {
 	// Opens a session for one device. A wrong password and an unknown name are answered alike. When too
 	// many people sign in at once the answer is 503 with `Retry-After`.
 	//
+	// With `cookies` the tokens come as cookies that no script can read and no other site can send:
+	// `__Host-stonevault-access` and `__Host-stonevault-refresh`, or the same without the prefix where the
+	// server is reached on this machine without TLS.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/sessions (the `SignIn` operationId).
@@ -3086,7 +3116,7 @@ type ClientWithResponsesInterface interface {
 
 	// SignOutWithResponse Sign out
 	//
-	// Ends the session that the access token belongs to, with all of its tokens.
+	// Ends the session that the access token belongs to, with all of its tokens and cookies.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3802,6 +3832,7 @@ func (r GetMeResponse) StatusCode() int {
 // SignInResponse200Headers the declared response headers of an HTTP 200 response for SignIn
 type SignInResponse200Headers struct {
 	CacheControl *string
+	SetCookie    *string
 }
 
 // SignInResponse401Headers the declared response headers of an HTTP 401 response for SignIn
@@ -3892,6 +3923,7 @@ func (r SignOutResponse) StatusCode() int {
 // RefreshSessionResponse200Headers the declared response headers of an HTTP 200 response for RefreshSession
 type RefreshSessionResponse200Headers struct {
 	CacheControl *string
+	SetCookie    *string
 }
 
 // RefreshSessionResponse401Headers the declared response headers of an HTTP 401 response for RefreshSession
@@ -4477,6 +4509,10 @@ func (c *ClientWithResponses) GetMeWithResponse(ctx context.Context, reqEditors 
 // Opens a session for one device. A wrong password and an unknown name are answered alike. When too
 // many people sign in at once the answer is 503 with `Retry-After`.
 //
+// With `cookies` the tokens come as cookies that no script can read and no other site can send:
+// `__Host-stonevault-access` and `__Host-stonevault-refresh`, or the same without the prefix where the
+// server is reached on this machine without TLS.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/sessions (the `SignIn` operationId).
@@ -4493,6 +4529,10 @@ func (c *ClientWithResponses) SignInWithBodyWithResponse(ctx context.Context, co
 // Opens a session for one device. A wrong password and an unknown name are answered alike. When too
 // many people sign in at once the answer is 503 with `Retry-After`.
 //
+// With `cookies` the tokens come as cookies that no script can read and no other site can send:
+// `__Host-stonevault-access` and `__Host-stonevault-refresh`, or the same without the prefix where the
+// server is reached on this machine without TLS.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/sessions (the `SignIn` operationId).
@@ -4506,7 +4546,7 @@ func (c *ClientWithResponses) SignInWithResponse(ctx context.Context, body SignI
 
 // SignOutWithResponse Sign out
 //
-// Ends the session that the access token belongs to, with all of its tokens.
+// Ends the session that the access token belongs to, with all of its tokens and cookies.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5958,6 +5998,13 @@ func ParseSignInResponse(rsp *http.Response) (*SignInResponse, error) {
 			}
 			headers.CacheControl = &value
 		}
+		if values := rsp.Header.Values("Set-Cookie"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Set-Cookie", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SetCookie = &value
+		}
 		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
 		var headers SignInResponse401Headers
@@ -6107,6 +6154,13 @@ func ParseRefreshSessionResponse(rsp *http.Response) (*RefreshSessionResponse, e
 				return nil, err
 			}
 			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("Set-Cookie"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Set-Cookie", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SetCookie = &value
 		}
 		response.Headers200 = &headers
 	case rsp.StatusCode == 401:

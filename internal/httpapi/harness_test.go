@@ -160,6 +160,10 @@ func (w *world) do(who, method, target string, body any, header ...string) *answ
 		if !ok {
 			w.t.Fatalf("header %q", line)
 		}
+		if name == "Host" {
+			r.Host = value
+			continue
+		}
 		r.Header.Add(name, value)
 	}
 	// No redirect is ever followed: the server gives none.

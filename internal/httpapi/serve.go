@@ -108,7 +108,7 @@ func (a *API) serve(rt *route, w *reply, r *http.Request) {
 // admit runs the handler if the request may reach it.
 func (a *API) admit(rt *route, c *call) error {
 	if rt.access == signedIn {
-		token, err := bearer(c.r)
+		token, err := accessToken(c.r)
 		if err != nil {
 			return err
 		}

@@ -16,7 +16,7 @@ func (a *API) signIn(c *call) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c.w, http.StatusOK, sessionOf(g))
+	return a.sendSession(c, g, in.Cookies)
 }
 
 func (a *API) refresh(c *call) error {
@@ -24,28 +24,46 @@ func (a *API) refresh(c *call) error {
 	if err := readJSON(c.r, &in); err != nil {
 		return err
 	}
-	if in.RefreshToken == "" {
+	token := in.RefreshToken
+	switch {
+	case in.Cookies && token != "":
+		return invalid("refresh_token", "does not go with cookies")
+	case in.Cookies:
+		token = cookie(c.r, refreshCookie)
+	case token == "":
 		return invalid("refresh_token", "is empty")
 	}
-	g, err := a.Auth.Refresh(c.r.Context(), in.RefreshToken)
+	g, err := a.Auth.Refresh(c.r.Context(), token)
 	if err != nil {
+		if in.Cookies && classify(err).kind.code == "session-ended" {
+			dropCookies(c)
+		}
 		return err
 	}
-	return writeJSON(c.w, http.StatusOK, sessionOf(g))
+	return a.sendSession(c, g, in.Cookies)
 }
 
 func (a *API) signOut(c *call) error {
 	if err := a.Auth.SignOut(c.r.Context(), c.who); err != nil {
 		return err
 	}
+	if !hasAuthorization(c.r) {
+		dropCookies(c)
+	}
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-func sessionOf(g auth.Grant) api.Session {
-	return api.Session{
-		AccessToken: g.AccessToken, TokenType: api.SessionTokenTypeBearer, AccessExpiresAt: g.AccessExpiresAt.UTC(),
-		RefreshToken: g.RefreshToken, RefreshExpiresAt: g.RefreshExpiresAt.UTC(),
+// sendSession answers with a session, whose tokens are in the body or in cookies, and never in both.
+func (a *API) sendSession(c *call, g auth.Grant, cookies bool) error {
+	s := api.Session{
+		AccessExpiresAt: g.AccessExpiresAt.UTC(), RefreshExpiresAt: g.RefreshExpiresAt.UTC(),
 		Person: api.Person{ID: g.Principal.Person, Name: g.Principal.Name, Role: api.Role(g.Principal.Role)},
 	}
+	if cookies {
+		a.setCookies(c, g)
+	} else {
+		s.AccessToken, s.TokenType, s.RefreshToken = g.AccessToken, api.SessionTokenTypeBearer, g.RefreshToken
+	}
+	return writeJSON(c.w, http.StatusOK, s)
 }
