@@ -14,8 +14,9 @@ var (
 	ErrClosed = errors.New("metadb: the database is closed")
 	// ErrReadOnly is what writing gets in a View or in a database opened with Options.ReadOnly.
 	ErrReadOnly = errors.New("metadb: the database is open for reading only")
-	// ErrCorrupt is a stored value that this program cannot have written, or a damaged file.
-	ErrCorrupt = errors.New("metadb: the database is damaged; run the doctor command and restore a backup")
+	// ErrCorrupt is a stored value that this program cannot have written, or a damaged file. It is a
+	// vault.ErrRefused, since nothing may be given out by such a row.
+	ErrCorrupt error = corrupt{}
 	// ErrBusy is a database that another program kept locked for ten seconds.
 	ErrBusy = errors.New("metadb: another program keeps the database locked; try again when it has finished")
 	// ErrUnsafe is a disk that failed to sync. What it holds is unknown, so that nothing more is written.
@@ -65,3 +66,11 @@ func classifySQLite(err error) error {
 	}
 	return err
 }
+
+type corrupt struct{}
+
+func (corrupt) Error() string {
+	return "metadb: the database is damaged; run the doctor command and restore a backup"
+}
+
+func (corrupt) Is(target error) bool { return target == vault.ErrRefused }

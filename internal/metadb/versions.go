@@ -48,6 +48,11 @@ func (s versions) ByID(ctx context.Context, id stone.FileID) (vault.Version, err
 		`SELECT `+versionColumns+` FROM versions v WHERE v.file_id = $1`, id.String())
 }
 
+func (s versions) Latest(ctx context.Context, document vault.NodeID) (vault.Version, error) {
+	return get(ctx, s.tx, vault.ErrNotFound, scanVersion,
+		`SELECT `+versionColumns+` FROM versions v WHERE v.document = $1 ORDER BY v.number DESC LIMIT 1`, string(document))
+}
+
 func (s versions) OfDocument(ctx context.Context, document vault.NodeID) ([]vault.Version, error) {
 	return all(ctx, s.tx, scanVersion,
 		`SELECT `+versionColumns+` FROM versions v WHERE v.document = $1 ORDER BY v.number`, string(document))

@@ -67,6 +67,8 @@ type VersionStore interface {
 	// Update replaces the row of v.FileID whose revision is still was; otherwise ErrConflict.
 	Update(ctx context.Context, v Version, was int64) error
 	ByID(ctx context.Context, id stone.FileID) (Version, error)
+	// Latest is the version of a document with the highest number.
+	Latest(ctx context.Context, document NodeID) (Version, error)
 	OfDocument(ctx context.Context, document NodeID) ([]Version, error) // oldest first
 	DeleteOfDocument(ctx context.Context, document NodeID) error
 }

@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 )
@@ -84,10 +83,7 @@ func entry(ctx context.Context, tx Tx, a Actor, ref Ref) (Entry, error) {
 		return e, nil
 	}
 	if ref.Version == 0 {
-		e.Version, err = tx.Versions().ByID(ctx, n.Current)
-		if isMissing(err) {
-			return Entry{}, refused("document %s has no version %s", n.ID, n.Current)
-		}
+		e.Version, err = current(ctx, tx, n)
 		return e, err
 	}
 	all, err := tx.Versions().OfDocument(ctx, n.ID)
@@ -132,9 +128,17 @@ func existing(ctx context.Context, tx Tx, a Actor, parent NodeID, name string) (
 	}
 	e := &Entry{Node: n}
 	if n.Kind == NodeFile {
-		if e.Version, err = tx.Versions().ByID(ctx, n.Current); isMissing(err) {
-			err = errors.Join(refused("document %s has no version %s", n.ID, n.Current))
-		}
+		e.Version, err = current(ctx, tx, n)
 	}
 	return e, err
+}
+
+// current finds a document's current version, which is the one with the highest number: a node that says
+// another has been rolled back.
+func current(ctx context.Context, tx Tx, n Node) (Version, error) {
+	v, err := tx.Versions().Latest(ctx, n.ID)
+	if isMissing(err) || err == nil && v.FileID != n.Current {
+		return Version{}, refused("version %s is not the latest of document %s", n.Current, n.ID)
+	}
+	return v, err
 }

@@ -201,6 +201,14 @@ func testVersions(t *testing.T, db Database) {
 			return tx.Versions().Insert(ctx, v)
 		})
 	}
+	view(t, db, func(ctx context.Context, tx vault.Tx) error {
+		got, err := tx.Versions().Latest(ctx, node.ID)
+		equal(t, "latest version", got, second)
+		if _, missing := tx.Versions().Latest(ctx, ID[vault.NodeID](9)); !errors.Is(missing, vault.ErrNotFound) {
+			t.Errorf("the latest version of nothing: %v", missing)
+		}
+		return err
+	})
 	refused(t, db, "version of no document", vault.ErrNotFound, func(ctx context.Context, tx vault.Tx) error {
 		v := first
 		v.FileID, v.Document = FileID(3), ID[vault.NodeID](9)
