@@ -7,8 +7,8 @@ export function formatSize(bytes: number): string {
   if (bytes < 1000) return t('format.bytes', { n: bytes });
   let unit = 0;
   let value = bytes;
-  // 999,950 would round to "1,000 kB".
-  while (value >= 999.95 && unit < units.length - 1) {
+  // 999,500 would round to "1,000 kB".
+  while (value >= 999.5 && unit < units.length - 1) {
     value /= 1000;
     unit++;
   }
@@ -29,7 +29,7 @@ export function formatSpeed(bytesPerSecond: number): string {
 export function formatDuration(seconds: number): string {
   if (!Number.isFinite(seconds) || seconds > 7 * 86400) return t('format.long');
   const rounded = Math.max(1, Math.round(seconds));
-  if (rounded < 60) return t('format.seconds', { n: rounded < 10 ? rounded : Math.round(rounded / 5) * 5 });
+  if (rounded < 57) return t('format.seconds', { n: rounded < 10 ? rounded : Math.round(rounded / 5) * 5 });
   if (rounded < 55 * 60) return t('format.minutes', { n: Math.round(rounded / 60) });
   if (rounded < 36 * 3600) return t('format.hours', { n: Math.max(1, Math.round(rounded / 3600)) });
   return t('format.days', { n: Math.round(rounded / 86400) });

@@ -16,7 +16,7 @@ const numbers = new Intl.NumberFormat(locale);
 
 function find(key: string): Leaf {
   let at: unknown = en;
-  for (const part of key.split('.')) at = (at as Record<string, unknown> | undefined)?.[part];
+  for (const part of key.split('.')) at = at instanceof Object && Object.hasOwn(at, part) ? (at as Record<string, unknown>)[part] : undefined;
   if (at === undefined) throw new Error(`no message ${key}`);
   return at as Leaf;
 }
@@ -24,7 +24,7 @@ function find(key: string): Leaf {
 export function has(key: string): key is MessageKey {
   try {
     const found = find(key);
-    return typeof found === 'string' || typeof found.other === 'string';
+    return typeof found === 'string' || (typeof found.one === 'string' && typeof found.other === 'string');
   } catch {
     return false;
   }

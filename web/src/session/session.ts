@@ -62,7 +62,7 @@ export async function start(): Promise<void> {
 }
 
 export async function signIn(name: string, password: string): Promise<void> {
-  const { data, response } = await postSession({ body: { name, password, client: deviceName(), cookies: true } as never, ...bare });
+  const { data, response } = await postSession({ body: { name, password, client: deviceName(), cookies: true }, ...bare });
   noteSession(data as { access_expires_at: string }, response);
   await enter();
 }

@@ -267,7 +267,7 @@ export class Queue {
     } else if (problem.status === 401) {
       item.state = 'waiting'; // hold() follows from the session's end
       item.retryAt = this.timer.now() + 1000;
-    } else if (problem.temporary && problem.status !== 507) {
+    } else if (this.mayPass(item, problem)) {
       item.attempts++;
       item.state = 'waiting';
       item.retryAt = this.timer.now() + Math.max(backoff(item.attempts), problem.retryAfter * 1000);
@@ -275,6 +275,14 @@ export class Queue {
       item.state = 'failed';
       this.settled(item);
     }
+  }
+
+  /** Whether trying again can help: the line, a busy server, or a server and a page that disagree about the offset. */
+  private mayPass(item: Item, problem: Problem): boolean {
+    if (problem.status === 507) return false;
+    // An upload that has expired meanwhile begins anew; one that is never found does not.
+    if (problem.status === 404) return item.attempts < 2;
+    return problem.temporary || problem.code === 'wrong-offset' || problem.code === 'conflict';
   }
 
   private halt(item: Item): void {

@@ -10,7 +10,7 @@ import type { Item, Send } from './queue';
 /** One request carries at most this much, so that a proxy that collects whole requests does no harm. */
 const chunkSize = 64 << 20;
 /** A file up to this size goes in one request; a larger one can be continued from its first byte on. */
-const inOneRequest = 1 << 20;
+export const inOneRequest = 1 << 20;
 
 interface Remembered {
   upload: Upload;
@@ -52,6 +52,7 @@ function metadata(item: Item): Record<string, string> {
 
 export const sendByTus: Send = (item, events) => {
   let stopped = false;
+  claim(item);
   const known = uploads.get(item.file);
   let upload: Upload;
   const options = {
@@ -73,6 +74,7 @@ export const sendByTus: Send = (item, events) => {
     onProgress: (sent: number) => events.progress(sent),
     onSuccess: () => {
       uploads.delete(item.file);
+      release(item);
       events.done();
     },
     onError: (error: unknown) => {
@@ -109,7 +111,10 @@ export const sendByTus: Send = (item, events) => {
     async discard() {
       stopped = true;
       uploads.delete(item.file);
-      await upload.abort(true);
+      release(item);
+      await upload.abort(false);
+      const id = upload.url?.replace(/^.*\//, '');
+      if (id) await discard(id, (await remembered()).get(id));
     },
   };
 };
@@ -147,7 +152,40 @@ export async function forgetAll(): Promise<void> {
   for (const upload of await storage.findAllUploads()) await storage.removeUpload(upload.urlStorageKey);
 }
 
+/** Removes an upload. The request that was just broken off may hold it for a moment longer. */
 export async function discard(id: string, left: Left | undefined): Promise<void> {
-  await discardUpload(id);
   if (left) await forget(left);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await discardUpload(id);
+    } catch (error) {
+      if (error instanceof Problem && error.status === 404) return;
+      if (!(error instanceof Problem && error.status === 423) || attempt === 10) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 500 * attempt));
+    }
+  }
+}
+
+// A lock for each upload that a page has in its queue tells the other pages of this browser that it is not
+// left over. It goes with the page.
+const lockPrefix = 'stonevault.upload ';
+const releases = new WeakMap<object, () => void>();
+
+function claim(item: Item): void {
+  if (releases.has(item.file) || !('locks' in navigator)) return;
+  releases.set(item.file, () => {});
+  void navigator.locks.request(lockPrefix + item.path, { ifAvailable: true }, (lock) =>
+    lock ? new Promise<void>((resolve) => releases.set(item.file, resolve)) : undefined,
+  );
+}
+
+export function release(item: Item): void {
+  releases.get(item.file)?.();
+  releases.delete(item.file);
+}
+
+/** The paths that some page of this browser is uploading to now. */
+export async function claimed(): Promise<Set<string>> {
+  const { held = [] } = 'locks' in navigator ? await navigator.locks.query() : {};
+  return new Set(held.filter((lock) => lock.name?.startsWith(lockPrefix)).map((lock) => lock.name!.slice(lockPrefix.length)));
 }

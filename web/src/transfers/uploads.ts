@@ -5,7 +5,7 @@ import { onSession, session } from '../session/session';
 import { notify } from '../shell/notices';
 import { t } from '../messages';
 import { Queue, type Item } from './queue';
-import { discard, forgetAll, remembered, sendByTus, type Left } from './tus';
+import { claimed, discard, forgetAll, inOneRequest, remembered, sendByTus, type Left } from './tus';
 import { numbered, type Dropped } from './walk';
 
 /** The one queue of the page, and what an earlier page left. */
@@ -75,9 +75,11 @@ export const interrupted = shallowRef<Interrupted[]>([]);
 /** Asks the server what is unfinished and not in the queue. */
 export async function findInterrupted(): Promise<void> {
   try {
-    const [pending, left] = await Promise.all([pendingUploads(), remembered()]);
-    const here = new Set(queue.items.map((item) => item.path));
-    interrupted.value = pending.filter((upload) => !here.has(upload.path)).map((upload) => ({ ...upload, left: left.get(upload.id) }));
+    const [pending, left, busy] = await Promise.all([pendingUploads(), remembered(), claimed()]);
+    interrupted.value = pending
+      .map((upload) => ({ ...upload, left: left.get(upload.id) }))
+      // Of a file that goes in one request, what is left over is of no use to anybody.
+      .filter((upload) => !busy.has(upload.path) && (upload.left || (upload.size ?? Infinity) > inOneRequest));
   } catch (error) {
     notify.problem(error);
   }

@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest';
+import { en } from './en';
+import { has, t } from './index';
+import { formatDuration, formatPercent, formatSize, formatSpeed, formatTime, shortFingerprint } from './format';
+import { problemFrom, networkProblem } from '../api/problem';
+
+describe('messages', () => {
+  it('put values in their places and choose the plural', () => {
+    expect(t('files.select', { name: 'a {b}' })).toBe('Select a {b}');
+    expect(t('files.selected', { n: 1 })).toBe('1 selected');
+    expect(t('transfers.done', { n: 1 })).toBe('1 file uploaded');
+    expect(t('transfers.done', { n: 1234 })).toBe('1,234 files uploaded');
+    expect(t('files.select')).toBe('Select {name}');
+  });
+
+  it('know what there is', () => {
+    expect(has('problems.exists')).toBe(true);
+    for (const key of ['problems.nothing', 'problems', 'problems.exists.more', '', 'problems.constructor']) expect(has(key), key).toBe(false);
+  });
+
+  it('are sentences of one kind: no empty text, no straight quotes, no double spaces', () => {
+    const walk = (value: unknown, path: string): void => {
+      if (typeof value === 'string') {
+        expect(value, path).not.toBe('');
+        expect(value, path).not.toMatch(/["']|\s\s|^\s|\s$/);
+        return;
+      }
+      for (const [name, child] of Object.entries(value as object)) walk(child, `${path}.${name}`);
+    };
+    walk(en, 'en');
+  });
+});
+
+describe('formats', () => {
+  it.each([
+    [0, '0 bytes'], [1, '1 byte'], [999, '999 bytes'], [1000, '1 kB'], [1234, '1.2 kB'], [12_345, '12 kB'], [999_499, '999 kB'],
+    [999_500, '1 MB'], [1_500_000, '1.5 MB'], [123_456_789, '123 MB'], [1e12, '1 TB'], [5e15, '5,000 TB'],
+  ])('%d bytes are %s', (bytes, text) => expect(formatSize(bytes)).toBe(text));
+
+  it.each([
+    [0, '1 second'], [0.4, '1 second'], [7, '7 seconds'], [12, '10 seconds'], [56, '55 seconds'], [59, '1 minute'], [60, '1 minute'], [150, '3 minutes'],
+    [3400, '1 hour'], [7200, '2 hours'], [86_400 * 2, '2 days'], [Infinity, 'a long time'], [1e9, 'a long time'],
+  ])('%d seconds are %s', (seconds, text) => expect(formatDuration(seconds)).toBe(text));
+
+  it.each([[0, 10, '0%'], [999, 1000, '99%'], [10, 10, '100%'], [0, 0, '100%'], [11, 10, '100%']])('%d of %d is %s', (part, whole, text) =>
+    expect(formatPercent(part, whole)).toBe(text));
+
+  it('tells speed, time and fingerprints', () => {
+    expect(formatSpeed(2_500_000.4)).toBe('2.5 MB/s');
+    expect(formatTime('2024-03-05T12:00:00Z', new Date('2026-01-01T00:00:00Z'))).toBe('Mar 5, 2024');
+    expect(formatTime(undefined)).toBe('');
+    expect(shortFingerprint('0123456789abcdef0123456789abcdef')).toBe('01234567…89abcdef');
+  });
+});
+
+describe('problems', () => {
+  const header = (name: string): string | null => (name === 'X-Request-Id' ? 'from-header' : name === 'Retry-After' ? '7' : null);
+
+  it('are read from the server’s documents', () => {
+    const problem = problemFrom(409, { type: '/problems/exists', title: 'There', status: 409, detail: 'It is there.', request_id: 'abc' }, header);
+    expect(problem).toMatchObject({ code: 'exists', status: 409, message: 'It is there.', requestId: 'abc', retryAfter: 7, temporary: false });
+    expect(problem.advice).toBe(en.problems.exists);
+    expect(problemFrom(409, '{"type":"/problems/exists","title":"There"}', header)).toMatchObject({ code: 'exists', message: 'There', requestId: 'from-header' });
+  });
+
+  it('make the best of any other answer', () => {
+    for (const body of ['<html>Bad gateway</html>', undefined, null, '', {}, 'null']) {
+      expect(problemFrom(502, body, header)).toMatchObject({ code: 'status-502', status: 502, requestId: 'from-header', temporary: true });
+    }
+    expect(networkProblem()).toMatchObject({ code: 'network', temporary: true });
+  });
+});
