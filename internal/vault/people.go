@@ -176,6 +176,10 @@ func (v *Vault) ConfirmRecovery(ctx context.Context, secret *identity.Identity) 
 		if secret.Suite() != row.Suite || secret.Public().Fingerprint() != row.Fingerprint {
 			return ErrWrongRecovery
 		}
-		return tx.Settings().Put(ctx, settingConfirmed(row), []byte(millis(v.now()).Format("2006-01-02T15:04:05Z")))
+		return v.confirm(ctx, tx, row)
 	})
+}
+
+func (v *Vault) confirm(ctx context.Context, tx Tx, recovery Identity) error {
+	return tx.Settings().Put(ctx, settingConfirmed(recovery), []byte(millis(v.now()).Format("2006-01-02T15:04:05Z")))
 }

@@ -77,24 +77,31 @@ const (
 
 // Open opens a vault, or founds one where the database is empty.
 func Open(ctx context.Context, c Config) (*Vault, error) {
-	v := &Vault{
-		db: c.Database, objects: c.Objects, parts: c.Parts, master: c.Master, compression: c.Compression,
-		now: c.Now, log: c.Log, rand: rand.Reader,
-	}
+	v := newVault(c)
 	err := v.load(ctx)
 	if errors.Is(err, ErrNotFound) {
 		if !c.Suite.Valid() {
 			return nil, fmt.Errorf("vault: %v", c.Suite)
 		}
-		if err := v.found(ctx, c.Suite); err != nil {
+		if err := v.found(ctx, c.Suite, func(Tx) error { return nil }); err != nil {
 			return nil, err
 		}
 		err = v.load(ctx)
+	}
+	if err == nil {
+		err = v.refuseUnfinished(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return v, v.NoteTime(ctx)
+}
+
+func newVault(c Config) *Vault {
+	return &Vault{
+		db: c.Database, objects: c.Objects, parts: c.Parts, master: c.Master, compression: c.Compression,
+		now: c.Now, log: c.Log, rand: rand.Reader,
+	}
 }
 
 // load reads the vault's settings and root. ErrNotFound is an empty database.
@@ -135,8 +142,8 @@ func (v *Vault) load(ctx context.Context) error {
 	})
 }
 
-// found makes a new vault: its id, its root and the identity that it signs with itself.
-func (v *Vault) found(ctx context.Context, suite identity.Suite) error {
+// found makes a new vault: its id, its root, the identity that it signs with itself, and what also adds.
+func (v *Vault) found(ctx context.Context, suite identity.Suite, also func(Tx) error) error {
 	root, err := identity.GenerateSigningKey(v.rand, suite)
 	if err != nil {
 		return err
@@ -166,7 +173,7 @@ func (v *Vault) found(ctx context.Context, suite identity.Suite) error {
 				return err
 			}
 		}
-		return errors.Join(tx.Identities().Insert(ctx, row), tx.Identities().Insert(ctx, own))
+		return errors.Join(tx.Identities().Insert(ctx, row), tx.Identities().Insert(ctx, own), also(tx))
 	})
 }
 

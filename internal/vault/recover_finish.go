@@ -1,0 +1,102 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// NewAccount is an account of a vault that is opened for use.
+type NewAccount struct {
+	Owner        PersonID // empty for one that owns nothing yet
+	Name         string
+	Role         Role
+	PasswordHash string
+}
+
+// Finish opens the vault for use: it gives every owner's account its name, role and password, makes the
+// accounts that own nothing yet, and notes that the recovery secret is kept, since it was used.
+func (b *Rebuilt) Finish(ctx context.Context, accounts []NewAccount) error {
+	if err := b.checkAccounts(accounts); err != nil {
+		return err
+	}
+	v, now := b.Vault, millis(b.Vault.now())
+	fresh := make(map[string]Identity) // by name
+	ids := make(map[string]PersonID)
+	for _, a := range accounts {
+		if a.Owner != "" {
+			continue
+		}
+		id := PersonID(v.newID())
+		_, own, err := v.newIdentity(KindPerson, id)
+		if err != nil {
+			return err
+		}
+		fresh[a.Name], ids[a.Name] = own, id
+	}
+	return v.db.Update(ctx, func(tx Tx) error {
+		for _, a := range accounts {
+			name := norm.NFC.String(a.Name)
+			p := Person{ID: ids[a.Name], CreatedAt: now, Epoch: 1}
+			if a.Owner != "" {
+				var err error
+				if p, err = tx.People().ByID(ctx, a.Owner); err != nil {
+					return err
+				}
+			}
+			p.Name, p.NameKey, p.Role, p.PasswordHash, p.Active, p.UpdatedAt = name, NameKey(name), a.Role, a.PasswordHash, true, now
+			if a.Owner != "" {
+				if err := tx.People().Update(ctx, p); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := tx.People().Insert(ctx, p); err != nil {
+				return err
+			}
+			if err := tx.Identities().Insert(ctx, fresh[a.Name]); err != nil {
+				return err
+			}
+		}
+		recovery, err := tx.Identities().Current(ctx, KindRecovery, "")
+		if err != nil {
+			return err
+		}
+		if err := v.confirm(ctx, tx, recovery); err != nil {
+			return err
+		}
+		return tx.Settings().Put(ctx, settingRecovering, nil)
+	})
+}
+
+// checkAccounts wants an account for every owner, and names that can be told apart.
+func (b *Rebuilt) checkAccounts(accounts []NewAccount) error {
+	missing := make(map[PersonID]bool)
+	for _, o := range b.Report.Owners {
+		missing[o.ID] = true
+	}
+	for _, a := range accounts {
+		delete(missing, a.Owner)
+	}
+	for id := range missing {
+		return fmt.Errorf("vault: the owner %s has no account", id)
+	}
+	return CheckAccountNames(accounts)
+}
+
+// CheckAccountNames refuses names that no account can have, or two have.
+func CheckAccountNames(accounts []NewAccount) error {
+	seen := make(map[string]bool)
+	for _, a := range accounts {
+		name := norm.NFC.String(a.Name)
+		if err := checkPersonName(name); err != nil {
+			return err
+		}
+		if seen[NameKey(name)] {
+			return fmt.Errorf("%w: two accounts would be named %q", ErrExists, name)
+		}
+		seen[NameKey(name)] = true
+	}
+	return nil
+}
