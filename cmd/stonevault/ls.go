@@ -41,6 +41,7 @@ modification time as well.`,
 	}
 	cmd.Flags().BoolVarP(&f.long, "long", "l", false, "show permissions, size and time")
 	cmd.Flags().StringVar(&f.sort, "sort", "name", "`FIELDS` separated by commas, \"-\" before one reverses it: name, size, media_type, modified_at, created_at")
+	complete(cmd, "sort", "name", "-name", "size", "-size", "modified_at", "-modified_at", "created_at", "-created_at", "media_type")
 	cmd.Flags().IntVar(&f.limit, "limit", 0, "show at most `N`; 0 is all")
 	addJSON(cmd, &f.json)
 	return cmd

@@ -37,7 +37,7 @@ type attributes struct {
 // no regular file, such as /dev/null or a named pipe, is a stream.
 func (a *app) createOutput(target string, force bool) (*output, error) {
 	o := &output{a: a, target: target, force: force, forget: func() {}}
-	if target == pipeName {
+	if target == pipeName || target == "/dev/stdout" { // which --force must not replace
 		o.file, o.stream = a.stdout, true
 		return o, nil
 	}

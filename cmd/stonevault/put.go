@@ -15,7 +15,6 @@ import (
 
 	"stonevault/api"
 	"stonevault/internal/client"
-	"stonevault/stone"
 )
 
 const putExample = "stonevault put letter.txt --as /letters/letter.txt"
@@ -49,7 +48,7 @@ are skipped with a notice always.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.as, "as", "", "the `PATH` in the vault; a folder where it ends in \"/\"")
-	flags.StringVar(&f.class, "class", string(stone.ClassNormal), "normal, or `restricted`: hides the exact size by padding, and does not compress")
+	addClass(cmd, &f.class)
 	flags.BoolVar(&f.replace, "replace", false, "replace what is there; the versions before are kept")
 	flags.BoolVar(&f.follow, "follow", false, "follow symbolic links in folders")
 	addJSON(cmd, &f.json)
@@ -63,8 +62,8 @@ type putItem struct {
 }
 
 func (a *app) put(ctx context.Context, f putFlags, args []string) error {
-	if class := stone.Class(f.class); class != stone.ClassNormal && class != stone.ClassRestricted {
-		return misuse("--class restricted", "class %s is unknown; there are normal and restricted", shown(f.class))
+	if err := checkClass(f.class); err != nil {
+		return err
 	}
 	walk := &putWalk{a: a, follow: f.follow}
 	if err := walk.all(f.as, args); err != nil {

@@ -51,7 +51,8 @@ unchanged, and not who sealed it.`,
 	flags.StringVar(&f.sign, "sign", "", "sign with the identity in file `IDENTITY`")
 	flags.StringVar(&f.signPassphraseFile, "sign-passphrase-file", "", "read the passphrase of the signing identity from the first line of `FILE`")
 	flags.StringVar(&f.compress, "compress", "auto", "`auto`, never, or a Zstandard level from 1 to 22")
-	flags.StringVar(&f.class, "class", string(stone.ClassNormal), "normal, or `restricted`: hides the exact size by padding, and does not compress")
+	addClass(cmd, &f.class)
+	complete(cmd, "compress", "auto", "never", "3", "9", "19")
 	flags.StringVarP(&f.out, "output", "o", "", "write the sealed file to `OUT`; \"-\" is a pipe")
 	flags.BoolVar(&f.force, "force", false, "replace the output if it exists")
 	return cmd
@@ -110,10 +111,10 @@ func (f *sealFlags) params() (p stone.SealParams, err error) {
 	case f.passphraseFile != "" && !f.passphrase:
 		return p, misuse("stonevault seal -p --passphrase-file FILE -o OUT IN", "--passphrase-file is for -p; the passphrase of a signing identity comes by --sign-passphrase-file")
 	}
-	p.Metadata.Class = stone.Class(f.class)
-	if p.Metadata.Class != stone.ClassNormal && p.Metadata.Class != stone.ClassRestricted {
-		return p, misuse("--class restricted", "class %s is unknown; there are normal and restricted", shown(f.class))
+	if err := checkClass(f.class); err != nil {
+		return p, err
 	}
+	p.Metadata.Class = stone.Class(f.class)
 	p.Compression, err = parseCompression(f.compress)
 	return p, err
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"stonevault/internal/client"
+	"stonevault/stone"
 )
 
 // parallel is how many transfers run at once.
@@ -96,6 +97,26 @@ func writeItems[T any](w io.Writer, list []*T) error {
 		}
 	}
 	return writeJSON(w, map[string]any{"items": items})
+}
+
+// addClass adds --class.
+func addClass(cmd *cobra.Command, v *string) {
+	cmd.Flags().StringVar(v, "class", string(stone.ClassNormal), "normal, or `restricted`: hides the exact size by padding, and does not compress")
+	complete(cmd, "class", string(stone.ClassNormal), string(stone.ClassRestricted))
+}
+
+func checkClass(class string) error {
+	if c := stone.Class(class); c != stone.ClassNormal && c != stone.ClassRestricted {
+		return misuse("--class restricted", "class %s is unknown; there are normal and restricted", shown(class))
+	}
+	return nil
+}
+
+// complete says what a shell offers for a flag.
+func complete(cmd *cobra.Command, flag string, values ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // there is no such flag
+	}
 }
 
 func addJSON(cmd *cobra.Command, v *bool) { cmd.Flags().BoolVar(v, "json", false, "print JSON") }

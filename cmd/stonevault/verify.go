@@ -45,9 +45,13 @@ func (a *app) verify(ctx context.Context, args []string, asJSON bool) error {
 	}
 	reports := make([]*api.VerifyReport, len(nodes))
 	bars := a.newProgress()
-	bar := bars.bar("checking", int64(len(nodes)))
+	var total int64
+	for _, n := range nodes {
+		total += n.Size
+	}
+	bar := bars.bar("checking", total)
 	err = each(ctx, len(nodes), parallel, func(ctx context.Context, i int) error {
-		defer bar.add(1)
+		defer bar.add(nodes[i].Size)
 		report, err := c.Verify(ctx, nodes[i])
 		if err != nil {
 			return unchecked(nodes[i].Path, err)

@@ -23,31 +23,44 @@ import (
 
 // memorySecrets keeps a session as a keyring does, for clients that share it.
 type memorySecrets struct {
-	mu     sync.Mutex
-	secret []byte
+	lock sync.Mutex // as processes lock each other out
+	mu   sync.Mutex // guards secret
+	b    []byte
+}
+
+func (m *memorySecrets) secret() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.b
+}
+
+func (m *memorySecrets) set(b []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.b = b
 }
 
 func (m *memorySecrets) Load() ([]byte, error) {
-	if m.secret == nil {
-		return nil, ErrNotSignedIn
+	if b := m.secret(); b != nil {
+		return b, nil
 	}
-	return m.secret, nil
+	return nil, ErrNotSignedIn
 }
 
 func (m *memorySecrets) Update(_ context.Context, fn func([]byte) ([]byte, error)) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	b, err := fn(m.secret)
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	b, err := fn(m.secret())
 	if err == nil {
-		m.secret = b
+		m.set(b)
 	}
 	return err
 }
 
 func (m *memorySecrets) Replace(_ context.Context, b []byte) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.secret = b
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	m.set(b)
 	return nil
 }
 
@@ -253,7 +266,7 @@ func TestRefresh(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.secret = stale
+	s.set(stale)
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
@@ -271,7 +284,7 @@ func TestRefresh(t *testing.T) {
 	if _, err := c.Me(t.Context()); !errors.Is(err, ErrNotSignedIn) {
 		t.Errorf("a session that has ended: %v", err)
 	}
-	if s.secret != nil {
+	if s.secret() != nil {
 		t.Error("an ended session is kept")
 	}
 }

@@ -136,7 +136,7 @@ func (s *Secret) Replace(ctx context.Context, secret []byte) error {
 
 // save puts the secret where it can go and takes it away from where it was.
 func (s *Secret) save(secret []byte) error {
-	if s.ring.Attended && system.Set(service, s.user(), string(secret)) == nil {
+	if s.ring.Attended && hasStore() && system.Set(service, s.user(), string(secret)) == nil {
 		if err := writeFile(s.path(markSuffix), nil); err != nil {
 			return err
 		}

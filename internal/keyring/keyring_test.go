@@ -70,6 +70,7 @@ func TestFile(t *testing.T) {
 
 func TestSystem(t *testing.T) {
 	system.MockInit() // a store in memory: the machine's own is somebody's
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
 	dir, ctx := t.TempDir(), context.Background()
 	attended := (&Keyring{Dir: dir, Attended: true}).Secret("a")
 	alone := (&Keyring{Dir: dir}).Secret("a")
@@ -112,6 +113,7 @@ func TestSystem(t *testing.T) {
 
 func TestSystemFails(t *testing.T) {
 	system.MockInitWithError(errors.New("no store"))
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
 	s := (&Keyring{Dir: t.TempDir(), Attended: true}).Secret("a")
 	if err := s.Update(context.Background(), set("secret")); err != nil {
 		t.Fatal(err)
