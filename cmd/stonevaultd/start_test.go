@@ -131,7 +131,7 @@ func TestRefusedStarts(t *testing.T) {
 		}, []string{"choose another port with --metrics-listen"}},
 		{"an address for other machines", func(t *testing.T, data string) []string {
 			return []string{"--listen", "0.0.0.0:0"}
-		}, []string{"needs TLS", "use 127.0.0.1:0"}},
+		}, []string{"--listen reaches other machines, which needs TLS", "--tls-cert FILE --tls-key FILE", "--tls-generate"}},
 		{"no address at all", func(t *testing.T, data string) []string {
 			return []string{"--listen", ":8080"}
 		}, []string{"needs TLS"}},

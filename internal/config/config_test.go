@@ -3,8 +3,10 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -29,8 +31,8 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{Listen: "127.0.0.1:8080", Suite: identity.SuiteHybrid, MasterKey: KeySource{Kind: KeyFromFile}, LogFormat: "text", LogLevel: "info"}
-	if c != want {
+	want := Config{Listen: "127.0.0.1:8080", Suite: identity.SuiteHybrid, MasterKey: KeySource{Kind: KeyFromFile}, LogFormat: "text", LogLevel: "info", Proxy: Proxy{Header: "X-Forwarded-For"}}
+	if !reflect.DeepEqual(c, want) {
 		t.Errorf("%+v", c)
 	}
 	if len(values) != len(Settings) {
@@ -98,6 +100,21 @@ func TestRefusals(t *testing.T) {
 		{name: "a secret twice", env: []string{"STONEVAULT_MASTER_KEY=a", "STONEVAULT_MASTER_KEY_FILE=b"}, want: []string{"are both set"}},
 		{name: "a secret's file that is missing", flags: map[string]string{"master-passphrase-file": missing}, want: []string{"--master-passphrase-file names a file that cannot be read"}},
 		{name: "a source for development", flags: map[string]string{"master-key": "env"}, want: []string{"--master-key takes the master key from the environment", "--development"}},
+		{name: "an array with a comma in it", file: "tls_generate = true\ntls_name = [\"a,b\"]\n", want: []string{"tls_name in ", "must be one text"}},
+		{name: "an array of numbers", file: "tls_name = [1]\n", want: []string{"must be one text"}},
+		{name: "a certificate alone", flags: map[string]string{"tls-cert": "c"}, want: []string{"--tls-cert names a certificate without its private key", "--tls-key"}},
+		{name: "a key alone", file: "tls_key = \"k\"\n", want: []string{"tls_key in ", "without its certificate", "--tls-cert"}},
+		{name: "two certificates", flags: map[string]string{"tls-cert": "c", "tls-key": "k", "tls-generate": "true"}, want: []string{"--tls-generate makes a certificate, and there is one already"}},
+		{name: "names for a certificate from a file", flags: map[string]string{"tls-cert": "c", "tls-key": "k", "tls-name": "a"}, want: []string{"--tls-name is for a certificate that the server makes"}},
+		{name: "a demand on TLS without TLS", env: []string{"STONEVAULT_REQUIRE_PQ=true"}, want: []string{"STONEVAULT_REQUIRE_PQ asks something of TLS connections, and there are none"}},
+		{name: "a proxy without an address", flags: map[string]string{"behind-proxy": "true", "listen": ":80"}, want: []string{"--behind-proxy says that a proxy has TLS, and not which one", "--trusted-proxy"}},
+		{name: "a proxy in clear and a certificate", flags: map[string]string{"behind-proxy": "true", "trusted-proxy": "::1", "tls-generate": "true"}, want: []string{"--behind-proxy is for a server that speaks in clear"}},
+		{name: "a header of nobody", flags: map[string]string{"proxy-header": "Forwarded"}, want: []string{"--proxy-header is a header that only a trusted proxy is believed in"}},
+		{name: "other machines in clear", flags: map[string]string{"listen": "0.0.0.0:80"}, want: []string{"--listen reaches other machines, which needs TLS", "--tls-cert FILE --tls-key FILE", "--tls-generate", "--trusted-proxy ADDRESS --behind-proxy", "127.0.0.1"}},
+		{name: "a name in clear", flags: map[string]string{"listen": "example.com:80"}, want: []string{"needs TLS"}},
+		{name: "other machines and a proxy that was not vouched for", flags: map[string]string{"listen": ":80", "trusted-proxy": "10.0.0.0/8"}, want: []string{"needs TLS"}},
+		{name: "metrics for other machines", flags: map[string]string{"metrics-listen": ":9090", "tls-generate": "true"}, want: []string{"--metrics-listen reaches other machines", "127.0.0.1:9090"}},
+		{name: "metrics among files", flags: map[string]string{"metrics-listen": "127.0.0.1:8080"}, want: []string{"--metrics-listen is the address that files are served on"}},
 		{name: "a flag that is not known", flags: map[string]string{"no-such": "1"}, want: []string{"--no-such is no flag"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -129,9 +146,14 @@ func TestValues(t *testing.T) {
 		good []string
 		bad  []string
 	}{
-		{"listen", []string{"127.0.0.1:0", "127.0.0.1:65535", "127.9.9.9:80", "localhost:80", "[::1]:80"},
-			[]string{"", ":80", "0.0.0.0:80", "[::]:80", "192.168.1.1:80", "example.com:80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:http", "127.0.0.1:080", "[::ffff:8.8.8.8]:80"}},
-		{"metrics_listen", []string{"", "127.0.0.1:0"}, []string{"0.0.0.0:80"}},
+		{"listen", []string{"127.0.0.1:0", "127.0.0.1:65535", "localhost:80", "[::1]:80", ":80", "0.0.0.0:80", "[::]:80", "192.168.1.1:80", "example.com:80"},
+			[]string{"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:http", "127.0.0.1:080", "a b:80", "-a:80", "a..b:80", "a_b:80", strings.Repeat("a", 64) + ":80"}},
+		{"metrics_listen", []string{"", "127.0.0.1:0", "127.9.9.9:80", "localhost:80", "[::1]:80", "[::ffff:127.0.0.1]:80"},
+			[]string{"0.0.0.0:80", ":80", "[::]:80", "192.168.1.1:80", "example.com:80", "localhost.example.com:80", "[::ffff:8.8.8.8]:80", "127.0.0.1"}},
+		{"tls_name", []string{"", "vault.example.org", "10.0.0.1, ::1", "a,b,"}, []string{"a b", "vault.example.org.", "*.example.org", "10.0.0.0/8"}},
+		{"trusted_proxy", []string{"", "10.0.0.0/8", "192.168.1.1", "::1,fd00::/8", "::ffff:10.0.0.1"},
+			[]string{"0.0.0.0/0", "::/0", "10.0.0.1/8", "proxy.example.org", "10.0.0.0/33", "fe80::1%eth0", "10.0.0.0/8;::1"}},
+		{"proxy_header", []string{"X-Forwarded-For", "Forwarded"}, []string{"", "x-forwarded-for", "X-Real-IP"}},
 		{"suite", []string{"1", "2"}, []string{"", "0", "3", "01", "+1", "1.0", "257", "one"}},
 		{"compress", []string{"auto", "never", "1", "22"}, []string{"", "0", "23", "01", "always"}},
 		{"master_key_source", []string{"file", "file:/k", "file:k", "passphrase", "env"}, []string{"", "file:", "passphrase:x", "env:X", "vault", "/k"}},
@@ -156,6 +178,48 @@ func TestValues(t *testing.T) {
 	}
 	if c.Compression != (stone.Compression{Level: 22}) || c.MasterKey != (KeySource{Kind: KeyFromFile, Path: "b"}) {
 		t.Errorf("%+v", c)
+	}
+}
+
+// TestTogether goes through settings that need each other.
+func TestTogether(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		file  string
+		flags map[string]string
+		tls   bool
+		want  Proxy
+	}{
+		{name: "a certificate", flags: map[string]string{"tls-cert": "c", "tls-key": "k", "listen": ":443", "require-pq": "true"}, tls: true, want: Proxy{Header: "X-Forwarded-For"}},
+		{name: "a made one", file: "tls_generate = true\ntls_name = [\"a.example\", \"::1\"]\nlisten = \"0.0.0.0:443\"\n", tls: true, want: Proxy{Header: "X-Forwarded-For"}},
+		{name: "a proxy with TLS", file: "trusted_proxy = [\"10.0.0.0/8\", \"::1\"]\nbehind_proxy = true\nlisten = \":80\"\nproxy_header = \"Forwarded\"\n",
+			want: Proxy{[]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, "Forwarded", true}},
+		{name: "a proxy on this machine", flags: map[string]string{"trusted-proxy": "127.0.0.1"},
+			want: Proxy{[]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, "X-Forwarded-For", false}},
+		{name: "a proxy and a certificate", flags: map[string]string{"trusted-proxy": "127.0.0.1", "tls-cert": "c", "tls-key": "k"}, tls: true,
+			want: Proxy{[]netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, "X-Forwarded-For", false}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := Sources{Flags: c.flags}
+			if c.file != "" {
+				s.File = write(t, c.file)
+			}
+			got, _, err := Load(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.TLS.On() != c.tls || !reflect.DeepEqual(got.Proxy, c.want) {
+				t.Errorf("%+v", got)
+			}
+			if strings.Contains(c.file, "tls_name") && !slices.Equal(got.TLS.Names, []string{"a.example", "::1"}) {
+				t.Errorf("%v", got.TLS.Names)
+			}
+		})
+	}
+	for _, x := range contradictions {
+		if setting(x.key) == nil {
+			t.Errorf("%s is no setting", x.key)
+		}
 	}
 }
 
@@ -201,7 +265,7 @@ func TestTable(t *testing.T) {
 		if strings.Trim(s.Key, "abcdefghijklmnopqrstuvwxyz_") != "" || s.set == nil || s.Doc == "" || !strings.HasSuffix(s.Doc, ".") {
 			t.Errorf("the row of %s is not whole", s.Key)
 		}
-		if s.Kind == Text && s.Flag != "" && s.Value == "" {
+		if (s.Kind == Text || s.Kind == List) && s.Flag != "" && s.Value == "" {
 			t.Errorf("--%s does not name its value", s.Flag)
 		}
 	}
@@ -222,11 +286,11 @@ func TestFlags(t *testing.T) {
 			t.Errorf("--%s is missing", s.flagName())
 		}
 	}
-	if err := all.Parse([]string{"--data", "/d", "--development", "--config", "f", "--master-key=passphrase"}); err != nil {
+	if err := all.Parse([]string{"--data", "/d", "--development", "--config", "f", "--master-key=passphrase", "--tls-name", "a,b", "--tls-name=c"}); err != nil {
 		t.Fatal(err)
 	}
 	s := FromFlags(all, []string{"A=b"})
-	if s.File != "f" || len(s.Flags) != 3 || s.Flags["data"] != "/d" || s.Flags["development"] != "true" || s.Flags["master-key"] != "passphrase" || len(s.Environ) != 1 {
+	if s.File != "f" || len(s.Flags) != 4 || s.Flags["tls-name"] != "a,b,c" || s.Flags["data"] != "/d" || s.Flags["development"] != "true" || s.Flags["master-key"] != "passphrase" || len(s.Environ) != 1 {
 		t.Errorf("%+v", s)
 	}
 	some := pflag.NewFlagSet("some", pflag.ContinueOnError)

@@ -23,6 +23,8 @@ func AddFlags(flags *pflag.FlagSet, keys ...string) {
 		switch s.Kind {
 		case Yes:
 			flags.Bool(s.flagName(), s.Default == "true", usage(s))
+		case List:
+			flags.StringSlice(s.flagName(), list(s.Default), usage(s))
 		default:
 			flags.String(s.flagName(), s.Default, usage(s))
 		}
@@ -52,6 +54,9 @@ func FromFlags(flags *pflag.FlagSet, environ []string) Sources {
 		for i := range Settings {
 			if Settings[i].Flag != "" && Settings[i].flagName() == f.Name {
 				s.Flags[f.Name] = f.Value.String()
+				if many, ok := f.Value.(pflag.SliceValue); ok {
+					s.Flags[f.Name] = strings.Join(many.GetSlice(), ",")
+				}
 			}
 		}
 	})

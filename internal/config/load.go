@@ -119,7 +119,42 @@ func resolve(merged *koanf.Koanf, origin map[string]string) (Config, []Value, er
 	if c.MasterKey.Kind == KeyFromEnvironment && !c.Development {
 		return Config{}, nil, &Error{origin["master_key_source"], "takes the master key from the environment, which is allowed with --development alone; use file or passphrase"}
 	}
+	for _, x := range contradictions {
+		if x.holds(&c) {
+			return Config{}, nil, &Error{origin[x.key], x.reason}
+		}
+	}
 	return c, values, nil
+}
+
+// contradictions are settings that are good by themselves and not together. The key is that of a setting
+// that was given, since its default contradicts nothing.
+var contradictions = []struct {
+	key    string
+	holds  func(c *Config) bool
+	reason string
+}{
+	{"tls_cert", func(c *Config) bool { return c.TLS.CertFile != "" && c.TLS.KeyFile == "" },
+		"names a certificate without its private key; name the key's file with --tls-key"},
+	{"tls_key", func(c *Config) bool { return c.TLS.KeyFile != "" && c.TLS.CertFile == "" },
+		"names a private key without its certificate; name the certificate's file with --tls-cert"},
+	{"tls_generate", func(c *Config) bool { return c.TLS.Generate && c.TLS.CertFile != "" },
+		"makes a certificate, and there is one already; leave it out, or leave out --tls-cert and --tls-key"},
+	{"tls_name", func(c *Config) bool { return len(c.TLS.Names) > 0 && !c.TLS.Generate },
+		"is for a certificate that the server makes; leave it out, or add --tls-generate"},
+	{"require_pq", func(c *Config) bool { return c.TLS.RequirePostQuantum && !c.TLS.On() },
+		"asks something of TLS connections, and there are none; add --tls-cert and --tls-key, or leave it to the proxy in front"},
+	{"behind_proxy", func(c *Config) bool { return c.Proxy.HasTLS && len(c.Proxy.Trusted) == 0 },
+		"says that a proxy has TLS, and not which one; add its address with --trusted-proxy"},
+	{"behind_proxy", func(c *Config) bool { return c.Proxy.HasTLS && c.TLS.On() },
+		"is for a server that speaks in clear, and this one has a certificate; leave one of them out"},
+	{"proxy_header", func(c *Config) bool { return c.Proxy.Header != "X-Forwarded-For" && len(c.Proxy.Trusted) == 0 },
+		"is a header that only a trusted proxy is believed in; add its address with --trusted-proxy"},
+	{"listen", func(c *Config) bool { return !OwnMachine(c.Listen) && !c.TLS.On() && !c.Proxy.HasTLS },
+		"reaches other machines, which needs TLS; add --tls-cert FILE --tls-key FILE, or --tls-generate to try it out, or, " +
+			"where a proxy in front has TLS, --trusted-proxy ADDRESS --behind-proxy; 127.0.0.1 needs none of them"},
+	{"metrics_listen", func(c *Config) bool { return c.MetricsListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") },
+		"is the address that files are served on; choose another port"},
 }
 
 func isSecret(key string) bool {
@@ -251,10 +286,26 @@ func readTOML(path string) (layer, error) {
 		case int64:
 			l.values[key] = strconv.FormatInt(v, 10)
 		default:
-			return layer{}, &Error{l.name(key), "must be one text, number, true or false"}
+			text, ok := texts(value)
+			if !ok || s.Kind != List {
+				return layer{}, &Error{l.name(key), "must be one text, number, true or false"}
+			}
+			l.values[key] = text
 		}
 	}
 	return l, nil
+}
+
+// texts joins an array of texts.
+func texts(value any) (string, bool) {
+	items, ok := value.([]any)
+	var all []string
+	for _, item := range items {
+		text, is := item.(string)
+		ok = ok && is && !strings.Contains(text, ",")
+		all = append(all, text)
+	}
+	return strings.Join(all, ","), ok
 }
 
 // check checks every value of a source, so that a complaint can name it.

@@ -19,6 +19,9 @@ checks all of it, and ` + "`stonevaultd config show`" + ` shows what is in force
 A secret is never a flag and never a value in the file. It is in a file of its own, whose first line it is, and the
 setting names that file. In the environment itself it is accepted with ` + "`--development`" + ` alone.
 
+A list is written with commas between its texts; a flag for one may be repeated, and the file may have an array.
+What contradicts something else is refused, with a sentence that says what to change.
+
 | key in the file | flag | environment | default |
 |---|---|---|---|
 `)

@@ -11,10 +11,12 @@ package config
 //go:generate go run ./reference
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +33,7 @@ type Kind string
 
 const (
 	Text   Kind = "text"
+	List   Kind = "list"      // texts, joined by commas; a flag may be repeated, and the file may have an array
 	Yes    Kind = "yes or no" // true and false
 	Secret Kind = "secret"    // given by the environment, or by a file whose path is the setting "<key>_file"
 )
@@ -57,6 +60,8 @@ type Config struct {
 	Listen        string
 	AddrFile      string
 	MetricsListen string
+	TLS           TLS
+	Proxy         Proxy
 	Suite         identity.Suite
 	Compression   stone.Compression
 	MasterKey     KeySource
@@ -67,6 +72,24 @@ type Config struct {
 	Development bool
 	LogFormat   string
 	LogLevel    string
+}
+
+// TLS says how the server proves who it is, and to whom. Without files and without Generate it speaks in clear.
+type TLS struct {
+	CertFile, KeyFile  string
+	Generate           bool     // a certificate of the server's own
+	Names              []string // that it is made for, beside those of Listen
+	RequirePostQuantum bool
+}
+
+// On tells whether the server speaks TLS.
+func (t TLS) On() bool { return t.CertFile != "" || t.Generate }
+
+// Proxy says what stands in front of the server.
+type Proxy struct {
+	Trusted []netip.Prefix // whose word on clients' addresses is taken
+	Header  string         // that carries it, canonical
+	HasTLS  bool           // what comes from a trusted one was protected as far as there
 }
 
 // SecretText never shows itself.
@@ -99,7 +122,7 @@ var Settings = []Setting{
 	},
 	{
 		Key: "listen", Flag: "listen", Value: "ADDR", Default: "127.0.0.1:8080", Kind: Text, check: checkListen,
-		Doc: "Address and port to serve on; port 0 takes a free one. This version has no TLS, so only the machine itself may be addressed.",
+		Doc: "Address and port to serve on; port 0 takes a free one. What other machines can reach needs TLS, or a proxy that has it.",
 		set: func(c *Config, v string) { c.Listen = v },
 	},
 	{
@@ -108,9 +131,54 @@ var Settings = []Setting{
 		set: func(c *Config, v string) { c.AddrFile = v },
 	},
 	{
-		Key: "metrics_listen", Flag: "metrics-listen", Value: "ADDR", Kind: Text, check: optional(checkListen),
-		Doc: "Address and port to serve Prometheus metrics on; none are served without it.",
+		Key: "metrics_listen", Flag: "metrics-listen", Value: "ADDR", Kind: Text, check: optional(checkOwnMachine),
+		Doc: "Address and port of this machine to serve Prometheus metrics on, in clear; none are served without it.",
 		set: func(c *Config, v string) { c.MetricsListen = v },
+	},
+	{
+		Key: "tls_cert", Flag: "tls-cert", Value: "FILE", Kind: Text,
+		Doc: "A PEM file with the server's certificate and the ones above it; with one, the server speaks TLS 1.3 and nothing else. It is read again when it changes.",
+		set: func(c *Config, v string) { c.TLS.CertFile = v },
+	},
+	{
+		Key: "tls_key", Flag: "tls-key", Value: "FILE", Kind: Text,
+		Doc: "The PEM file with the private key of tls_cert, which other people of the machine must not be able to read.",
+		set: func(c *Config, v string) { c.TLS.KeyFile = v },
+	},
+	{
+		Key: "tls_generate", Flag: "tls-generate", Default: "false", Kind: Yes,
+		Doc: "Make a certificate, for trying things out. It is kept in DIR.tls.pem, beside the data, and without its key in DIR.tls.crt, for clients.",
+		set: func(c *Config, v string) { c.TLS.Generate = v == "true" },
+	},
+	{
+		Key: "tls_name", Flag: "tls-name", Value: "NAME", Kind: List, check: each(checkName),
+		Doc: "Names and addresses that the made certificate is for, beside that of listen and those of this machine.",
+		set: func(c *Config, v string) { c.TLS.Names = list(v) },
+	},
+	{
+		Key: "require_pq", Flag: "require-pq", Default: "false", Kind: Yes,
+		Doc: "Refuse clients that know no post-quantum key exchange, whose traffic could be kept and read later. It is preferred in any case.",
+		set: func(c *Config, v string) { c.TLS.RequirePostQuantum = v == "true" },
+	},
+	{
+		Key: "trusted_proxy", Flag: "trusted-proxy", Value: "CIDR", Kind: List, check: each(checkPrefix),
+		Doc: "Addresses, or ranges of them such as 10.0.0.0/8, of proxies that stand in front of this server. Their word on who calls is taken, and nobody else's.",
+		set: func(c *Config, v string) {
+			for _, text := range list(v) {
+				p, _ := prefix(text)
+				c.Proxy.Trusted = append(c.Proxy.Trusted, p)
+			}
+		},
+	},
+	{
+		Key: "proxy_header", Flag: "proxy-header", Value: "NAME", Default: "X-Forwarded-For", Kind: Text, check: oneOf("X-Forwarded-For", "Forwarded"),
+		Doc: "The header in which trusted proxies say who calls: X-Forwarded-For or Forwarded (RFC 7239). The other one is not looked at, since a proxy that does not know it passes on what a client has made up.",
+		set: func(c *Config, v string) { c.Proxy.Header = v },
+	},
+	{
+		Key: "behind_proxy", Flag: "behind-proxy", Default: "false", Kind: Yes,
+		Doc: "Serve in clear also beyond this machine, because the trusted proxies have TLS and the network up to here is protected. Whoever is neither a trusted proxy nor this machine is not let in.",
+		set: func(c *Config, v string) { c.Proxy.HasTLS = v == "true" },
 	},
 	{
 		Key: "suite", Flag: "suite", Value: "N", Default: "1", Kind: Text, check: checkSuite,
@@ -182,26 +250,96 @@ func oneOf(values ...string) func(string) error {
 	}
 }
 
-// checkListen accepts addresses that lead to this machine alone.
+// each checks the texts of a list.
+func each(check func(string) error) func(string) error {
+	return func(v string) error {
+		for _, text := range list(v) {
+			if err := check(text); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// list divides a value of the kind List.
+func list(v string) (texts []string) {
+	for text := range strings.SplitSeq(v, ",") {
+		if text = strings.TrimSpace(text); text != "" {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
 func checkListen(v string) error {
 	host, port, err := net.SplitHostPort(v)
 	if err != nil {
-		return fmt.Errorf("must be an address and a port, such as 127.0.0.1:8080")
+		return errors.New("must be an address and a port, such as 127.0.0.1:8080")
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
-		return fmt.Errorf("must end in a port from 0 to 65535, such as 127.0.0.1:8080")
+		return errors.New("must end in a port from 0 to 65535, such as 127.0.0.1:8080")
 	}
-	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return fmt.Errorf("reaches other machines, which needs TLS, and this version has none; use 127.0.0.1:%s", port)
+	if host == "" {
+		return nil // every address
+	}
+	return checkName(host)
+}
+
+// checkOwnMachine accepts addresses that lead to this machine alone.
+func checkOwnMachine(v string) error {
+	if err := checkListen(v); err != nil {
+		return err
+	}
+	if !OwnMachine(v) {
+		_, port, _ := net.SplitHostPort(v)
+		return fmt.Errorf("reaches other machines, and there is no TLS for it; use 127.0.0.1:%s", port)
 	}
 	return nil
+}
+
+// OwnMachine tells whether an address and port are this machine's alone.
+func OwnMachine(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	ip, parsed := netip.ParseAddr(host)
+	return err == nil && (host == "localhost" || parsed == nil && ip.Unmap().IsLoopback())
+}
+
+var hostName = regexp.MustCompile(`^(?i:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(?i:\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
+
+// checkName accepts IP addresses and DNS names, the latter in ASCII.
+func checkName(v string) error {
+	if _, err := netip.ParseAddr(v); err == nil || len(v) <= 253 && hostName.MatchString(v) {
+		return nil
+	}
+	return fmt.Errorf("has %q, which is neither an address nor a name of a machine", v)
+}
+
+func checkPrefix(v string) error { _, err := prefix(v); return err }
+
+// prefix reads a range of addresses, or one address. A range of everything trusts nobody in particular.
+func prefix(v string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(v); err == nil && ip.Zone() == "" {
+		ip = ip.Unmap()
+		return netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(v)
+	switch {
+	case err != nil:
+		return p, fmt.Errorf("has %q, which is no address and no range such as 10.0.0.0/8", v)
+	case p.Bits() == 0:
+		return p, fmt.Errorf("has %q, which trusts every address there is; name those of the proxies", v)
+	case p.Masked() != p:
+		return p, fmt.Errorf("has %q, whose range begins at %s; write that", v, p.Masked())
+	}
+	return p, nil
 }
 
 func checkSuite(v string) error {
 	if n, err := strconv.ParseUint(v, 10, 8); err == nil && identity.Suite(n).Valid() && strconv.FormatUint(n, 10) == v {
 		return nil
 	}
-	return fmt.Errorf("must be 1 or 2")
+	return errors.New("must be 1 or 2")
 }
 
 func checkCompression(v string) error { _, err := compression(v); return err }
@@ -233,5 +371,5 @@ func keySource(v string) (KeySource, error) {
 	case (k == KeyFromPassphrase || k == KeyFromEnvironment) && !named:
 		return KeySource{Kind: k}, nil
 	}
-	return KeySource{}, fmt.Errorf("must be file, file:PATH, passphrase or env")
+	return KeySource{}, errors.New("must be file, file:PATH, passphrase or env")
 }
