@@ -1,4 +1,5 @@
-// Package auth knows who is asking: passwords, access tokens, and the sessions behind them.
+// Package auth knows who is asking: passwords, access tokens, the sessions behind them, and the code that lets
+// the first person in.
 //
 // An access token is a JWT that one of the vault's own keys has signed with HS256; it lives ten minutes
 // and is good only while its session, its person and its epoch are. A refresh token is 32 random bytes
