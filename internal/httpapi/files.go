@@ -1,7 +1,7 @@
 package httpapi
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -38,8 +38,13 @@ func (a *API) about(c *call) error {
 	})
 }
 
-func (a *API) list(c *call) error {
-	q, err := readQuery(c.r, "folder", "limit", "cursor", "sort", "name_contains", "media_type", "kind")
+func (a *API) list(c *call) error { return a.page(c, a.Vault.List, "sort") }
+
+func (a *API) find(c *call) error { return a.page(c, a.Vault.Find) }
+
+// page answers with a page of what the vault lists. more are the parameters that not every list has.
+func (a *API) page(c *call, list func(context.Context, vault.Actor, vault.ListRequest) (vault.Page, error), more ...string) error {
+	q, err := readQuery(c.r, append([]string{"folder", "limit", "cursor", "name_contains", "media_type", "kind"}, more...)...)
 	if err != nil {
 		return err
 	}
@@ -47,7 +52,7 @@ func (a *API) list(c *call) error {
 	if err != nil {
 		return err
 	}
-	page, err := a.Vault.List(c.r.Context(), c.actor(), vault.ListRequest{
+	page, err := list(c.r.Context(), c.actor(), vault.ListRequest{
 		Folder: q["folder"], Sort: q["sort"], Cursor: q["cursor"], Limit: limit,
 		Filter: vault.ListFilter{
 			NameContains: q["name_contains"], MediaType: q["media_type"], Kind: vault.NodeKind(q["kind"]),
@@ -65,6 +70,24 @@ func (a *API) list(c *call) error {
 		c.w.Header().Set("Link", fmt.Sprintf(`<%s?%s>; rel="next"`, c.r.URL.Path, next.Encode()))
 	}
 	return writeJSON(c.w, http.StatusOK, api.FileList{Items: filesOf(page.Items), NextCursor: page.Next})
+}
+
+func (a *API) makeFolder(c *call) error {
+	var in api.NewFolder
+	if err := readJSON(c.r, &in); err != nil {
+		return err
+	}
+	e, made, err := a.Vault.MakeFolder(c.r.Context(), c.actor(), in.Path)
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set("ETag", e.ETag())
+	status := http.StatusOK
+	if made {
+		status = http.StatusCreated
+		c.w.Header().Set("Location", "/api/v1/files/"+string(e.Node.ID))
+	}
+	return writeJSON(c.w, status, fileOf(e))
 }
 
 // ref reads what a request names: a node by its id, or a path in the query or in the request's path.
@@ -157,6 +180,20 @@ func (a *API) move(c *call) error {
 }
 
 func (a *API) remove(c *call) error {
+	q, err := readQuery(c.r, "recursive")
+	if err != nil {
+		return err
+	}
+	remove := a.Vault.Delete
+	if value, ok := q["recursive"]; ok {
+		recursive, err := parseBool("recursive", value)
+		if err != nil {
+			return err
+		}
+		if recursive {
+			remove = a.Vault.DeleteAll
+		}
+	}
 	id, err := nodeID(c)
 	if err != nil {
 		return err
@@ -165,9 +202,7 @@ func (a *API) remove(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Vault.Delete(c.r.Context(), c.actor(), id, ifMatch); errors.Is(err, vault.ErrConflict) {
-		return fail("not-empty", "") // the one thing that removing can be in conflict with
-	} else if err != nil {
+	if err := remove(c.r.Context(), c.actor(), id, ifMatch); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)

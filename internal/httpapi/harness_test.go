@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -50,6 +51,9 @@ type world struct {
 	tokens  map[string]string // by name; "" has none
 	notUp   error             // what readiness says
 	ahead   atomic.Int64      // how far the vault's clock is, in nanoseconds
+
+	code     *auth.SetupCode
+	codeGone atomic.Bool
 }
 
 // logged keeps what was logged.
@@ -65,6 +69,18 @@ func (l *logged) String() string              { l.mu.Lock(); defer l.mu.Unlock()
 var people = map[string]vault.Role{"owner": vault.RoleUser, "stranger": vault.RoleUser, "manager": vault.RoleManager, "admin": vault.RoleAdmin}
 
 func newWorld(t testing.TB) *world {
+	t.Helper()
+	w := newEmptyWorld(t)
+	for name, role := range people {
+		if _, _, err := w.vault.CreatePerson(context.Background(), name, role, passwordHash()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+// newEmptyWorld has no accounts.
+func newEmptyWorld(t testing.TB) *world {
 	t.Helper()
 	dir := t.TempDir()
 	check := func(err error) {
@@ -93,7 +109,10 @@ func newWorld(t testing.TB) *world {
 	check(err)
 	service, err := auth.New(ctx, auth.Config{Store: w.db, Sealer: master, Issuer: "test", Now: time.Now})
 	check(err)
+	w.code, err = auth.NewSetupCode(rand.Reader, func() { w.codeGone.Store(true) })
+	check(err)
 	w.api, err = New(Config{
+		Setup: &Setup{Code: w.code, CreateAdmin: w.createAdmin},
 		Vault: w.vault, Auth: service, Version: "1.2.3-test", Log: logger, Now: time.Now,
 		Ready: func(context.Context) error { return w.notUp },
 	})
@@ -106,12 +125,16 @@ func newWorld(t testing.TB) *world {
 	go server.Serve(listener)
 	t.Cleanup(func() { server.Close() })
 	w.url = "http://" + listener.Addr().String()
-
-	for name, role := range people {
-		_, _, err := w.vault.CreatePerson(ctx, name, role, passwordHash())
-		check(err)
-	}
 	return w
+}
+
+// createAdmin is what a program gives to Setup.
+func (w *world) createAdmin(ctx context.Context, name, passwordHash string) (*vault.Recovery, error) {
+	if n, err := w.vault.Admins(ctx); err != nil || n > 0 {
+		return nil, errors.Join(vault.ErrConflict, err)
+	}
+	_, recovery, err := w.vault.CreatePerson(ctx, name, vault.RoleAdmin, passwordHash)
+	return recovery, err
 }
 
 // token signs a person in, once.

@@ -108,7 +108,20 @@ func (p *pages) send(c *call, mediaType string, body []byte) error {
 	return nil
 }
 
+// isPage tells whether a request that no route takes is for the page, which has paths of its own.
+func (a *API) isPage(r *http.Request) bool {
+	if a.Page == nil || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	first, _, _ := strings.Cut(r.URL.Path[1:], "/")
+	return first != "api" && first != "problems" && first != "livez" && first != "readyz"
+}
+
 func (a *API) home(c *call) error {
+	if a.Page != nil {
+		a.Page.ServeHTTP(c.w, c.r)
+		return nil
+	}
 	return a.pages.send(c, "text/html; charset=utf-8", a.pages.home)
 }
 

@@ -10,7 +10,8 @@ import (
 type access int
 
 const (
-	signedIn access = iota // the safe one is the zero value
+	signedIn access = iota // the zero value lets nobody in by mistake
+	admins
 	anybody
 )
 
@@ -56,17 +57,23 @@ var routes = []route{
 	{"GET", "/api/v1/files/lookup", 0, quick, signedIn, (*API).stat},
 	{"GET", "/api/v1/files/{id}", 0, quick, signedIn, (*API).stat},
 	{"PATCH", "/api/v1/files/{id}", jsonLimit, quick, signedIn, (*API).move},
-	{"DELETE", "/api/v1/files/{id}", 0, quick, signedIn, (*API).remove},
+	{"DELETE", "/api/v1/files/{id}", 0, steady, signedIn, (*API).remove},
 	{"GET", "/api/v1/files/{id}/content", 0, steady, signedIn, (*API).content},
 	{"HEAD", "/api/v1/files/{id}/content", 0, steady, signedIn, (*API).content},
 	{"GET", "/api/v1/files/{id}/versions", 0, quick, signedIn, (*API).versions},
 	{"POST", "/api/v1/files/{id}/verify", 0, steady, signedIn, (*API).verify},
+	{"POST", "/api/v1/folders", jsonLimit, quick, signedIn, (*API).makeFolder},
+	{"GET", "/api/v1/find", 0, quick, signedIn, (*API).find},
+	{"GET", "/api/v1/archive", 0, steady, signedIn, (*API).archive},
 	{"OPTIONS", "/api/v1/uploads", 0, quick, anybody, (*API).uploadOptions},
 	{"POST", "/api/v1/uploads", contentLimit, steady, signedIn, tus((*API).createUpload)},
 	{"GET", "/api/v1/uploads", 0, quick, signedIn, (*API).listUploads},
 	{"HEAD", "/api/v1/uploads/{id}", 0, steady, signedIn, tus((*API).headUpload)},
 	{"PATCH", "/api/v1/uploads/{id}", contentLimit, steady, signedIn, tus((*API).patchUpload)},
 	{"DELETE", "/api/v1/uploads/{id}", 0, steady, signedIn, tus((*API).cancelUpload)},
+	{"GET", "/api/v1/setup", 0, quick, anybody, (*API).setupState},
+	{"POST", "/api/v1/setup", jsonLimit, quick, anybody, (*API).setUp},
+	{"POST", "/api/v1/setup/recovery", jsonLimit, quick, admins, (*API).confirmRecovery},
 	{"GET", "/api/v1/openapi.json", 0, quick, anybody, (*API).openAPI},
 	{"GET", "/api/v1/docs", 0, quick, anybody, (*API).reference},
 	{"GET", "/problems/{code}", 0, quick, anybody, (*API).problem},

@@ -71,6 +71,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	handler, pattern := a.mux.Handler(r)
+	if pattern == "" && a.isPage(r) {
+		rep.route = "page"
+		a.Page.ServeHTTP(rep, r)
+		return
+	}
 	if pattern == "" {
 		m := &muted{header: http.Header{}}
 		handler.ServeHTTP(m, r)
@@ -107,13 +112,16 @@ func (a *API) serve(rt *route, w *reply, r *http.Request) {
 
 // admit runs the handler if the request may reach it.
 func (a *API) admit(rt *route, c *call) error {
-	if rt.access == signedIn {
+	if rt.access != anybody {
 		token, err := accessToken(c.r)
 		if err != nil {
 			return err
 		}
 		if c.who, err = a.Auth.Authenticate(c.r.Context(), token); err != nil {
 			return err
+		}
+		if rt.access == admins && vault.Role(c.who.Role) != vault.RoleAdmin {
+			return fail("forbidden", "")
 		}
 	}
 	switch {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"stonevault/identity"
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
 	"stonevault/stone"
@@ -30,6 +31,13 @@ type Vault interface {
 	CancelUpload(ctx context.Context, a vault.Actor, id stone.FileID) error
 	Me(ctx context.Context, a vault.Actor) (vault.Profile, error)
 	About(ctx context.Context) (vault.About, error)
+	MakeFolder(ctx context.Context, a vault.Actor, path string) (e vault.Entry, made bool, err error)
+	DeleteAll(ctx context.Context, a vault.Actor, id vault.NodeID, ifMatch string) error
+	Find(ctx context.Context, a vault.Actor, r vault.ListRequest) (vault.Page, error)
+	Walk(ctx context.Context, a vault.Actor, path string, fn func(vault.Entry) error) error
+	Admins(ctx context.Context) (int, error)
+	RecoveryState(ctx context.Context) (exists, confirmed bool, err error)
+	ConfirmRecovery(ctx context.Context, secret *identity.Identity) error
 }
 
 // Auth is what the handlers need to know who asks.
@@ -45,7 +53,7 @@ var (
 	_ Auth  = (*auth.Service)(nil)
 )
 
-// Config is what an API is made of. All fields but Now are required.
+// Config is what an API is made of. All fields but Now, Setup and Page are required.
 type Config struct {
 	Vault   Vault
 	Auth    Auth
@@ -53,6 +61,10 @@ type Config struct {
 	Ready   func(ctx context.Context) error // nil while requests can be served
 	Log     *slog.Logger
 	Now     func() time.Time // the clock that requests are timed with; time.Now where nil
+	Setup   *Setup           // nil where nobody may set the vault up over HTTP
+	// Page answers GET and HEAD of every path that is not the API's. Where it is nil, a plain page says what
+	// this is.
+	Page http.Handler
 }
 
 // API serves the interface.
