@@ -37,8 +37,8 @@ type Body struct {
 	IndexDigest    []byte
 }
 
-// SealBody seals all of src and writes the body to dst. It uses several cores and at most 6 MiB with two
-// of them, 10 with more. When it fails, what dst received is worthless.
+// SealBody seals all of src and writes the body to dst. It uses several cores and at most 8 MiB with two
+// of them, 12 with more. When it fails, what dst received is worthless.
 func SealBody(ctx context.Context, dst io.Writer, src io.Reader, p BodyParams) (*Body, error) {
 	b, err := NewBuilder(p)
 	if err != nil {

@@ -132,7 +132,7 @@ func (j *openJob) beyond(size int64) []byte {
 }
 
 // Stream writes length bytes from offset to dst, each segment verified before any of it is written. A
-// range that reaches the end of the content opens the padding too. It uses at most 6 MiB on two cores, 10
+// range that reaches the end of the content opens the padding too. It uses at most 8 MiB on two cores, 12
 // with more. When it fails, what dst received is genuine but incomplete.
 func (r *Reader) Stream(ctx context.Context, dst io.Writer, offset, length int64) error {
 	if offset < 0 || length < 0 || offset > r.size || length > r.size-offset {

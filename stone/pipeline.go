@@ -30,8 +30,9 @@ func (s stages[J]) run(ctx context.Context) error {
 		job  J
 		done chan error
 	}
-	// A job holds a slot from before it is read until it has been emitted, which bounds memory.
-	slots := make(chan struct{}, workers()+1)
+	// A job holds a slot from before it is read until it has been emitted, which bounds memory. Two more
+	// than there are workers keep all of them at work while one job is read and one is emitted.
+	slots := make(chan struct{}, workers()+2)
 	order := make(chan running, cap(slots))
 	go func() {
 		defer close(order)
