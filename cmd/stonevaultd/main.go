@@ -6,7 +6,7 @@
 // decides nothing itself: the packages that it puts together do.
 //
 // There is one file for each verb. Standard output is what was asked for, standard error is the log. The
-// exit code is 0 when it was done, else 1.
+// exit code is 0 when it was done, 2 when it was done and something that does not verify was left out, else 1.
 package main
 
 import (
@@ -38,8 +38,12 @@ type app struct {
 	now     func() time.Time
 }
 
-// errSaid is a failure whose sentences have been printed already.
-var errSaid = errors.New("not all is well")
+var (
+	// errSaid is a failure whose sentences have been printed already.
+	errSaid = errors.New("not all is well")
+	// errLeftOut is success with exceptions, which have been printed already.
+	errLeftOut = errors.New("something does not verify")
+)
 
 // main runs one command line and returns the exit code.
 func (a *app) main(ctx context.Context, args []string) int {
@@ -51,6 +55,8 @@ func (a *app) main(ctx context.Context, args []string) int {
 		return 0
 	case errors.Is(err, errSaid):
 		return 1
+	case errors.Is(err, errLeftOut):
+		return 2
 	}
 	fmt.Fprintf(a.stderr, "stonevaultd: %v\n", err)
 	var usage *usageError
@@ -78,7 +84,7 @@ Begin with:  stonevaultd serve --data ./data --create-admin`,
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	for _, verb := range []func(*app) *cobra.Command{newServe, newAdmin, newRecovery, newDoctor, newConfig, newVersion} {
+	for _, verb := range []func(*app) *cobra.Command{newServe, newAdmin, newRecovery, newRecover, newDoctor, newConfig, newVersion} {
 		root.AddCommand(verb(a))
 	}
 	return root

@@ -31,6 +31,9 @@ const (
 	toAdd
 	// toChange works beside a server; an empty directory is errNoVault.
 	toChange
+	// toRecover takes the lock, and leaves the vault to be made; a directory with one is refused, unless its
+	// recovery has not ended.
+	toRecover
 )
 
 // opener opens the data directory of a configuration.
@@ -91,7 +94,7 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 	if s.key, err = keys.find(state); err != nil {
 		return nil, err
 	}
-	locks := what == toServe || state != datadir.InUse
+	locks := what == toServe || what == toRecover || state != datadir.InUse
 	if locks {
 		if undo, err = s.dir.Make(); err != nil {
 			return nil, err
@@ -114,7 +117,7 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 		if s.objects, err = local.Open(s.dir.Objects()); err != nil {
 			return nil, err
 		}
-		if err := o.rehearse(ctx, s, keys, locks); err != nil {
+		if err := o.rehearse(ctx, s, keys, what, locks); err != nil {
 			return nil, err
 		}
 	}
@@ -125,6 +128,9 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 	}
 	if s.db, err = metadb.OpenSQLite(ctx, s.dir.Database(), metadb.Options{ProgramVersion: o.version}); err != nil {
 		return nil, err
+	}
+	if what == toRecover {
+		return s, nil
 	}
 	s.vault, err = vault.Open(ctx, o.vaultConfig(s, s.db))
 	return s, o.explain(err, s.dir, keys)
@@ -180,7 +186,7 @@ func (r rehearsal) Update(ctx context.Context, fn func(vault.Tx) error) error {
 
 // rehearse opens the vault as it would be opened, and writes nothing. Where the database is one that this
 // program would first migrate, a copy of it is, if the lock is held.
-func (o *opener) rehearse(ctx context.Context, s *store, keys *keyring, locked bool) error {
+func (o *opener) rehearse(ctx context.Context, s *store, keys *keyring, what opening, locked bool) error {
 	db, err := metadb.OpenSQLite(ctx, s.dir.Database(), metadb.Options{ProgramVersion: o.version, ReadOnly: true})
 	var newer *metadb.NewerError
 	if err != nil && (!locked || errors.As(err, &newer) || errors.Is(err, metadb.ErrCorrupt) || errors.Is(err, metadb.ErrBusy) || ctx.Err() != nil) {
@@ -198,8 +204,13 @@ func (o *opener) rehearse(ctx context.Context, s *store, keys *keyring, locked b
 	}
 	defer db.Close()
 	_, err = vault.Open(ctx, o.vaultConfig(s, rehearsal{db}))
-	if errors.Is(err, vault.ErrNotFound) {
+	switch {
+	case errors.Is(err, vault.ErrNotFound):
 		return nil // its setting up was interrupted, and will be done again
+	case what == toRecover && errors.Is(err, vault.ErrUnfinished):
+		return nil
+	case what == toRecover && err == nil:
+		return fmt.Errorf("%w in %s; choose an empty directory with --data", vault.ErrOccupied, s.dir.Path())
 	}
 	return o.explain(err, s.dir, keys)
 }

@@ -42,16 +42,9 @@ or not.`,
 		Example: `  stonevaultd recovery confirm --secret-stdin --data ./data`,
 		Args:    operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !stdin {
-				return misuse("type the secret in, or pipe it, with --secret-stdin")
-			}
-			text, err := io.ReadAll(io.LimitReader(a.stdin, maxSecretText))
+			secret, err := a.recoverySecret(stdin)
 			if err != nil {
-				return fmt.Errorf("read the recovery secret: %w", err)
-			}
-			secret, err := identity.ParseSecret(string(text))
-			if err != nil {
-				return fmt.Errorf("this is not a recovery secret: %w", err)
+				return err
 			}
 			return a.beside(cmd, toChange, func(ctx context.Context, s *store, _ config.Config) error {
 				switch err := s.vault.ConfirmRecovery(ctx, secret); {
@@ -67,7 +60,27 @@ or not.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&stdin, "secret-stdin", false, "read the recovery secret from standard input, to its end")
+	addSecretFlag(cmd, &stdin)
 	config.AddFlags(cmd.Flags(), besideFlags...)
 	return cmd
+}
+
+func addSecretFlag(cmd *cobra.Command, stdin *bool) {
+	cmd.Flags().BoolVar(stdin, "secret-stdin", false, "read the recovery secret from standard input, to its end")
+}
+
+// recoverySecret reads the secret as it stands on the sheet.
+func (a *app) recoverySecret(stdin bool) (*identity.Identity, error) {
+	if !stdin {
+		return nil, misuse("type the secret in, or pipe it, with --secret-stdin")
+	}
+	text, err := io.ReadAll(io.LimitReader(a.stdin, maxSecretText))
+	if err != nil {
+		return nil, fmt.Errorf("read the recovery secret: %w", err)
+	}
+	secret, err := identity.ParseSecret(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("this is not a recovery secret: %w", err)
+	}
+	return secret, nil
 }

@@ -31,6 +31,7 @@ const recoverWorkers = 8
 type Refused struct {
 	Name   string
 	Reason string
+	Path   string // of the file, where the envelope is genuine and only the body is not; otherwise empty
 }
 
 // Root is a root key that certifies files which the recovery secret opens.
@@ -195,10 +196,13 @@ func (s *Survey) Refused() []Refused {
 	return slices.Clone(s.refused)
 }
 
-func (s *Survey) refuse(name string, reason error) {
+func (s *Survey) refuse(name string, reason error) { s.refuseAt(name, reason, "") }
+
+func (s *Survey) refuseAt(name string, reason error, path string) {
+	text := strings.ReplaceAll(reason.Error(), stone.ErrRefused.Error()+": ", "")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refused = append(s.refused, Refused{name, strings.ReplaceAll(reason.Error(), stone.ErrRefused.Error()+": ", "")})
+	s.refused = append(s.refused, Refused{name, text, path})
 }
 
 // unreadable is an object that the medium does not give.

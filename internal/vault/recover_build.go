@@ -267,7 +267,7 @@ func (b *Rebuilt) earlier(ctx context.Context, d *documentPlan) (bool, error) {
 }
 
 func (b *Rebuilt) refuse(c *candidate, err error) {
-	b.survey.refuse(envelopeName(c.id), err)
+	b.survey.refuseAt(envelopeName(c.id), err, c.path)
 	b.step(1)
 }
 

@@ -1,0 +1,349 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stonevault/identity"
+	"stonevault/internal/blob/local"
+	"stonevault/internal/config"
+	"stonevault/internal/datadir"
+	"stonevault/internal/vault"
+	"stonevault/stone"
+)
+
+const adminName = "admin"
+
+// recoverFlags are the settings of recover: the suite is the secret's.
+var recoverFlags = []string{"data", "master_key_source", "master_passphrase", "development"}
+
+func newRecover(a *app) *cobra.Command {
+	r := &recovery{app: a}
+	cmd := &cobra.Command{
+		Use:   "recover --from OBJECTS --secret-stdin --data NEW",
+		Short: "Rebuild a vault from its objects and the recovery secret alone",
+		Long: `Rebuilds a vault whose database or master key is lost from a copy of its objects and the recovery sheet. NEW
+becomes a whole vault of its own, with a new master key, a new root and new keys for everybody; OBJECTS is read
+and never changed.
+
+A file comes back, with all its versions, where the last change to it left it, if a person's keys signed it, one
+root certified them, and it opens whole with the secret. All else is listed with the reason, and copied nowhere.
+The root's fingerprint stands on the sheet; without --root there must be only one.
+
+A recovery that was interrupted goes on when it is started again. The exit code is 2 when something was refused.`,
+		Example: `  stonevaultd recover --from /mnt/backup/objects --secret-stdin --data ./new <secret.txt
+  stonevaultd recover --from ./old/objects --link --secret-stdin --data ./new --owner 0f3c…=ann`,
+		Args: operands(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if r.from == "" {
+				return misuse("name the directory with the objects: --from DIR")
+			}
+			var err error
+			if r.secret, err = a.recoverySecret(r.stdin); err != nil {
+				return err
+			}
+			if r.config, err = a.config(cmd); err != nil {
+				return err
+			}
+			return r.run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&r.from, "from", "", "the `OBJECTS`: the directory objects of the lost vault, or a copy of it")
+	cmd.Flags().StringVar(&r.root, "root", "", "the `FINGERPRINT` of the vault's root key, as on the sheet or in hex")
+	cmd.Flags().StringArrayVar(&r.names, "owner", nil, "`ID=NAME`: the name of the account that gets an owner's files; may be repeated")
+	cmd.Flags().BoolVar(&r.link, "link", false, "link bodies instead of copying them, on one file system")
+	cmd.Flags().BoolVar(&r.json, "json", false, "print the report as JSON")
+	addSecretFlag(cmd, &r.stdin)
+	config.AddFlags(cmd.Flags(), recoverFlags...)
+	return cmd
+}
+
+// recovery is one run of recover.
+type recovery struct {
+	*app
+	from   string
+	root   string
+	names  []string
+	link   bool
+	json   bool
+	stdin  bool
+	secret *identity.Identity
+	config config.Config
+
+	source *local.Store
+	survey *vault.Survey
+	said   time.Time // when progress was last shown
+}
+
+func (r *recovery) run(ctx context.Context) (err error) {
+	o := &opener{config: r.config, version: version, ask: askOnce(r.ask), now: r.now, log: newLog(r.stderr, r.config)}
+	if err := r.openSource(); err != nil {
+		return err
+	}
+	defer r.source.Close()
+	if err := o.mayRecover(ctx); err != nil {
+		return err
+	}
+	// What is printed at the end is shown once, so make sure that it can be.
+	if !r.json {
+		if _, err := fmt.Fprintf(r.stdout, "Recovering %s into %s.\n", r.from, o.config.Data); err != nil {
+			return fmt.Errorf("nothing can be printed, and what must be printed is shown once: %w", err)
+		}
+	}
+	r.said = r.now()
+	if r.survey, err = vault.NewSurvey(ctx, r.source, r.secret, r.progress); err != nil {
+		return err
+	}
+	root, err := r.survey.Trust(r.trusted())
+	if err != nil {
+		return r.explainRoots(err)
+	}
+	accounts, err := r.accounts()
+	if err != nil {
+		return err
+	}
+	s, err := o.open(ctx, toRecover)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	request := vault.RebuildRequest{Root: root}
+	if r.link {
+		request.Adopt = func(ctx context.Context, name string) error {
+			if err := s.objects.Link(ctx, r.source, name); err != nil {
+				return fmt.Errorf("%w; run it again without --link, which copies", err)
+			}
+			return nil
+		}
+	}
+	rebuilt, err := r.survey.Rebuild(ctx, o.vaultConfig(s, s.db), request)
+	if err != nil {
+		return fmt.Errorf("%w; run it again once that is mended, and it goes on", err)
+	}
+	passwords := make(map[string]string)
+	for i := range accounts {
+		password := newPassword()
+		passwords[accounts[i].Name] = password
+		if accounts[i].PasswordHash, err = hashPassword(password); err != nil {
+			return err
+		}
+	}
+	if err := rebuilt.Finish(ctx, accounts); err != nil {
+		return err
+	}
+	about, err := rebuilt.Vault.About(ctx)
+	if err != nil {
+		return err
+	}
+	report := r.report(rebuilt.Report, about, accounts, passwords)
+	if report.Refused, err = r.refused(); err != nil {
+		return err
+	}
+	if err := r.print(report, hint(r.config, s.dir, "serve")); err != nil {
+		return fmt.Errorf("the vault is recovered, and what had to be printed once could not be; give each account a new password with: stonevaultd admin reset (%w)", err)
+	}
+	if len(report.Refused) > 0 {
+		return errLeftOut
+	}
+	return nil
+}
+
+// askOnce remembers the answers, so that a directory can be looked at twice.
+func askOnce(ask func(string) (string, error)) func(string) (string, error) {
+	known := make(map[string]string)
+	return func(prompt string) (string, error) {
+		if answer, ok := known[prompt]; ok {
+			return answer, nil
+		}
+		answer, err := ask(prompt)
+		if err == nil {
+			known[prompt] = answer
+		}
+		return answer, err
+	}
+}
+
+// openSource opens the lost vault's objects to read them.
+func (r *recovery) openSource() error {
+	info, err := os.Stat(r.from)
+	switch {
+	case err != nil:
+		return fmt.Errorf("--from: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("--from: %s is no directory; name the directory objects of the lost vault", r.from)
+	}
+	if below, err := os.Stat(filepath.Join(r.from, "objects")); err == nil && below.IsDir() {
+		return fmt.Errorf("--from: name the objects themselves: %s", filepath.Join(r.from, "objects"))
+	}
+	dir, err := datadir.At(r.config.Data)
+	if err != nil {
+		return err
+	}
+	if inside, err := dir.Contains(r.from); err != nil {
+		return err
+	} else if inside {
+		return fmt.Errorf("the objects lie in %s, where the new vault shall be; choose another directory with --data", dir.Path())
+	}
+	r.source, err = local.Open(r.from)
+	return err
+}
+
+// mayRecover refuses, before anything is read, a directory that open would refuse after it.
+func (o *opener) mayRecover(ctx context.Context) error {
+	dir, err := datadir.At(o.config.Data)
+	if err != nil {
+		return err
+	}
+	state, err := dir.Inspect()
+	if err != nil || state != datadir.InUse {
+		return err
+	}
+	s := &store{dir: dir}
+	defer s.close()
+	keys := &keyring{dir: dir, config: o.config, ask: o.ask}
+	if s.key, err = keys.find(state); err != nil {
+		return err
+	}
+	if s.objects, err = local.Open(dir.Objects()); err != nil {
+		return err
+	}
+	return o.rehearse(ctx, s, keys, toRecover, false)
+}
+
+// trusted tells whether a root is the one that was named, or is nil where none was.
+func (r *recovery) trusted() func(identity.Fingerprint) bool {
+	if r.root == "" {
+		return nil
+	}
+	want := strings.ToLower(strings.Join(strings.Fields(strings.ReplaceAll(r.root, "-", " ")), ""))
+	return func(f identity.Fingerprint) bool {
+		return want == f.Hex() || want == strings.Join(strings.Fields(f.Spoken()), "")
+	}
+}
+
+// explainRoots lists the roots that there are, and what was refused so far.
+func (r *recovery) explainRoots(err error) error {
+	var roots *vault.RootsError
+	if !errors.As(err, &roots) {
+		return err
+	}
+	for _, root := range roots.Found {
+		fmt.Fprintf(r.stderr, "%d files are certified by the root\n%s", root.Files, spokenLines(root.Fingerprint.Spoken()))
+	}
+	if len(roots.Found) > 0 {
+		return fmt.Errorf("%w; compare with the recovery sheet, and name the right one with --root", err)
+	}
+	refused := r.survey.Refused()
+	for _, f := range refused[:min(len(refused), 20)] {
+		fmt.Fprintf(r.stderr, "%s  %s\n", f.Name, f.Reason)
+	}
+	return fmt.Errorf("%w (looked at: %d); look for the sheet or the objects that belong together", err, len(refused))
+}
+
+// accounts gives every owner a name, and adds the admin unless one of them is to be that.
+func (r *recovery) accounts() ([]vault.NewAccount, error) {
+	names := make(map[vault.PersonID]string)
+	for _, text := range r.names {
+		id, name, ok := strings.Cut(text, "=")
+		if !ok || id == "" || name == "" {
+			return nil, misuse("--owner %q: write it as ID=NAME", text)
+		}
+		if _, twice := names[vault.PersonID(id)]; twice {
+			return nil, misuse("--owner names %s twice", id)
+		}
+		names[vault.PersonID(id)] = name
+	}
+	var accounts []vault.NewAccount
+	owners := r.survey.Owners()
+	for _, owner := range owners {
+		name, ok := names[owner]
+		if !ok {
+			name = "recovered-" + string(owner)[:8]
+		}
+		accounts = append(accounts, vault.NewAccount{Owner: owner, Name: name, Role: vault.RoleUser})
+	}
+	for id := range names {
+		if !slices.Contains(owners, vault.PersonID(id)) {
+			return nil, fmt.Errorf("--owner: no file here belongs to %s; the owners are: %s", id, strings.Join(texts(owners), ", "))
+		}
+	}
+	admin := func(a vault.NewAccount) bool { return vault.NameKey(a.Name) == adminName }
+	if i := slices.IndexFunc(accounts, admin); i >= 0 {
+		accounts[i].Role = vault.RoleAdmin
+	} else {
+		accounts = slices.Insert(accounts, 0, vault.NewAccount{Name: adminName, Role: vault.RoleAdmin})
+	}
+	if err := vault.CheckAccountNames(accounts); err != nil {
+		return nil, fmt.Errorf("%w; give other names with --owner ID=NAME, for: %s", err, strings.Join(texts(owners), ", "))
+	}
+	return accounts, nil
+}
+
+func texts[T ~string](list []T) []string {
+	var s []string
+	for _, t := range list {
+		s = append(s, string(t))
+	}
+	return s
+}
+
+// refused is what the survey and the rebuilding refused, and files that are no objects at all.
+func (r *recovery) refused() ([]refusedObject, error) {
+	var list []refusedObject
+	for _, f := range r.survey.Refused() {
+		list = append(list, refusedObject{f.Name, f.Reason, f.Path})
+	}
+	err := filepath.WalkDir(r.from, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			list = append(list, refusedObject{Name: path, Reason: fmt.Sprintf("it cannot be read: %v", err)})
+			return nil
+		}
+		name := e.Name()
+		relative, err := filepath.Rel(r.from, path)
+		if err != nil {
+			return err
+		}
+		if e.IsDir() || isObject(relative) && e.Type().IsRegular() {
+			return nil
+		}
+		reason := "it is no object of a vault"
+		if strings.HasSuffix(name, ".part") {
+			reason = "it is an upload that had not ended"
+		}
+		list = append(list, refusedObject{Name: relative, Reason: reason})
+		return nil
+	})
+	return list, err
+}
+
+// isObject tells whether a path below a store is an object's.
+func isObject(path string) bool {
+	id, kind, _ := strings.Cut(filepath.Base(path), ".")
+	if _, err := stone.ParseFileID(id); err != nil || kind != "body" && kind != "env" {
+		return false
+	}
+	return filepath.Dir(path) == id[:2]
+}
+
+// progress says every other second how far it has come.
+func (r *recovery) progress(p vault.RecoverProgress) {
+	now := r.now()
+	if now.Sub(r.said) < 2*time.Second {
+		return
+	}
+	r.said = now
+	if p.Phase == vault.PhaseSurvey {
+		fmt.Fprintf(r.stderr, "envelopes read: %d\n", p.Done)
+		return
+	}
+	fmt.Fprintf(r.stderr, "versions recovered: %d of %d, %s\n", p.Done, p.Total, size(p.Bytes))
+}
