@@ -44,7 +44,7 @@ var layers = []layer{
 		packages: []string{
 			"internal/anchor", "internal/blob", "internal/blob/local", "internal/blob/s3",
 			"internal/cache", "internal/cache/memory", "internal/cache/redis", "internal/client",
-			"internal/config", "internal/datadir", "internal/httpapi", "internal/inspect", "internal/keyring",
+			"internal/config", "internal/datadir", "internal/front", "internal/httpapi", "internal/inspect", "internal/keyring",
 			"internal/masterkey", "internal/metadb",
 		},
 		may: []string{"library", "core", "wire"},
