@@ -1,7 +1,7 @@
-import { client } from './generated/client.gen';
 import {
-  deleteFile, getFile, listFiles, listVersions, lookupFile, moveFile, verifyFile,
-  type File, type FileList, type VerifyReport,
+  cancelUpload, confirmRecovery, deleteFile, findFiles, getFile, getSetup, listFiles, listUploads, listVersions, lookupFile, makeFolder,
+  moveFile, setUp, verifyFile,
+  type File, type FileList, type SetupSheet, type SetupState, type Upload, type UploadList, type VerifyReport,
 } from './generated';
 import { bare } from './transport';
 
@@ -14,32 +14,16 @@ export interface Sort {
   descending: boolean;
 }
 
-export interface Setup {
-  needed: boolean;
-  recovery_confirmed: boolean;
+export async function setupState(): Promise<SetupState> {
+  return (await getSetup(bare)).data as SetupState;
 }
 
-export interface PendingUpload {
-  id: string;
-  path: string;
-  offset: number;
-  size?: number;
-  expires_at: string;
+export async function setUpVault(code: string, name: string, password: string): Promise<SetupSheet> {
+  return (await setUp({ body: { code, name, password }, ...bare })).data as SetupSheet;
 }
 
-const json = { headers: { 'Content-Type': 'application/json' } };
-
-export async function getSetup(): Promise<Setup> {
-  return (await client.get({ url: '/api/v1/setup', ...bare })).data as Setup;
-}
-
-export async function setUp(code: string, name: string, password: string): Promise<{ recovery_secret: string }> {
-  const reply = await client.post({ url: '/api/v1/setup', ...json, body: { code, name, password }, ...bare });
-  return reply.data as { recovery_secret: string };
-}
-
-export async function confirmRecovery(secret: string): Promise<void> {
-  await client.post({ url: '/api/v1/setup/recovery', ...json, body: { secret } });
+export async function confirmSheet(secret: string): Promise<void> {
+  await confirmRecovery({ body: { secret } });
 }
 
 const pageSize = 100;
@@ -50,15 +34,12 @@ export interface Page {
   next: Cursor | null;
 }
 export interface Cursor {
-  kind: 'folder' | 'file';
+  kind?: 'folder' | 'file';
   cursor?: string;
 }
 
-/**
- * One page of a folder, or of what is found in it and below: folders first and then files, each in order.
- * Where the folders end within a page, the first files follow.
- */
-export async function listPage(folder: string, sort: Sort, contains: string, from: Cursor = { kind: 'folder' }): Promise<Page> {
+/** One page of a folder: folders first and then files. Where the folders end, the first files follow. */
+export async function listPage(folder: string, sort: Sort, from: Cursor = { kind: 'folder' }): Promise<Page> {
   const field = from.kind === 'folder' && sort.field !== 'name' ? 'name' : sort.field;
   const query = {
     folder,
@@ -66,14 +47,26 @@ export async function listPage(folder: string, sort: Sort, contains: string, fro
     limit: pageSize,
     sort: (sort.descending && field === sort.field ? '-' : '') + field,
     ...(from.cursor ? { cursor: from.cursor } : {}),
-    ...(contains ? { name_contains: contains } : {}),
   };
-  const reply = contains ? await client.get({ url: '/api/v1/find', query }) : await listFiles({ query });
-  const { items, next_cursor: cursor } = reply.data as FileList;
+  const { items, next_cursor: cursor } = (await listFiles({ query })).data as FileList;
   if (cursor) return { items, next: { kind: from.kind, cursor } };
   if (from.kind === 'file') return { items, next: null };
-  const files = await listPage(folder, sort, contains, { kind: 'file' });
+  const files = await listPage(folder, sort, { kind: 'file' });
   return { items: [...items, ...files.items], next: files.next };
+}
+
+/** One page of what is found in a folder and below it, in the order of paths. */
+export async function findPage(folder: string, contains: string, from: Cursor = {}): Promise<Page> {
+  const items: Entry[] = [];
+  let { cursor } = from;
+  // The server may look through much and find nothing yet.
+  do {
+    const query = { folder, name_contains: contains, limit: pageSize, ...(cursor ? { cursor } : {}) };
+    const page = (await findFiles({ query })).data as FileList;
+    items.push(...page.items);
+    cursor = page.next_cursor;
+  } while (cursor && items.length < pageSize / 2);
+  return { items, next: cursor ? { cursor } : null };
 }
 
 export async function stat(id: string): Promise<Entry> {
@@ -91,12 +84,11 @@ export async function move(entry: Entry, path: string): Promise<Entry> {
 
 /** Removes a file with its versions, or a folder with everything in it. */
 export async function remove(entry: Entry): Promise<void> {
-  if (entry.kind === 'file') await deleteFile({ path: { id: entry.id } });
-  else await client.delete({ url: '/api/v1/files/{id}', path: { id: entry.id }, query: { recursive: true } });
+  await deleteFile({ path: { id: entry.id }, ...(entry.kind === 'folder' ? { query: { recursive: true } } : {}) });
 }
 
-export async function makeFolder(path: string): Promise<void> {
-  await client.post({ url: '/api/v1/folders', ...json, body: { path } });
+export async function newFolder(path: string): Promise<void> {
+  await makeFolder({ body: { path } });
 }
 
 export async function versions(id: string): Promise<Entry[]> {
@@ -107,12 +99,12 @@ export async function verify(id: string): Promise<VerifyReport> {
   return (await verifyFile({ path: { id } })).data as VerifyReport;
 }
 
-export async function pendingUploads(): Promise<PendingUpload[]> {
-  return ((await client.get({ url: '/api/v1/uploads' })).data as { items: PendingUpload[] }).items;
+export async function pendingUploads(): Promise<Upload[]> {
+  return ((await listUploads()).data as UploadList).items;
 }
 
 export async function discardUpload(id: string): Promise<void> {
-  await client.delete({ url: '/api/v1/uploads/{id}', path: { id }, headers: { 'Tus-Resumable': '1.0.0' } });
+  await cancelUpload({ path: { id }, headers: { 'Tus-Resumable': '1.0.0' } });
 }
 
 export const uploadsUrl = '/api/v1/uploads';

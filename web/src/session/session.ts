@@ -1,6 +1,6 @@
 import { computed, reactive, readonly } from 'vue';
 import { getMe, getVault, signIn as postSession, signOut as deleteSession, type Profile, type Vault } from '../api/generated';
-import { getSetup } from '../api/vault';
+import { setupState } from '../api/vault';
 import { asProblem, type Problem } from '../api/problem';
 import { bare, forgetSession, maybeSignedIn, noteSession, onSessionEnd } from '../api/transport';
 
@@ -34,7 +34,7 @@ function tell(now: Parameters<Listener>[0]): void {
 }
 
 async function enter(): Promise<void> {
-  const [me, vault, setup] = await Promise.all([getMe(), getVault(), getSetup()]);
+  const [me, vault, setup] = await Promise.all([getMe(), getVault(), setupState()]);
   state.me = me.data as Profile;
   state.vault = vault.data as Vault;
   state.recoveryConfirmed = setup.recovery_confirmed;
@@ -54,7 +54,7 @@ export async function start(): Promise<void> {
         if (asProblem(error).status !== 401) throw error;
       }
     }
-    state.phase = (await getSetup()).needed ? 'setup' : 'signed-out';
+    state.phase = (await setupState()).needed ? 'setup' : 'signed-out';
   } catch (error) {
     state.problem = asProblem(error);
     state.phase = 'unreachable';

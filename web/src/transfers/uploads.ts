@@ -1,6 +1,7 @@
 import { computed, reactive, ref, shallowRef } from 'vue';
 import { Problem } from '../api/problem';
-import { lookup, makeFolder, pendingUploads, type PendingUpload } from '../api/vault';
+import type { Upload } from '../api/generated';
+import { lookup, newFolder, pendingUploads } from '../api/vault';
 import { onSession, session } from '../session/session';
 import { notify } from '../shell/notices';
 import { t } from '../messages';
@@ -46,7 +47,7 @@ export async function upload(dropped: Dropped): Promise<void> {
   queue.add(dropped.files);
   for (const folder of dropped.emptyFolders) {
     try {
-      await makeFolder(folder);
+      await newFolder(folder);
     } catch (error) {
       if (!(error instanceof Problem && error.code === 'exists')) notify.problem(error);
     }
@@ -67,7 +68,7 @@ export async function keepBoth(item: Item): Promise<void> {
 }
 
 /** An upload that waits on the server for its file. */
-export interface Interrupted extends PendingUpload {
+export interface Interrupted extends Upload {
   left: Left | undefined;
 }
 export const interrupted = shallowRef<Interrupted[]>([]);

@@ -1,5 +1,5 @@
 import { reactive } from 'vue';
-import { listPage, type Cursor, type Entry, type Sort, type SortField } from '../../api/vault';
+import { findPage, listPage, type Cursor, type Entry, type Page, type Sort, type SortField } from '../../api/vault';
 
 const key = 'stonevault.sort';
 const fields: SortField[] = ['name', 'size', 'modified_at'];
@@ -43,10 +43,10 @@ export class Listing {
   async load(): Promise<void> {
     const wanted = this.items.length;
     await this.fetch(async (current) => {
-      let page = await listPage(this.folder, this.sort, this.contains);
+      let page = await this.page();
       const items = page.items;
       while (page.next && items.length < wanted && current()) {
-        page = await listPage(this.folder, this.sort, this.contains, page.next);
+        page = await this.page(page.next);
         items.push(...page.items);
       }
       return { items, next: page.next };
@@ -57,9 +57,13 @@ export class Listing {
     const { next } = this;
     if (!next || this.loading) return;
     await this.fetch(async () => {
-      const page = await listPage(this.folder, this.sort, this.contains, next);
+      const page = await this.page(next);
       return { items: [...this.items, ...page.items], next: page.next };
     });
+  }
+
+  private page(from?: Cursor): Promise<Page> {
+    return this.contains ? findPage(this.folder, this.contains, from) : listPage(this.folder, this.sort, from);
   }
 
   /** An answer that comes after a later question is thrown away. */

@@ -1,0 +1,22 @@
+import { chromium } from 'playwright-core';
+import fs from 'node:fs';
+const base='http://127.0.0.1:18233'; const out='/tmp/web/shots'; fs.mkdirSync(out,{recursive:true});
+const b=await chromium.launch({executablePath:'/usr/bin/chromium',args:['--no-sandbox','--disable-gpu','--disable-quic','--no-first-run','--disable-background-networking','--disable-component-update','--disable-sync']});
+const ctx=await b.newContext({viewport:{width:1440,height:900},colorScheme:'light'});
+const p=await ctx.newPage();
+p.on('console',m=>m.type()==='error'||m.type()==='warning'?console.log('CONSOLE',m.type(),m.text()):0); p.on('pageerror',e=>console.log('ERR',e.message));
+p.on('request',r=>{ if(!r.url().startsWith(base)) console.log('OUTSIDE',r.url()); });
+await p.goto(base+'/'); await p.waitForSelector('form'); await p.screenshot({path:out+'/signin.png'});
+await p.fill('#sign-in-name','ann'); await p.fill('input[type=password]','a long pass phrase 17'); await p.click('button[type=submit]');
+await p.waitForSelector('.list-side'); await p.waitForTimeout(800); await p.screenshot({path:out+'/empty.png'});
+await p.setInputFiles('[data-testid=files]',[{name:'report.pdf',mimeType:'application/pdf',buffer:Buffer.alloc(123456,'a')},{name:'photo.jpg',mimeType:'image/jpeg',buffer:Buffer.alloc(2345678,'b')},{name:'notes.txt',mimeType:'text/plain',buffer:Buffer.from('hi')}]);
+await p.waitForTimeout(3000); await p.screenshot({path:out+'/uploaded.png'});
+
+await p.click('text=New folder'); await p.fill('#entry-name','Letters'); await p.screenshot({path:out+'/newfolder.png'}); await p.click('text=Make folder'); await p.waitForTimeout(1000);
+await p.click('text=report.pdf >> nth=0').catch(e=>console.log(e.message)); await p.waitForTimeout(800); 
+await p.click('.details >> text=Verify').catch(e=>console.log(e.message)); await p.waitForTimeout(1000); await p.screenshot({path:out+'/details.png'});
+await p.emulateMedia({colorScheme:'dark'}); await p.screenshot({path:out+'/details-dark.png'});
+await p.setViewportSize({width:390,height:844}); await p.waitForTimeout(300); await p.screenshot({path:out+'/details-phone.png'});
+await p.click('[aria-label="Close the details"]'); await p.waitForTimeout(300); await p.screenshot({path:out+'/list-phone.png'});
+await p.goto(base+'/keys'); await p.waitForTimeout(800); await p.screenshot({path:out+'/keys-phone.png'});
+await b.close();

@@ -1,0 +1,94 @@
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { launch, Visitor } from './browser';
+import { person, Server } from './server';
+
+let browser: Browser;
+let server: Server;
+
+beforeAll(async () => {
+  server = await new Server().start();
+  browser = await launch();
+});
+afterAll(async () => {
+  await browser?.close();
+  await server?.end();
+});
+
+it('makes the first account with the one-time code, and shows the recovery sheet until it is confirmed', async () => {
+  const visitor = await Visitor.open(browser, server);
+  const { page } = visitor;
+  await page.goto(`${server.url}/files/anything`);
+  await page.getByRole('heading', { name: 'Set up this vault' }).waitFor();
+  await visitor.examine('first run');
+
+  // A wrong code, and passwords that differ.
+  visitor.expectFailures = true;
+  await page.getByLabel('One-time code').fill('0000-0000');
+  await page.getByLabel('Your name').fill(person.name);
+  await page.getByLabel('Password', { exact: true }).fill(person.password);
+  await page.getByLabel('Password, once more').fill('something else');
+  await page.getByRole('button', { name: 'Make the vault' }).click();
+  await page.getByText('The two passwords differ').waitFor();
+  await page.getByLabel('Password, once more').fill(person.password);
+  await page.getByRole('button', { name: 'Make the vault' }).click();
+  const refused = page.getByRole('alert');
+  await refused.waitFor();
+  expect(await refused.textContent()).toMatch(/Request id: ?[0-9a-f]{16}/);
+  visitor.expectFailures = false;
+
+  await page.getByLabel('One-time code').fill(server.setupCode());
+  await page.getByRole('button', { name: 'Make the vault' }).click();
+  await page.getByRole('heading', { name: 'Keep this recovery sheet' }).waitFor();
+  const secret = (await page.getByTestId('secret').textContent())!.trim();
+  expect(secret).toMatch(/^SVSEC1-([0-9A-Z]{1,5}-)+[0-9A-Z]{1,5}$/);
+  await page.getByText(((await (await fetch(`${server.url}/api/v1/vault`)).json()) as { root_fingerprint_spoken: string }).root_fingerprint_spoken).waitFor();
+  await visitor.examine('recovery sheet');
+
+  // On paper there is the sheet and nothing else.
+  await page.emulateMedia({ media: 'print' });
+  expect(await page.getByTestId('secret').isVisible()).toBe(true);
+  expect(await page.getByRole('button', { name: 'Print the sheet' }).isVisible()).toBe(false);
+  expect(await page.locator('header').isVisible()).toBe(false);
+  await page.emulateMedia({ media: 'screen' });
+
+  // No way past it: other pages lead back.
+  await page.getByRole('link', { name: 'Stonevault, to your files' }).click();
+  await page.getByRole('heading', { name: 'Keep this recovery sheet' }).waitFor();
+  expect(await state(server)).toEqual({ needed: false, recovery_confirmed: false });
+
+  await page.getByLabel('The last 11 letters').fill('WRONG-DIGIT');
+  await page.getByRole('button', { name: 'I have kept it' }).click();
+  await page.getByText('These are not its last 11').waitFor();
+  await page.getByLabel('The last 11 letters').fill(secret.replaceAll('-', '').slice(-11).toLowerCase());
+  await page.getByRole('button', { name: 'I have kept it' }).click();
+  await page.getByRole('heading', { name: 'Nothing here yet' }).waitFor();
+  expect(await state(server)).toEqual({ needed: false, recovery_confirmed: true });
+  expect(await page.evaluate((text) => JSON.stringify({ ...localStorage, ...sessionStorage }).includes(text), secret.slice(0, 17))).toBe(false);
+  await visitor.leave();
+});
+
+it('lets an admin confirm the sheet later, from paper', async () => {
+  const later = new Server();
+  try {
+    later.makeAdmin();
+    await later.start();
+    const visitor = await Visitor.open(browser, later);
+    const { page } = visitor;
+    await visitor.signIn();
+    await page.getByText('The recovery sheet has not been confirmed').click();
+    await page.getByRole('heading', { name: 'Keys and recovery' }).waitFor();
+    await visitor.examine('keys and recovery');
+    visitor.expectFailures = true;
+    await page.getByLabel('Recovery secret, as on the sheet').fill('SVSEC1-NOT-THE-SECRET');
+    await page.getByRole('button', { name: 'Confirm that it is kept' }).click();
+    await page.getByRole('alert').waitFor();
+    await visitor.leave();
+  } finally {
+    await later.end();
+  }
+});
+
+async function state(of: Server): Promise<unknown> {
+  return (await fetch(`${of.url}/api/v1/setup`)).json();
+}
