@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"path"
 	"runtime/debug"
@@ -212,7 +213,24 @@ func (a *API) account(w *reply, r *http.Request, took time.Duration) {
 	a.Log.Log(context.WithoutCancel(r.Context()), level, "request",
 		"request", w.id, "method", methodName(r.Method), "route", w.route, "status", w.status,
 		"problem", w.problem, "received", w.received, "sent", w.sent, "broken", w.abort,
-		"took", took.Round(time.Microsecond))
+		"took", took.Round(time.Microsecond), "client", clientOf(r), "exchange", keyExchange(r))
+}
+
+// clientOf is the address of who asks, without the port.
+func clientOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return "unknown"
+	}
+	return host
+}
+
+// keyExchange is how the keys of a request's connection were agreed on.
+func keyExchange(r *http.Request) string {
+	if r.TLS == nil {
+		return "none"
+	}
+	return r.TLS.CurveID.String()
 }
 
 // methodName keeps what a stranger makes up out of logs and metrics.

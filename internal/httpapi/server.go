@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"stonevault/identity"
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
@@ -29,6 +31,7 @@ type Vault interface {
 	Upload(ctx context.Context, a vault.Actor, id stone.FileID) (vault.Upload, error)
 	AppendUpload(ctx context.Context, a vault.Actor, id stone.FileID, r vault.Append) (vault.Upload, *vault.Entry, error)
 	CancelUpload(ctx context.Context, a vault.Actor, id stone.FileID) error
+	Export(ctx context.Context, a vault.Actor, ref vault.Ref, r vault.ExportRequest) (*vault.Export, error)
 	Me(ctx context.Context, a vault.Actor) (vault.Profile, error)
 	About(ctx context.Context) (vault.About, error)
 	MakeFolder(ctx context.Context, a vault.Actor, path string) (e vault.Entry, made bool, err error)
@@ -99,6 +102,9 @@ func New(c Config) (*API, error) {
 
 // Metrics serves Prometheus' text format. It belongs on a listener of its own.
 func (a *API) Metrics() http.Handler { return a.metrics.handler() }
+
+// Register adds what others count to the metrics.
+func (a *API) Register(c ...prometheus.Collector) { a.metrics.registry.MustRegister(c...) }
 
 // Limits sets what a server needs around the handler: nobody may hold a connection by sending headers
 // slowly or by sending nothing. Bodies and replies have deadlines of their own, for each request.

@@ -40,6 +40,22 @@ type Recovery struct {
 // CreatePerson makes an account with a managed identity. The first one makes the recovery identity too,
 // which is returned then and never again.
 func (v *Vault) CreatePerson(ctx context.Context, name string, role Role, passwordHash string) (Person, *Recovery, error) {
+	return v.createPerson(ctx, name, role, passwordHash, func(Tx) error { return nil })
+}
+
+// CreateFirstAdmin is CreatePerson for an admin where there is none; ErrConflict where there is one.
+func (v *Vault) CreateFirstAdmin(ctx context.Context, name, passwordHash string) (Person, *Recovery, error) {
+	return v.createPerson(ctx, name, RoleAdmin, passwordHash, func(tx Tx) error {
+		admins, err := tx.People().Count(ctx, RoleAdmin)
+		if err == nil && admins > 0 {
+			err = fmt.Errorf("%w: there is an admin", ErrConflict)
+		}
+		return err
+	})
+}
+
+// createPerson makes an account unless, in the same transaction, allowed returns an error.
+func (v *Vault) createPerson(ctx context.Context, name string, role Role, passwordHash string, allowed func(Tx) error) (Person, *Recovery, error) {
 	name = norm.NFC.String(name)
 	if err := checkPersonName(name); err != nil {
 		return Person{}, nil, err
@@ -64,6 +80,9 @@ func (v *Vault) CreatePerson(ctx context.Context, name string, role Role, passwo
 	var made *Recovery
 	err = v.db.Update(ctx, func(tx Tx) error {
 		made = nil
+		if err := allowed(tx); err != nil {
+			return err
+		}
 		_, err := tx.Identities().Current(ctx, KindRecovery, "")
 		if isMissing(err) {
 			made = &Recovery{secret, v.rootFP}
