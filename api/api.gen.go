@@ -152,6 +152,15 @@ func (e CreateUploadParamsUploadDeferLength) Valid() bool {
 // Class `restricted` hides the exact size by padding and is never compressed.
 type Class string
 
+// ExportRequest For keys, or for a passphrase.
+type ExportRequest struct {
+	// Passphrase At most 1,024 bytes. Not in suite 2.
+	Passphrase string `json:"passphrase,omitempty"`
+
+	// Recipients Public keys as text, beginning with `svpub1`, of the vault's suite.
+	Recipients []string `json:"recipients,omitempty"`
+}
+
 // FieldError defines model for FieldError.
 type FieldError struct {
 	// Field The name of the parameter, header or property.
@@ -729,6 +738,12 @@ type HeadContentParams struct {
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
+// ExportFileParams defines parameters for ExportFile.
+type ExportFileParams struct {
+	// Version The number of a version, from 1; the current one without it.
+	Version *Version `form:"version,omitempty" json:"version,omitempty"`
+}
+
 // VerifyFileParams defines parameters for VerifyFile.
 type VerifyFileParams struct {
 	// Version The number of a version, from 1; the current one without it.
@@ -811,6 +826,9 @@ type PatchUploadParams struct {
 
 // MoveFileJSONRequestBody defines body for MoveFile for application/json ContentType.
 type MoveFileJSONRequestBody = Move
+
+// ExportFileJSONRequestBody defines body for ExportFile for application/json ContentType.
+type ExportFileJSONRequestBody = ExportRequest
 
 // MakeFolderJSONRequestBody defines body for MakeFolder for application/json ContentType.
 type MakeFolderJSONRequestBody = NewFolder
@@ -995,6 +1013,28 @@ type ClientInterface interface {
 	//
 	// Corresponds with HEAD /api/v1/files/{id}/content (the `HeadContent` operationId).
 	HeadContent(ctx context.Context, id ID, params *HeadContentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportFileWithBody A file as a stone of its own
+	//
+	// The body as it is stored and an envelope made for this copy, which the client opens without a server. It is for
+	// the keys in `recipients`, or for whoever knows `passphrase`; nobody else's grants are in it. Where the stored
+	// data is not what was sealed, the reply breaks as content does.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/files/{id}/export (the `ExportFile` operationId).
+	ExportFileWithBody(ctx context.Context, id ID, params *ExportFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportFile A file as a stone of its own
+	//
+	// The body as it is stored and an envelope made for this copy, which the client opens without a server. It is for
+	// the keys in `recipients`, or for whoever knows `passphrase`; nobody else's grants are in it. Where the stored
+	// data is not what was sealed, the reply breaks as content does.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/files/{id}/export (the `ExportFile` operationId).
+	ExportFile(ctx context.Context, id ID, params *ExportFileParams, body ExportFileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// VerifyFile Read and check everything
 	//
@@ -1410,6 +1450,48 @@ func (c *Client) GetContent(ctx context.Context, id ID, params *GetContentParams
 // Corresponds with HEAD /api/v1/files/{id}/content (the `HeadContent` operationId).
 func (c *Client) HeadContent(ctx context.Context, id ID, params *HeadContentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewHeadContentRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportFileWithBody A file as a stone of its own
+//
+// The body as it is stored and an envelope made for this copy, which the client opens without a server. It is for
+// the keys in `recipients`, or for whoever knows `passphrase`; nobody else's grants are in it. Where the stored
+// data is not what was sealed, the reply breaks as content does.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/files/{id}/export (the `ExportFile` operationId).
+func (c *Client) ExportFileWithBody(ctx context.Context, id ID, params *ExportFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportFileRequestWithBody(c.Server, id, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportFile A file as a stone of its own
+//
+// The body as it is stored and an envelope made for this copy, which the client opens without a server. It is for
+// the keys in `recipients`, or for whoever knows `passphrase`; nobody else's grants are in it. Where the stored
+// data is not what was sealed, the reply breaks as content does.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/files/{id}/export (the `ExportFile` operationId).
+func (c *Client) ExportFile(ctx context.Context, id ID, params *ExportFileParams, body ExportFileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportFileRequest(c.Server, id, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2786,6 +2868,80 @@ func NewHeadContentRequest(server string, id ID, params *HeadContentParams) (*ht
 	return req, nil
 }
 
+// NewExportFileRequest calls the generic ExportFile builder with application/json body
+func NewExportFileRequest(server string, id ID, params *ExportFileParams, body ExportFileJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewExportFileRequestWithBody(server, id, params, "application/json", bodyReader)
+}
+
+// NewExportFileRequestWithBody constructs an http.Request for the ExportFile method, with any body, and a specified content type
+func NewExportFileRequestWithBody(server string, id ID, params *ExportFileParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/files/%s/export", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Version != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "version", *params.Version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewVerifyFileRequest constructs an http.Request for the VerifyFile method
 func NewVerifyFileRequest(server string, id ID, params *VerifyFileParams) (*http.Request, error) {
 	var err error
@@ -3772,6 +3928,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with HEAD /api/v1/files/{id}/content (the `HeadContent` operationId).
 	HeadContentWithResponse(ctx context.Context, id ID, params *HeadContentParams, reqEditors ...RequestEditorFn) (*HeadContentResponse, error)
 
+	// ExportFileWithBodyWithResponse A file as a stone of its own
+	//
+	// The body as it is stored and an envelope made for this copy, which the client opens without a server. It is for
+	// the keys in `recipients`, or for whoever knows `passphrase`; nobody else's grants are in it. Where the stored
+	// data is not what was sealed, the reply breaks as content does.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/files/{id}/export (the `ExportFile` operationId).
+	ExportFileWithBodyWithResponse(ctx context.Context, id ID, params *ExportFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExportFileResponse, error)
+
+	// ExportFileWithResponse A file as a stone of its own
+	//
+	// The body as it is stored and an envelope made for this copy, which the client opens without a server. It is for
+	// the keys in `recipients`, or for whoever knows `passphrase`; nobody else's grants are in it. Where the stored
+	// data is not what was sealed, the reply breaks as content does.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/files/{id}/export (the `ExportFile` operationId).
+	ExportFileWithResponse(ctx context.Context, id ID, params *ExportFileParams, body ExportFileJSONRequestBody, reqEditors ...RequestEditorFn) (*ExportFileResponse, error)
+
 	// VerifyFileWithResponse Read and check everything
 	//
 	// Reads the stored stone from end to end and reports. The status is 200 whether or not the file is
@@ -4545,6 +4723,57 @@ func (r HeadContentResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r HeadContentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ExportFileResponse200Headers the declared response headers of an HTTP 200 response for ExportFile
+type ExportFileResponse200Headers struct {
+	ContentDisposition *string
+}
+
+// ExportFileResponse401Headers the declared response headers of an HTTP 401 response for ExportFile
+type ExportFileResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type ExportFileResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationProblemJSON409 *Refused
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *TooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ExportFileResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ExportFileResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportFileResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportFileResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -5524,6 +5753,40 @@ func (c *ClientWithResponses) HeadContentWithResponse(ctx context.Context, id ID
 		return nil, err
 	}
 	return ParseHeadContentResponse(rsp)
+}
+
+// ExportFileWithBodyWithResponse A file as a stone of its own
+//
+// The body as it is stored and an envelope made for this copy, which the client opens without a server. It is for
+// the keys in `recipients`, or for whoever knows `passphrase`; nobody else's grants are in it. Where the stored
+// data is not what was sealed, the reply breaks as content does.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/files/{id}/export (the `ExportFile` operationId).
+func (c *ClientWithResponses) ExportFileWithBodyWithResponse(ctx context.Context, id ID, params *ExportFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExportFileResponse, error) {
+	rsp, err := c.ExportFileWithBody(ctx, id, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportFileResponse(rsp)
+}
+
+// ExportFileWithResponse A file as a stone of its own
+//
+// The body as it is stored and an envelope made for this copy, which the client opens without a server. It is for
+// the keys in `recipients`, or for whoever knows `passphrase`; nobody else's grants are in it. Where the stored
+// data is not what was sealed, the reply breaks as content does.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/files/{id}/export (the `ExportFile` operationId).
+func (c *ClientWithResponses) ExportFileWithResponse(ctx context.Context, id ID, params *ExportFileParams, body ExportFileJSONRequestBody, reqEditors ...RequestEditorFn) (*ExportFileResponse, error) {
+	rsp, err := c.ExportFile(ctx, id, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportFileResponse(rsp)
 }
 
 // VerifyFileWithResponse Read and check everything
@@ -6990,6 +7253,104 @@ func ParseHeadContentResponse(rsp *http.Response) (*HeadContentResponse, error) 
 			headers.StonevaultSigner = &value
 		}
 		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseExportFileResponse parses an HTTP response from a ExportFileWithResponse call
+func ParseExportFileResponse(rsp *http.Response) (*ExportFileResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportFileResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Refused
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ExportFileResponse200Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ExportFileResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	}
 
 	return response, nil

@@ -49,7 +49,8 @@ func readJSON(r *http.Request, into any) error {
 	return nil
 }
 
-// checkFlat accepts one object whose names are distinct and lower-case, and whose values are scalars.
+// checkFlat accepts one object whose names are distinct and lower-case, and whose values are scalars or lists
+// of strings.
 func checkFlat(b []byte) error {
 	malformed := fail("bad-request", "The body is not one JSON object.")
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -67,13 +68,29 @@ func checkFlat(b []byte) error {
 		if err != nil {
 			return malformed
 		}
-		switch _, nested := value.(json.Delim); {
+		nested := value == json.Delim('{')
+		if value == json.Delim('[') {
+			for d.More() && !nested {
+				element, err := d.Token()
+				if err != nil {
+					return malformed
+				}
+				_, text := element.(string)
+				nested = !text
+			}
+			if !nested {
+				if _, err := d.Token(); err != nil {
+					return malformed
+				}
+			}
+		}
+		switch {
 		case strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" || name == "":
 			return invalid(name, "is not known")
 		case slices.Contains(seen, name):
 			return invalid(name, "is there twice")
 		case nested:
-			return invalid(name, "must not be a list or an object")
+			return invalid(name, "must be one value, or a list of text")
 		case value == nil:
 			return invalid(name, "must not be null")
 		}

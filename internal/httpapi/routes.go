@@ -30,6 +30,7 @@ type deadlines struct{ quick, patience time.Duration }
 
 const (
 	jsonLimit    = 64 << 10
+	exportLimit  = 1 << 20 // public keys take 6 KiB each
 	contentLimit = 1 << 40 // a stone has at most 2^20 segments of 1 MiB
 )
 
@@ -62,6 +63,7 @@ var routes = []route{
 	{"HEAD", "/api/v1/files/{id}/content", 0, steady, signedIn, (*API).content},
 	{"GET", "/api/v1/files/{id}/versions", 0, quick, signedIn, (*API).versions},
 	{"POST", "/api/v1/files/{id}/verify", 0, steady, signedIn, (*API).verify},
+	{"POST", "/api/v1/files/{id}/export", exportLimit, steady, signedIn, (*API).export},
 	{"POST", "/api/v1/folders", jsonLimit, quick, signedIn, (*API).makeFolder},
 	{"GET", "/api/v1/find", 0, quick, signedIn, (*API).find},
 	{"GET", "/api/v1/archive", 0, steady, signedIn, (*API).archive},
