@@ -112,8 +112,8 @@ func newEmptyWorld(t testing.TB) *world {
 	w.code, err = auth.NewSetupCode(rand.Reader, func() { w.codeGone.Store(true) })
 	check(err)
 	w.api, err = New(Config{
-		Setup: &Setup{Code: w.code, CreateAdmin: w.createAdmin},
-		Vault: w.vault, Auth: service, Version: "1.2.3-test", Log: logger, Now: time.Now,
+		SetupCode: w.code,
+		Vault:     w.vault, Auth: service, Version: "1.2.3-test", Log: logger, Now: time.Now,
 		Ready: func(context.Context) error { return w.notUp },
 	})
 	check(err)
@@ -126,15 +126,6 @@ func newEmptyWorld(t testing.TB) *world {
 	t.Cleanup(func() { server.Close() })
 	w.url = "http://" + listener.Addr().String()
 	return w
-}
-
-// createAdmin is what a program gives to Setup.
-func (w *world) createAdmin(ctx context.Context, name, passwordHash string) (*vault.Recovery, error) {
-	if n, err := w.vault.Admins(ctx); err != nil || n > 0 {
-		return nil, errors.Join(vault.ErrConflict, err)
-	}
-	_, recovery, err := w.vault.CreatePerson(ctx, name, vault.RoleAdmin, passwordHash)
-	return recovery, err
 }
 
 // token signs a person in, once.

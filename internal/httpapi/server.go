@@ -39,6 +39,7 @@ type Vault interface {
 	Find(ctx context.Context, a vault.Actor, r vault.ListRequest) (vault.Page, error)
 	Walk(ctx context.Context, a vault.Actor, path string, fn func(vault.Entry) error) error
 	Admins(ctx context.Context) (int, error)
+	CreateFirstAdmin(ctx context.Context, name, passwordHash string) (vault.Person, *vault.Recovery, error)
 	RecoveryState(ctx context.Context) (exists, confirmed bool, err error)
 	ConfirmRecovery(ctx context.Context, secret *identity.Identity) error
 }
@@ -56,7 +57,7 @@ var (
 	_ Auth  = (*auth.Service)(nil)
 )
 
-// Config is what an API is made of. All fields but Now, Setup and Page are required.
+// Config is what an API is made of. All fields but Now, SetupCode and Page are required.
 type Config struct {
 	Vault   Vault
 	Auth    Auth
@@ -64,7 +65,8 @@ type Config struct {
 	Ready   func(ctx context.Context) error // nil while requests can be served
 	Log     *slog.Logger
 	Now     func() time.Time // the clock that requests are timed with; time.Now where nil
-	Setup   *Setup           // nil where nobody may set the vault up over HTTP
+	// SetupCode lets the first admin in; nil where nobody may set the vault up over HTTP.
+	SetupCode *auth.SetupCode
 	// Page answers GET and HEAD of every path that is not the API's. Where it is nil, a plain page says what
 	// this is.
 	Page http.Handler

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"net/http"
@@ -11,14 +10,6 @@ import (
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
 )
-
-// Setup is what a server needs to let its first admin in.
-type Setup struct {
-	Code *auth.SetupCode
-	// CreateAdmin makes an admin where there is none, in one transaction; ErrConflict where there is one. The
-	// recovery identity is nil where it was made before.
-	CreateAdmin func(ctx context.Context, name, passwordHash string) (*vault.Recovery, error)
-}
 
 func (a *API) setupState(c *call) error {
 	admins, err := a.Vault.Admins(c.r.Context())
@@ -41,7 +32,7 @@ func (a *API) setUp(c *call) error {
 	if in.Code == "" {
 		return invalid("code", "is empty")
 	}
-	if a.Setup == nil {
+	if a.SetupCode == nil {
 		return fail("setup-over", "")
 	}
 	ctx := c.r.Context()
@@ -51,12 +42,12 @@ func (a *API) setUp(c *call) error {
 		return fail("setup-over", "")
 	}
 	var recovery *vault.Recovery
-	err := a.Setup.Code.Use(in.Code, func() error {
+	err := a.SetupCode.Use(in.Code, func() error {
 		hash, err := auth.HashPassword(rand.Reader, in.Password)
 		if err != nil {
 			return err
 		}
-		recovery, err = a.Setup.CreateAdmin(ctx, in.Name, hash)
+		_, recovery, err = a.Vault.CreateFirstAdmin(ctx, in.Name, hash)
 		return err
 	})
 	if errors.Is(err, vault.ErrConflict) { // somebody made an admin at the server meanwhile

@@ -113,7 +113,7 @@ func TestSetupGuesses(t *testing.T) {
 		t.Errorf("%+v, code gone %v", s, w.codeGone.Load())
 	}
 	// A server that was started without a code lets nobody in either.
-	w.api.Setup = nil
+	w.api.SetupCode = nil
 	wantProblem(t, w.setUp(w.code.Text(), "ann", password), "setup-over")
 }
 
