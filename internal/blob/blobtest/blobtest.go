@@ -1,6 +1,7 @@
 // Package blobtest is the conformance suite of vault.Objects (Run) and of vault.Parts (RunParts): every
-// implementation runs it against a real store. It tests what vault relies on and nothing that only one kind of store can promise; what
-// survives a killed process or a failed disk is tested beside each implementation.
+// implementation runs it against a real store. It tests what vault relies on and nothing that only one
+// kind of store can promise; what survives a killed process or a failed disk is tested beside each
+// implementation.
 package blobtest
 
 import (
@@ -420,7 +421,7 @@ func begin(t *testing.T, objects vault.Objects, name string, hint int64) vault.O
 // keep what it was given.
 func write(t *testing.T, w io.Writer, data []byte, step int) {
 	t.Helper()
-	piece := make([]byte, 0, step)
+	piece := make([]byte, 0, min(step, len(data)))
 	for len(data) > 0 {
 		piece = append(piece[:0], data[:min(step, len(data))]...)
 		data = data[len(piece):]
@@ -461,9 +462,16 @@ func want(t *testing.T, objects vault.Objects, name string, data []byte) {
 	if o.Size() != int64(len(data)) {
 		t.Fatalf("Size = %d, want %d", o.Size(), len(data))
 	}
-	got, err := io.ReadAll(io.NewSectionReader(o, 0, o.Size()+1))
-	if err != nil || !bytes.Equal(got, data) {
-		t.Fatalf("read %d bytes (%v), which are not the %d written", len(got), err, len(data))
+	wantBytes(t, o, data)
+}
+
+// wantBytes reads all of r, and finds data and its end.
+func wantBytes(t *testing.T, r io.ReaderAt, data []byte) {
+	t.Helper()
+	got := make([]byte, len(data)+1)
+	n, err := r.ReadAt(got, 0)
+	if err != io.EOF || !bytes.Equal(got[:n], data) {
+		t.Fatalf("read %d bytes (%v), which are not the %d written", n, err, len(data))
 	}
 }
 

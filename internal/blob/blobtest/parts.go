@@ -60,9 +60,9 @@ const mib = 1 << 20
 // in another opening, in pieces of all sizes.
 func testResume(t *testing.T, store PartStore) {
 	data := Bytes(7*mib+333, 1)
-	for _, at := range []int{0, 1, 511, 4095, 4096, 4097, mib - 1, mib, mib + 1, mib + 4096,
-		2*mib - 1, 2 * mib, 2*mib + 1, 4*mib - 1, 4 * mib, 4*mib + 1, 5*mib + 4097, 6 * mib} {
-		for _, more := range []int{0, 1, 4096, mib, mib + mib/2 + 1, len(data) - at} {
+	for _, at := range []int{0, 1, 4095, 4096, 4097, mib - 1, mib, mib + 1, 2*mib - 1, 2 * mib, 2*mib + 1,
+		4*mib - 1, 4 * mib, 4*mib + 1, 5*mib + 4097} {
+		for _, more := range []int{0, 1, mib, mib + mib/2 + 1, len(data) - at} {
 			end := min(at+more, len(data))
 			seed := uint64(at)<<32 + uint64(end)
 			t.Run(fmt.Sprintf("%d+%d", at, end-at), func(t *testing.T) {
@@ -74,7 +74,7 @@ func testResume(t *testing.T, store PartStore) {
 
 				p = openPart(t, store, id, int64(at))
 				writeRandom(t, p, data[at:end], seed+1)
-				wantPart(t, p, data[:end])
+				wantBytes(t, p, data[:end])
 				syncAndClose(t, p)
 				wantParts(t, store, map[stone.FileID]int64{id: int64(end)})
 
@@ -92,7 +92,7 @@ func testResume(t *testing.T, store PartStore) {
 // testSteps syncs after every piece, in one opening and in many.
 func testSteps(t *testing.T, store PartStore) {
 	for _, c := range []struct{ step, total int }{
-		{1, 300}, {511, 40_000}, {4096, 200_000}, {100_003, 5 * mib}, {mib, 6 * mib}, {mib + 60, 9 * mib}, {8*mib + 1, 25 * mib},
+		{1, 20}, {511, 10_000}, {4096, 80_000}, {200_003, 5 * mib}, {mib, 6 * mib}, {mib + 60, 9 * mib}, {8*mib + 1, 17 * mib},
 	} {
 		for _, reopen := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d/reopen=%t", c.step, reopen), func(t *testing.T) {
@@ -112,7 +112,7 @@ func testSteps(t *testing.T, store PartStore) {
 						p = openPart(t, store, id, int64(at))
 					}
 				}
-				wantPart(t, p, data)
+				wantBytes(t, p, data)
 				closePart(t, p)
 				finish(t, store, id, id.String()+".body")
 				want(t, store, id.String()+".body", data)
@@ -181,9 +181,9 @@ func testOpenPart(t *testing.T, store PartStore) {
 
 // testCut: what lies behind the offset of an opening never comes back.
 func testCut(t *testing.T, store PartStore) {
-	data := Bytes(6*mib, 3)
-	for _, at := range []int{0, 1, 4095, 4096, 4097, mib, 3*mib + 1, len(data) - 1, len(data)} {
-		for _, more := range []int{0, 1, 5000, 2*mib + 1} {
+	data := Bytes(3*mib+77, 3)
+	for _, at := range []int{0, 1, 4095, 4096, mib, 2*mib + 1, len(data) - 1, len(data)} {
+		for _, more := range []int{0, 5000, mib + 4097} {
 			id := NewID()
 			p := openPart(t, store, id, 0)
 			write(t, p, data, mib+1)
@@ -223,7 +223,7 @@ func testSyncWhileWritten(t *testing.T, store PartStore) {
 		})
 	}
 	syncs.Wait()
-	wantPart(t, p, data)
+	wantBytes(t, p, data)
 	wantParts(t, store, map[stone.FileID]int64{id: int64(len(data))})
 	closePart(t, p)
 	finish(t, store, id, id.String()+".body")
@@ -255,7 +255,7 @@ func testClosePart(t *testing.T, store PartStore) {
 			t.Errorf("ReadAt after Close: %v", err)
 		}
 		p = openPart(t, store, id, int64(synced))
-		wantPart(t, p, data[:synced])
+		wantBytes(t, p, data[:synced])
 	}
 }
 
@@ -378,7 +378,7 @@ func testDeletePart(t *testing.T, store PartStore) {
 	}
 	p := openPart(t, store, id, 0)
 	write(t, p, []byte("again"), 5)
-	wantPart(t, p, []byte("again"))
+	wantBytes(t, p, []byte("again"))
 }
 
 func testWalkParts(t *testing.T, store PartStore) {
@@ -443,7 +443,7 @@ func testPartsCancelled(t *testing.T, store PartStore) {
 		t.Errorf("DeletePart with a cancelled context: %v", err)
 	}
 	p = openPart(t, store, id, int64(len(data)))
-	wantPart(t, p, data)
+	wantBytes(t, p, data)
 }
 
 func openPart(t *testing.T, store PartStore, id stone.FileID, at int64) vault.Part {
@@ -486,14 +486,6 @@ func finish(t *testing.T, store PartStore, id stone.FileID, name string) {
 	t.Helper()
 	if err := store.FinishPart(t.Context(), id, name); err != nil {
 		t.Fatalf("FinishPart: %v", err)
-	}
-}
-
-func wantPart(t *testing.T, p vault.Part, data []byte) {
-	t.Helper()
-	got, err := io.ReadAll(io.NewSectionReader(p, 0, int64(len(data))+1))
-	if err != nil || !bytes.Equal(got, data) {
-		t.Fatalf("read %d bytes (%v), which are not the %d written", len(got), err, len(data))
 	}
 }
 

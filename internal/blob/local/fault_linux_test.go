@@ -37,17 +37,23 @@ func TestFullMemory(t *testing.T) {
 
 // TestFullDisk has direct writes and allocation ahead.
 func TestFullDisk(t *testing.T) {
+	testFull(t, open(t, mount(t, "ext4", ext4Image(t, 24<<20), "loop")))
+}
+
+// ext4Image makes a file with an empty file system in it.
+func ext4Image(t *testing.T, size int64) string {
+	t.Helper()
 	image := filepath.Join(t.TempDir(), "image")
 	if err := os.WriteFile(image, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Truncate(image, 24<<20); err != nil {
+	if err := os.Truncate(image, size); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("mkfs.ext4", "-q", "-F", "-m", "0", image).CombinedOutput(); err != nil {
 		t.Skipf("no ext4 can be made here: %v: %s", err, out)
 	}
-	testFull(t, open(t, mount(t, "ext4", image, "loop")))
+	return image
 }
 
 func testFull(t *testing.T, s *Store) {

@@ -12,21 +12,18 @@ import (
 	"stonevault/stone"
 )
 
-const (
-	// directAfter is how much one opening writes before it takes blocks. Many openings end before it.
-	directAfter = 1 << 20
-	// partAhead is what an open part holds back from others. It outlives Sync, and ends with Close.
-	partAhead = 64 << 20
-)
+// directAfter is how much one opening writes before it takes blocks. Many openings end before it; at
+// four times as much the page cache cost more time than the blocks save.
+const directAfter = 1 << 20
 
 var errClosed = errors.New("the part has been closed")
 
 // part is one opening of a part. Write, ReadAt and Close are for one goroutine; Sync may run beside them
 // in another, and covers what was written before it was called.
 //
-// On disk the file is never longer than what was written: space is allocated beyond its end, whole
-// blocks pass the page cache through d, and Sync writes the bytes behind the last aligned offset through
-// f. They stay in the block, and a later block begins with them.
+// The file is never longer than what was written: whole blocks pass the page cache through d, and Sync
+// writes the bytes behind the last aligned offset through f. They stay in the block, and a later block
+// begins with them. Allocating ahead, as writer does, measured no faster, and would have to be undone.
 type part struct {
 	s    *Store
 	id   stone.FileID
@@ -37,14 +34,12 @@ type part struct {
 
 	mu sync.Mutex // guards the rest
 	pipeline
-	f         *os.File // through the page cache
-	d         *os.File // past it, on the same file; nil until blocks are taken
-	refused   bool     // the file system has no direct writes
-	opened    int64    // length at the beginning
-	written   int64    // bytes accepted; the block holds the last of them
-	allocated int64    // bytes allocated ahead, from the start of the file
-	noAhead   bool     // allocating ahead has failed
-	closed    bool
+	f       *os.File // through the page cache
+	d       *os.File // past it, on the same file; nil until blocks are taken
+	refused bool     // the file system has no direct writes
+	opened  int64    // length at the beginning
+	written int64    // bytes accepted; the block holds the last of them
+	closed  bool
 }
 
 var _ vault.Part = (*part)(nil)
@@ -85,7 +80,6 @@ func (p *part) writeSome(b []byte) (int, error) {
 	n := p.add(b)
 	p.written += int64(n)
 	if p.fill == blockSize {
-		p.allocate(p.written)
 		p.launch(p.written - blockSize)
 	}
 	return n, nil
@@ -110,20 +104,6 @@ func (p *part) tryDirect() error {
 	}
 	p.add(head)
 	return nil
-}
-
-// allocate reserves space up to end and some way beyond, so that what grows at a checkpoint's pace
-// still lands in long extents.
-func (p *part) allocate(end int64) {
-	if p.noAhead || end <= p.allocated {
-		return
-	}
-	from := max(p.allocated, end-blockSize)
-	if err := preallocate(p.d, from, partAhead, false); err != nil {
-		p.noAhead = true // not offered here, or too little space to hold any back: the write will tell
-		return
-	}
-	p.allocated = from + partAhead
 }
 
 // writeBlock writes b at off, through the page cache where the file system refuses it past it.
@@ -227,11 +207,6 @@ func (p *part) Close() error {
 	p.closed = true
 	p.flights.Wait()
 	p.releaseBlocks()
-	if p.allocated > 0 { // gives back what was allocated ahead
-		if info, err := p.f.Stat(); err == nil {
-			_ = p.f.Truncate(info.Size())
-		}
-	}
 	if p.d != nil {
 		_ = p.d.Close() // every write to it has been waited for
 	}

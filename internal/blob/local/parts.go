@@ -66,7 +66,7 @@ func (s *Store) openPart(ctx context.Context, id stone.FileID, at int64) (*part,
 	case info.Size() < at:
 		err = fmt.Errorf("%w: %d bytes of %d are there", vault.ErrNotFound, info.Size(), at)
 	default:
-		err = f.Truncate(at) // gives back what a killed process had allocated ahead, too
+		err = f.Truncate(at)
 	}
 	if err != nil {
 		f.Close()
@@ -136,6 +136,8 @@ func (s *Store) finishPart(part, path string) error {
 	}
 	undo := func() {} // a name that somebody else gave stays
 	switch {
+	case pi != nil && !pi.Mode().IsRegular():
+		return errIrregular
 	case pi == nil && oi == nil:
 		return vault.ErrNotFound
 	case pi == nil, oi != nil && os.SameFile(pi, oi):
@@ -143,9 +145,6 @@ func (s *Store) finishPart(part, path string) error {
 	case oi != nil:
 		return vault.ErrExists
 	default:
-		if err := s.trim(part); err != nil {
-			return err
-		}
 		if undo, err = s.giveName(part, path); err != nil {
 			return err
 		}
@@ -158,23 +157,6 @@ func (s *Store) finishPart(part, path string) error {
 		return err
 	}
 	return nil
-}
-
-// trim gives back what a killed process had allocated behind a part's end.
-func (s *Store) trim(part string) error {
-	f, err := s.root.OpenFile(part, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errIrregular
-	}
-	if err == nil {
-		err = f.Truncate(info.Size())
-	}
-	return err
 }
 
 // DeletePart removes a part; a missing one is no error. An object that was made of it stays.

@@ -7,7 +7,7 @@ import "sync"
 const writerBlocks = 2
 
 // pipeline writes blocks while its owner fills the next one. Its methods are for one goroutine at a
-// time; the goroutines that write share free, mu and err.
+// time; the goroutines that write share free and err.
 type pipeline struct {
 	write func(p []byte, off int64) error // set by begin
 
@@ -17,8 +17,8 @@ type pipeline struct {
 	free    chan *block // blocks to fill again
 	flights sync.WaitGroup
 
-	mu  sync.Mutex
-	err error // first failure; guarded by mu
+	errMu sync.Mutex
+	err   error // first failure; guarded by errMu
 }
 
 func (l *pipeline) begin(write func(p []byte, off int64) error) {
@@ -73,15 +73,15 @@ func (l *pipeline) releaseBlocks() {
 }
 
 func (l *pipeline) setErr(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.errMu.Lock()
+	defer l.errMu.Unlock()
 	if l.err == nil {
 		l.err = err
 	}
 }
 
 func (l *pipeline) firstErr() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.errMu.Lock()
+	defer l.errMu.Unlock()
 	return l.err
 }

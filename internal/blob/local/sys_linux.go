@@ -31,15 +31,11 @@ func setDirect(f *os.File, on bool) error {
 	})
 }
 
-// preallocate reserves n bytes at off. The file then reaches that far only if it shall grow.
-func preallocate(f *os.File, off, n int64, grow bool) error {
-	mode := uint32(unix.FALLOC_FL_KEEP_SIZE)
-	if grow {
-		mode = 0
-	}
+// preallocate reserves n bytes at off and lets the file reach that far.
+func preallocate(f *os.File, off, n int64) error {
 	return withFD(f, func(fd int) error {
 		for {
-			if err := unix.Fallocate(fd, mode, off, n); err != unix.EINTR {
+			if err := unix.Fallocate(fd, 0, off, n); err != unix.EINTR {
 				return err
 			}
 		}

@@ -11,6 +11,6 @@ import (
 
 func setDirect(*os.File, bool) error { return errors.ErrUnsupported }
 
-func preallocate(*os.File, int64, int64, bool) error { return errors.ErrUnsupported }
+func preallocate(*os.File, int64, int64) error { return errors.ErrUnsupported }
 
 func available(*os.File) (int64, bool) { return 0, false }

@@ -203,7 +203,7 @@ func (w *writer) allocate(end int64) {
 	if w.expect >= end {
 		to = min(to, alignUp(w.expect))
 	}
-	if err := preallocate(w.f, from, to-from, true); err != nil {
+	if err := preallocate(w.f, from, to-from); err != nil {
 		w.noAhead = true // not offered here, or too little space to hold any back: the write will tell
 		return
 	}
