@@ -24,10 +24,7 @@ type PartStore = interface {
 
 // RunParts tests the stores that open makes. Each call of open returns a store with no objects and no
 // parts in it.
-func RunParts(t *testing.T, open func(t *testing.T) interface {
-	vault.Objects
-	vault.Parts
-}) {
+func RunParts(t *testing.T, open func(t *testing.T) PartStore) {
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, PartStore)
