@@ -71,57 +71,27 @@ func (v *Vault) move(ctx context.Context, a Actor, id NodeID, folders []string, 
 	if e.Path == was.Path {
 		return was, nil
 	}
-	var before, envelope []byte
+	var r *rewrite
 	if e.Node.Kind == NodeFile {
-		metadata := func(stone.Metadata) stone.Metadata { return e.metadata() }
-		if before, envelope, err = v.rewrite(ctx, was, &e, state, holders, metadata); err != nil {
+		r, err = v.rewrite(ctx, was, e, state, holders, func(stone.Metadata) stone.Metadata { return e.metadata() })
+		if err != nil {
 			return Entry{}, err
 		}
+		e = r.e
 		defer v.files.lock(e.Version.FileID)()
 	}
-	if err := v.db.Update(ctx, func(tx Tx) error { return v.commitMove(ctx, tx, was, e, missing, envelope) }); err != nil {
+	if err := v.db.Update(ctx, func(tx Tx) error { return v.commitMove(ctx, tx, was, e, missing, r) }); err != nil {
 		return Entry{}, err
 	}
-	if envelope == nil {
+	if r == nil {
 		return e, nil
 	}
-	return e, v.finishRewrite(ctx, was, e, before, envelope)
-}
-
-// rewrite seals the next revision of a file's envelope: the same body and key, for and by the present
-// holders, with what metadata makes of the former. It sets what e's row has of it, and returns the envelope
-// of before too.
-func (v *Vault) rewrite(ctx context.Context, was Entry, e *Entry, s keyState, h holders, metadata func(stone.Metadata) stone.Metadata) (before, after []byte, err error) {
-	if before, err = v.envelope(ctx, was.Version.FileID, s); err != nil {
-		return nil, nil, err
-	}
-	u, err := v.unlockRaw(was, s, before)
-	if err != nil {
-		return nil, nil, err
-	}
-	signer, err := v.secret(h.owner)
-	if err != nil {
-		return nil, nil, err
-	}
-	grants, err := v.grants(h, u.FileID, u.Key())
-	if err != nil {
-		return nil, nil, err
-	}
-	e.Version.Revision, e.Version.Signer = was.Version.Revision+1, h.owner.Fingerprint
-	after, err = stone.SealEnvelope(stone.EnvelopeParams{
-		Body: u.Body(), Key: u.Key(), Revision: e.Version.Revision, Previous: u.ManifestDigest(), Time: millis(v.now()),
-		Signer: signer, Certificate: h.owner.Certificate, Grants: grants, Metadata: metadata(u.Metadata), Rand: v.rand,
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	e.Version.ManifestDigest, err = stone.ManifestDigest(after)
-	return before, after, err
+	return e, v.finishRewrite(ctx, r)
 }
 
 // commitMove checks that nothing has changed since the plan and commits it, for a file with an intent
 // that holds its envelope.
-func (v *Vault) commitMove(ctx context.Context, tx Tx, was, e Entry, missing []Node, envelope []byte) error {
+func (v *Vault) commitMove(ctx context.Context, tx Tx, was, e Entry, missing []Node, r *rewrite) error {
 	now, err := tx.Nodes().ByID(ctx, was.Node.ID)
 	if err != nil {
 		return err
@@ -144,23 +114,10 @@ func (v *Vault) commitMove(ctx context.Context, tx Tx, was, e Entry, missing []N
 	} else if err != nil {
 		return err
 	}
-	if envelope == nil {
+	if r == nil {
 		return nil
 	}
-	return v.commitRewrite(ctx, tx, was, e, envelope)
-}
-
-// commitRewrite refuses an envelope that is not the next one of the file as it is, or that comes while
-// another is still on its way to its place.
-func (v *Vault) commitRewrite(ctx context.Context, tx Tx, was, e Entry, envelope []byte) error {
-	if err := tx.Versions().Update(ctx, e.Version, was.Version.Revision); errors.Is(err, ErrConflict) {
-		return errReplan
-	} else if err != nil {
-		return err
-	}
-	return replanIfExists(tx.Intents().Insert(ctx, Intent{
-		FileID: e.Version.FileID, Kind: IntentRewrite, Envelope: envelope, CreatedAt: v.now(),
-	}))
+	return v.commitRewrite(ctx, tx, r)
 }
 
 // checkParent makes sure that the target folder is still there and, for a folder, is not inside itself.
@@ -186,44 +143,6 @@ func replanIfExists(err error) error {
 		return errReplan
 	}
 	return err
-}
-
-// finishRewrite puts a committed envelope in its place. A failure there may have put it in place all the
-// same, so that taking the change back means to put the former envelope there, now or by the collector;
-// until then readers use the one in the intent.
-func (v *Vault) finishRewrite(ctx context.Context, was, e Entry, before, envelope []byte) error {
-	ctx = context.WithoutCancel(ctx)
-	id := e.Version.FileID
-	failed := v.objects.Replace(ctx, envelopeName(id), envelope)
-	if failed == nil {
-		if err := v.dropIntent(ctx, id, IntentRewrite); err != nil {
-			v.log.WarnContext(ctx, "a finished intent is left to the collector", "file_id", id.String(), "error", err)
-		}
-		return nil
-	}
-	undo := v.db.Update(ctx, func(tx Tx) error {
-		// What has been built on the change meanwhile is not taken back with it.
-		if now, err := tx.Nodes().ByID(ctx, was.Node.ID); err != nil {
-			return err
-		} else if now != e.Node {
-			return errReplan
-		}
-		if err := tx.Nodes().Update(ctx, was.Node); err != nil {
-			return err
-		}
-		if err := tx.Versions().Update(ctx, was.Version, e.Version.Revision); err != nil {
-			return err
-		}
-		if err := tx.Intents().Delete(ctx, id); err != nil {
-			return err
-		}
-		return tx.Intents().Insert(ctx, Intent{FileID: id, Kind: IntentRewrite, Envelope: before, CreatedAt: v.now()})
-	})
-	if undo != nil {
-		v.log.ErrorContext(ctx, "an envelope waits to be put in its place", "file_id", id.String(), "error", errors.Join(failed, undo))
-		return nil
-	}
-	return failed
 }
 
 // Delete removes a file with all its versions, or an empty folder.

@@ -1,0 +1,278 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"stonevault/identity"
+	"stonevault/stone"
+)
+
+const (
+	// settingRotation holds a Rotation.
+	settingRotation = "recovery_rotation"
+	// rotateWorkers leaves most of a machine to those who work meanwhile.
+	rotateWorkers = 2
+	// rotateNote is how often the progress is written down.
+	rotateNote = time.Second
+)
+
+// ErrRotating is a rotation that has not ended.
+var ErrRotating = errors.New("a rotation of the recovery secret is under way")
+
+// Rotation says how far the change from one recovery identity to the next has come.
+type Rotation struct {
+	Running bool `json:"running"`
+	Total   int  `json:"total"`  // envelopes there were when the counting began
+	Done    int  `json:"done"`   // looked at, and carrying a grant to the new identity
+	Failed  int  `json:"failed"` // that do not verify, and were left as they are
+}
+
+// NewRecovery makes a recovery identity and changes nothing. Whoever has its sheet passes it to
+// BeginRotation: in this order a crash leaves a sheet for nothing, and never a vault without a sheet.
+func (v *Vault) NewRecovery() (*Recovery, error) {
+	secret, err := identity.Generate(v.rand, v.suite)
+	return &Recovery{secret, v.rootFP}, err
+}
+
+// BeginRotation makes next the recovery identity of all that is sealed from now on, and leaves it to Rotate
+// to rewrite what has been sealed before.
+func (v *Vault) BeginRotation(ctx context.Context, next *Recovery) error {
+	return v.db.Update(ctx, func(tx Tx) error {
+		state, err := rotation(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if state.Running {
+			return ErrRotating
+		}
+		old, err := tx.Identities().Current(ctx, KindRecovery, "")
+		if err != nil {
+			return err
+		}
+		row, err := v.certify(KindRecovery, "", old.Version+1, next.Secret.Public())
+		if err != nil {
+			return err
+		}
+		if err := tx.Identities().Retire(ctx, old.ID, millis(v.now())); err != nil {
+			return err
+		}
+		if err := tx.Identities().Insert(ctx, row); err != nil {
+			return err
+		}
+		return noteRotation(ctx, tx, Rotation{Running: true})
+	})
+}
+
+// RotationState tells how far the last rotation has come, by whichever process.
+func (v *Vault) RotationState(ctx context.Context) (Rotation, error) {
+	var state Rotation
+	err := v.db.View(ctx, func(tx Tx) (err error) {
+		state, err = rotation(ctx, tx)
+		return err
+	})
+	return state, err
+}
+
+func rotation(ctx context.Context, tx Tx) (Rotation, error) {
+	text, err := tx.Settings().Get(ctx, settingRotation)
+	if isMissing(err) {
+		return Rotation{}, nil
+	}
+	if err != nil {
+		return Rotation{}, err
+	}
+	var state Rotation
+	if err := json.Unmarshal(text, &state); err != nil {
+		return Rotation{}, fmt.Errorf("vault: setting %s is damaged: %w", settingRotation, err)
+	}
+	return state, nil
+}
+
+func noteRotation(ctx context.Context, tx Tx, state Rotation) error {
+	text, err := json.Marshal(state)
+	if err != nil {
+		return err
+	}
+	return tx.Settings().Put(ctx, settingRotation, text)
+}
+
+// rotator is one run of Rotate.
+type rotator struct {
+	v     *Vault
+	mu    sync.Mutex // guards what follows
+	state Rotation
+	wrote int // envelopes in this pass, or not yet
+	noted time.Time
+}
+
+// Rotate goes on with a rotation that is under way, until no envelope has a grant to another than the
+// present recovery identity. It may be interrupted at any time and called again: every envelope shows by
+// itself whether it is done. Only the process that holds the data directory may call it, as it touches
+// envelopes; others read and write meanwhile.
+func (v *Vault) Rotate(ctx context.Context) (Rotation, error) {
+	state, err := v.RotationState(ctx)
+	if err != nil || !state.Running {
+		return state, err
+	}
+	r := &rotator{v: v, state: Rotation{Running: true}}
+	err = v.objects.Walk(ctx, func(name string, _ int64) error {
+		if strings.HasSuffix(name, ".env") {
+			r.state.Total++
+		}
+		return nil
+	})
+	if err != nil {
+		return state, err
+	}
+	// A directory that changes while it is read may leave something out. What is committed since the
+	// rotation began is for the new identity, so that a pass that finds nothing to do is the last one.
+	for first := true; first || r.wrote > 0; first = false {
+		if err := r.pass(ctx); err != nil {
+			return r.state, errors.Join(err, r.note(context.WithoutCancel(ctx), true))
+		}
+	}
+	r.state.Running = false
+	return r.state, r.note(ctx, true)
+}
+
+// pass looks at every envelope.
+func (r *rotator) pass(ctx context.Context) error {
+	r.state.Done, r.state.Failed, r.wrote = 0, 0, 0
+	walk := func(hand func(stone.FileID) error) error {
+		return r.v.objects.Walk(ctx, func(name string, _ int64) error {
+			text, kind, _ := strings.Cut(name, ".")
+			id, err := stone.ParseFileID(text)
+			if err != nil || kind != "env" {
+				return err
+			}
+			return hand(id)
+		})
+	}
+	return each(ctx, rotateWorkers, walk, r.file)
+}
+
+// file brings one envelope up to date. One that does not verify is counted, and stays.
+func (r *rotator) file(ctx context.Context, id stone.FileID) error {
+	wrote, err := false, errReplan
+	for attempt := 0; attempt < planAttempts && errors.Is(err, errReplan); attempt++ {
+		wrote, err = r.v.rotateFile(ctx, id)
+	}
+	r.mu.Lock()
+	switch {
+	case err == nil:
+		r.state.Done++
+	case errors.Is(err, ErrRefused):
+		r.state.Failed++
+	}
+	if wrote || errors.Is(err, errReplan) { // somebody else is at it all the time; the next pass finds it
+		r.wrote++
+	}
+	r.mu.Unlock()
+	if errors.Is(err, ErrRefused) {
+		r.v.log.WarnContext(ctx, "an envelope keeps its grant to the former recovery secret", "file_id", id.String(), "reason", err.Error())
+	} else if err != nil && !errors.Is(err, errReplan) {
+		return err
+	}
+	return r.note(ctx, false)
+}
+
+// note writes the progress down, now or if it has not been for a while.
+func (r *rotator) note(ctx context.Context, now bool) error {
+	r.mu.Lock()
+	at := r.v.now()
+	if !now && at.Sub(r.noted) < rotateNote && !at.Before(r.noted) {
+		r.mu.Unlock()
+		return nil
+	}
+	r.noted = at
+	state := r.state
+	r.mu.Unlock()
+	return r.v.db.Update(ctx, func(tx Tx) error { return noteRotation(ctx, tx, state) })
+}
+
+// rotateFile rewrites a version's envelope for the present holders, unless it is for them already.
+func (v *Vault) rotateFile(ctx context.Context, id stone.FileID) (wrote bool, err error) {
+	var e Entry
+	var state keyState
+	var h holders
+	err = v.db.View(ctx, func(tx Tx) error {
+		var err error
+		if e.Version, err = tx.Versions().ByID(ctx, id); err != nil {
+			return err
+		}
+		if e.Node, err = tx.Nodes().ByID(ctx, e.Version.Document); err != nil {
+			return err
+		}
+		if e.Path, err = pathOf(ctx, tx, e.Node); err != nil {
+			return err
+		}
+		if state, err = v.keyState(ctx, tx, e); err != nil {
+			return err
+		}
+		h, err = currentHolders(ctx, tx, e.Node.Owner)
+		return err
+	})
+	if isMissing(err) {
+		return false, nil // removed, or not committed yet; then its commit is for the present holders
+	}
+	if err != nil {
+		return false, err
+	}
+	if state.rewrite != nil {
+		// Somebody's change is on its way. It may still be taken back, with the envelope of before.
+		if err := v.settle(ctx, id); err != nil {
+			return false, err
+		}
+		return false, errReplan
+	}
+	raw, err := v.envelope(ctx, id, state)
+	if err != nil {
+		return false, err
+	}
+	env, err := stone.ParseEnvelopeCached(raw, &v.keys.public)
+	if err != nil {
+		return false, hide(err)
+	}
+	if err := v.compareEnvelope(e, env, state.signer); err != nil {
+		return false, err
+	}
+	if h.hold(env) {
+		return false, nil
+	}
+	metadata := func(m stone.Metadata) stone.Metadata {
+		if e.Node.Current != id {
+			return m // an earlier version keeps the name and place that it had
+		}
+		return e.metadata()
+	}
+	r, err := v.rewrite(ctx, e, e, state, h, metadata)
+	if err != nil {
+		return false, err
+	}
+	defer v.files.lock(id)()
+	err = v.db.Update(ctx, func(tx Tx) error {
+		now, err := tx.Nodes().ByID(ctx, e.Node.ID)
+		if err != nil && !isMissing(err) {
+			return err
+		}
+		if err != nil || now != e.Node {
+			return errReplan
+		}
+		return v.commitRewrite(ctx, tx, r)
+	})
+	if err != nil {
+		return false, err
+	}
+	return true, v.finishRewrite(ctx, r)
+}
+
+// hold tells whether an envelope is for the holders, and for nobody else.
+func (h holders) hold(e *stone.Envelope) bool {
+	return len(e.Grants) == 2 && e.GrantTo(h.owner.Fingerprint) != nil && e.GrantTo(h.recovery.Fingerprint) != nil
+}
