@@ -93,12 +93,12 @@ func (l *fileLocks) lock(id stone.FileID) (unlock func()) {
 	}
 }
 
-// Collect settles every intent but those of puts in progress, removes expired uploads, and returns how
-// many of both. A server calls it at start and every now and then.
+// Collect settles every intent but those of puts in progress, removes expired uploads and parts
+// without one, and returns how many of the first two. A server calls it at start and every now and then.
 func (v *Vault) Collect(ctx context.Context) (int, error) {
 	intents, err := v.collectIntents(ctx)
 	uploads, err2 := v.collectUploads(ctx)
-	return intents + uploads, errors.Join(err, err2)
+	return intents + uploads, errors.Join(err, err2, v.collectParts(ctx))
 }
 
 func (v *Vault) collectIntents(ctx context.Context) (int, error) {

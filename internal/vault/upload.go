@@ -211,6 +211,26 @@ func (v *Vault) dropUpload(ctx context.Context, id stone.FileID) error {
 	return v.db.Update(ctx, func(tx Tx) error { return tx.Uploads().Delete(ctx, id) })
 }
 
+// collectParts removes parts that no upload's row names. Unlike an object, a part is of no use without its
+// row, which has its key and comes before it.
+func (v *Vault) collectParts(ctx context.Context) error {
+	var orphans []stone.FileID
+	err := v.parts.WalkParts(ctx, func(id stone.FileID, _ int64) error {
+		return v.db.View(ctx, func(tx Tx) error {
+			_, err := tx.Uploads().ByID(ctx, id)
+			if isMissing(err) {
+				orphans = append(orphans, id)
+				return nil
+			}
+			return err
+		})
+	})
+	for _, id := range orphans {
+		err = errors.Join(err, v.parts.DeletePart(ctx, id))
+	}
+	return err
+}
+
 // collectUploads removes expired uploads.
 func (v *Vault) collectUploads(ctx context.Context) (int, error) {
 	var expired []Upload

@@ -181,6 +181,40 @@ func TestUploadDeferredAndEmpty(t *testing.T) {
 	h.mustGet(ada, "/empty", nil)
 }
 
+// TestCollectsPartsWithoutRows removes what a power failure may bring back, and nothing that is in use.
+func TestCollectsPartsWithoutRows(t *testing.T) {
+	h := newHouse(t)
+	ada := h.person("ada")
+	u := h.begin(ada, "/f", 10, stone.ClassNormal)
+	if _, _, err := h.AppendUpload(ctx, ada, u.ID, vault.Append{Size: -1, Body: bytes.NewReader([]byte("01234"))}); err != nil {
+		t.Fatal(err)
+	}
+	orphan, err := h.objects.OpenPart(ctx, stone.FileID{1, 2, 3}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := orphan.Write([]byte("left")); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(orphan.Sync(), orphan.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Collect(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var left []stone.FileID
+	if err := h.objects.WalkParts(ctx, func(id stone.FileID, _ int64) error { left = append(left, id); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(left) != 1 || left[0] != u.ID {
+		t.Fatalf("parts %v, want only %v", left, u.ID)
+	}
+	if _, e, err := h.AppendUpload(ctx, ada, u.ID, vault.Append{Offset: 5, Size: -1, Body: bytes.NewReader([]byte("56789"))}); err != nil || e == nil {
+		t.Fatal(err)
+	}
+	h.mustGet(ada, "/f", []byte("0123456789"))
+}
+
 // waitingReader blocks until it is interrupted.
 type waitingReader struct {
 	first   []byte
