@@ -106,6 +106,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	}
 	s.every(jobs, collectEvery, s.collect)
 	s.every(jobs, noteTimeEvery, s.noteTime)
+	s.every(jobs, rotateEvery, s.rotate)
 	s.jobs.Go(func() {
 		signIn.Run(jobs, func(err error) { s.Log.Error("expired sessions could not be removed", "error", err) })
 	})

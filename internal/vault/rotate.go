@@ -104,23 +104,27 @@ func noteRotation(ctx context.Context, tx Tx, state Rotation) error {
 
 // rotator is one run of Rotate.
 type rotator struct {
-	v     *Vault
-	mu    sync.Mutex // guards what follows
-	state Rotation
-	wrote int // envelopes in this pass, or not yet
-	noted time.Time
+	v        *Vault
+	progress func(Rotation)
+	mu       sync.Mutex // guards what follows
+	state    Rotation
+	wrote    int // envelopes in this pass, or not yet
+	noted    time.Time
 }
 
 // Rotate goes on with a rotation that is under way, until no envelope has a grant to another than the
 // present recovery identity. It may be interrupted at any time and called again: every envelope shows by
 // itself whether it is done. Only the process that holds the data directory may call it, as it touches
-// envelopes; others read and write meanwhile.
-func (v *Vault) Rotate(ctx context.Context) (Rotation, error) {
+// envelopes; others read and write meanwhile. progress may be nil; it is called at most once a second.
+func (v *Vault) Rotate(ctx context.Context, progress func(Rotation)) (Rotation, error) {
 	state, err := v.RotationState(ctx)
 	if err != nil || !state.Running {
 		return state, err
 	}
-	r := &rotator{v: v, state: Rotation{Running: true}}
+	if progress == nil {
+		progress = func(Rotation) {}
+	}
+	r := &rotator{v: v, progress: progress, state: Rotation{Running: true}}
 	err = v.objects.Walk(ctx, func(name string, _ int64) error {
 		if strings.HasSuffix(name, ".env") {
 			r.state.Total++
@@ -193,6 +197,7 @@ func (r *rotator) note(ctx context.Context, now bool) error {
 	r.noted = at
 	state := r.state
 	r.mu.Unlock()
+	r.progress(state)
 	return r.v.db.Update(ctx, func(tx Tx) error { return noteRotation(ctx, tx, state) })
 }
 

@@ -31,7 +31,7 @@ func (h *house) beginRotation() *identity.Identity {
 // rotate runs a rotation to its end.
 func (h *house) rotate() vault.Rotation {
 	h.t.Helper()
-	state, err := h.Rotate(ctx)
+	state, err := h.Rotate(ctx, nil)
 	if err != nil || state.Running {
 		h.t.Fatalf("Rotate: %+v, %v", state, err)
 	}
@@ -65,7 +65,7 @@ func TestRotate(t *testing.T) {
 	if err := l.ConfirmRecovery(ctx, l.secret); err != nil {
 		t.Fatal(err)
 	}
-	if state, err := l.Rotate(ctx); err != nil || state != (vault.Rotation{}) {
+	if state, err := l.Rotate(ctx, nil); err != nil || state != (vault.Rotation{}) {
 		t.Errorf("without a rotation: %+v, %v", state, err)
 	}
 	// An earlier version keeps its name, and a file states where it lies now, also if folders were renamed.
@@ -249,7 +249,7 @@ func TestRotateFaults(t *testing.T) {
 			sound := h.config
 			h.config.Database, h.config.Objects = faultyDatabase{h.db, f}, faultyObjects{h.objects, f}
 			reopenUncounted(h, f)
-			state, err := h.Rotate(ctx)
+			state, err := h.Rotate(ctx, nil)
 			ended := f.count() < at
 			if ended && (err != nil || state.Running) {
 				t.Errorf("Rotate: %+v, %v", state, err)
