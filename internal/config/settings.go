@@ -307,9 +307,12 @@ func OwnMachine(addr string) bool {
 
 var hostName = regexp.MustCompile(`^(?i:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(?i:\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
 
+// IsName tells whether a text is a DNS name, in ASCII.
+func IsName(v string) bool { return len(v) <= 253 && hostName.MatchString(v) }
+
 // checkName accepts IP addresses and DNS names, the latter in ASCII.
 func checkName(v string) error {
-	if _, err := netip.ParseAddr(v); err == nil || len(v) <= 253 && hostName.MatchString(v) {
+	if _, err := netip.ParseAddr(v); err == nil || IsName(v) {
 		return nil
 	}
 	return fmt.Errorf("has %q, which is neither an address nor a name of a machine", v)

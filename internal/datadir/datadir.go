@@ -6,7 +6,10 @@
 //	  stonevault.db    metadata, with -wal and -shm beside it while it is open
 //	  objects/         sealed files
 //	  master.salt      only where the master key comes from a passphrase
+//	  setup-code       only while a server runs that has no admin
 //	DIR.master.key     the master key: beside the directory, never in it
+//	DIR.tls.pem        a certificate that the server has made, with its key
+//	DIR.tls.crt        the same without the key
 //
 // Invariants: looking changes nothing; what a newer program has written is refused; a directory that
 // holds something else is never taken for an empty one; at most one process holds the lock, and the
@@ -37,6 +40,7 @@ const (
 	databaseName = "stonevault.db"
 	objectsName  = "objects"
 	saltName     = "master.salt"
+	setupName    = "setup-code"
 
 	maxVersionFile = 4096 // bytes
 	tmpPrefix      = ".tmp-"
@@ -103,6 +107,14 @@ func (d Dir) Objects() string { return filepath.Join(d.path, objectsName) }
 // DefaultKeyFile is where the master key lies unless told otherwise.
 func (d Dir) DefaultKeyFile() string { return d.path + ".master.key" }
 
+// MadeCertificate is where the certificate lies that the server makes, with its key, and where without.
+func (d Dir) MadeCertificate() (withKey, certificate string) {
+	return d.path + ".tls.pem", d.path + ".tls.crt"
+}
+
+// SetupCode is where the code is written that lets the first person in.
+func (d Dir) SetupCode() string { return filepath.Join(d.path, setupName) }
+
 // Contains tells whether path lies in the directory, by whatever links either is reached.
 func (d Dir) Contains(path string) (bool, error) {
 	path, err := filepath.Abs(path)
@@ -157,7 +169,7 @@ func (d Dir) Inspect() (State, error) {
 				return 0, fmt.Errorf("look at the data directory: %w", err)
 			}
 			used = used || info.Size() > 0
-		case name == lockName, name == saltName, name == "lost+found",
+		case name == lockName, name == saltName, name == setupName, name == "lost+found",
 			strings.HasPrefix(name, tmpPrefix), strings.HasPrefix(name, databaseName):
 		default:
 			foreign = append(foreign, name)

@@ -184,11 +184,15 @@ func Generate(names []string, now time.Time) (withKey, certificate []byte, err e
 	return append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), certificate...), certificate, nil
 }
 
-// Serves tells whether a certificate that Generate has made is for all names, and for long enough.
-func Serves(withKey []byte, names []string, now time.Time) bool {
+// Serves tells whether a certificate that Generate has made is for all names, and for long enough. What is
+// none is an error.
+func Serves(withKey []byte, names []string, now time.Time) (bool, error) {
 	pair, err := tls.X509KeyPair(withKey, withKey)
-	if err != nil || now.Before(pair.Leaf.NotBefore) || now.After(pair.Leaf.NotAfter.Add(-renewBefore)) {
-		return false
+	if err != nil {
+		return false, err
 	}
-	return !slices.ContainsFunc(names, func(name string) bool { return pair.Leaf.VerifyHostname(name) != nil })
+	if now.Before(pair.Leaf.NotBefore) || now.After(pair.Leaf.NotAfter.Add(-renewBefore)) {
+		return false, nil
+	}
+	return !slices.ContainsFunc(names, func(name string) bool { return pair.Leaf.VerifyHostname(name) != nil }), nil
 }

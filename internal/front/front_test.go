@@ -225,11 +225,14 @@ func TestGenerate(t *testing.T) {
 		{"before it is to be renewed", withKey, names, now.Add(generatedFor - renewBefore - time.Hour), true},
 		{"when it is to be renewed", withKey, names, now.Add(generatedFor - renewBefore + time.Hour), false},
 		{"before it begins", withKey, names, now.Add(-2 * time.Hour), false},
-		{"no key", certificate, names, now, false},
-		{"nothing", nil, names, now, false},
 	} {
-		if got := Serves(c.text, c.names, c.at); got != c.want {
-			t.Errorf("%s: %v", c.name, got)
+		if got, err := Serves(c.text, c.names, c.at); got != c.want || err != nil {
+			t.Errorf("%s: %v, %v", c.name, got, err)
+		}
+	}
+	for _, text := range [][]byte{nil, certificate} {
+		if got, err := Serves(text, names, now); got || err == nil {
+			t.Errorf("%q: %v", text, got)
 		}
 	}
 }
