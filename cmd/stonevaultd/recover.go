@@ -300,7 +300,7 @@ func texts[T ~string](list []T) []string {
 func (r *recovery) refused() ([]refusedObject, error) {
 	var list []refusedObject
 	for _, f := range r.survey.Refused() {
-		list = append(list, refusedObject{f.Name, f.Reason, f.Path})
+		list = append(list, refusedObject{f.Name, f.Reason, f.Path, f.Version})
 	}
 	err := filepath.WalkDir(r.from, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -32,9 +33,10 @@ type renamedFile struct {
 }
 
 type refusedObject struct {
-	Name   string `json:"name"`
-	Reason string `json:"reason"`
-	Path   string `json:"path,omitempty"` // of the file, where it is known for certain
+	Name    string `json:"name"`
+	Reason  string `json:"reason"`
+	Path    string `json:"path,omitempty"` // of the file, where it is known for certain
+	Version int    `json:"version,omitempty"`
 }
 
 type recoveryAccount struct {
@@ -98,13 +100,13 @@ func (r *recovery) print(report recoveryReport, serve string) error {
 			fmt.Fprintf(w, "  %s\t%s\t%s\n", f.Account, printable(f.From), printable(f.To))
 		}
 	})
-	section(&b, len(report.Refused), "Not recovered, and copied nowhere:", "OBJECT\tFILE\tWHY", func(w *tabwriter.Writer) {
+	section(&b, len(report.Refused), "Not recovered, and copied nowhere:", "OBJECT\tFILE\tVERSION\tWHY", func(w *tabwriter.Writer) {
 		for _, f := range report.Refused {
-			path := f.Path
-			if path == "" {
-				path = "-"
+			path, version := "-", "-"
+			if f.Path != "" {
+				path, version = printable(f.Path), strconv.Itoa(f.Version)
 			}
-			fmt.Fprintf(w, "  %s\t%s\t%s\n", printable(f.Name), printable(path), printable(f.Reason))
+			fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", printable(f.Name), path, version, printable(f.Reason))
 		}
 	})
 	section(&b, len(report.Accounts), "Accounts; the passwords are not shown again:", "NAME\tPASSWORD\tROLE\tFILES\tOWNER", func(w *tabwriter.Writer) {

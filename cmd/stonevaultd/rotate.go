@@ -83,7 +83,7 @@ func (a *app) beginRotation(ctx context.Context, s *store, c config.Config) erro
 	case err != nil:
 		return fmt.Errorf("the sheet above is void: %w", err)
 	}
-	_, err = fmt.Fprintln(a.stderr, "The sheet above holds from now on. Destroy the old one when this has ended.")
+	_, err = fmt.Fprintln(a.stderr, "The sheet above holds from now on. The old one goes on opening copies of the objects that were made before.")
 	return err
 }
 
@@ -132,7 +132,7 @@ func (a *app) rotateHere(ctx context.Context, s *store) (vault.Rotation, error) 
 }
 
 func (a *app) sayRotated(state vault.Rotation) error {
-	fmt.Fprintf(a.stderr, "The old recovery secret opens nothing here any more. Envelopes rewritten: %d.\n", state.Done)
+	fmt.Fprintf(a.stderr, "The old recovery secret opens nothing in this vault any more. Envelopes rewritten: %d.\n", state.Done)
 	if state.Failed > 0 {
 		fmt.Fprintf(a.stderr, "Envelopes that do not verify, and were left as they are: %d. The log names them; restore these files from a backup.\n", state.Failed)
 		return errLeftOut

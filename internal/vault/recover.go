@@ -31,7 +31,9 @@ const recoverWorkers = 8
 type Refused struct {
 	Name   string
 	Reason string
-	Path   string // of the file, where the envelope is genuine and only the body is not; otherwise empty
+	// Path and Version are the file's, where the envelope is genuine and only the body is not.
+	Path    string
+	Version int
 }
 
 // Root is a root key that certifies files which the recovery secret opens.
@@ -196,13 +198,13 @@ func (s *Survey) Refused() []Refused {
 	return slices.Clone(s.refused)
 }
 
-func (s *Survey) refuse(name string, reason error) { s.refuseAt(name, reason, "") }
+func (s *Survey) refuse(name string, reason error) { s.refuseVersion(name, reason, "", 0) }
 
-func (s *Survey) refuseAt(name string, reason error, path string) {
+func (s *Survey) refuseVersion(name string, reason error, path string, version int) {
 	text := strings.ReplaceAll(reason.Error(), stone.ErrRefused.Error()+": ", "")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refused = append(s.refused, Refused{name, text, path})
+	s.refused = append(s.refused, Refused{name, text, path, version})
 }
 
 // unreadable is an object that the medium does not give.

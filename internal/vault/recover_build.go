@@ -206,7 +206,7 @@ func (b *Rebuilt) document(ctx context.Context, d *documentPlan) error {
 			return err
 		}
 		if err != nil {
-			b.refuse(p.candidate, err)
+			b.refuse(p, err)
 			continue
 		}
 		if len(rows) == 0 {
@@ -257,7 +257,7 @@ func (b *Rebuilt) earlier(ctx context.Context, d *documentPlan) (bool, error) {
 		if err == nil {
 			err = errors.New("an earlier run found it damaged, and went on without it; recover into another directory to have it")
 		}
-		b.refuse(p.candidate, err)
+		b.refuse(p, err)
 	}
 	b.mu.Lock()
 	b.Report.Earlier += len(there)
@@ -266,8 +266,8 @@ func (b *Rebuilt) earlier(ctx context.Context, d *documentPlan) (bool, error) {
 	return true, nil
 }
 
-func (b *Rebuilt) refuse(c *candidate, err error) {
-	b.survey.refuseAt(envelopeName(c.id), err, c.path)
+func (b *Rebuilt) refuse(p versionPlan, err error) {
+	b.survey.refuseVersion(envelopeName(p.id), err, p.path, p.number)
 	b.step(1)
 }
 

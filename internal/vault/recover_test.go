@@ -443,7 +443,7 @@ func TestRecoverVersions(t *testing.T) {
 	}
 	h := newPlace(t)
 	b := rebuild(h, s, root)
-	if r := s.Refused(); len(r) != 1 || r[0].Name != damaged.Version.FileID.String()+".env" || r[0].Path != "/g/b" || !strings.Contains(r[0].Reason, "segment 0") {
+	if r := s.Refused(); len(r) != 1 || r[0].Name != damaged.Version.FileID.String()+".env" || r[0].Path != "/g/b" || r[0].Version != 3 || !strings.Contains(r[0].Reason, "segment 0") {
 		t.Errorf("refused are %v", r)
 	}
 	if b.Report.Renumbered != 1 || b.Report.Versions != 5 {

@@ -124,7 +124,7 @@ func (v *Vault) Rotate(ctx context.Context, progress func(Rotation)) (Rotation, 
 	if progress == nil {
 		progress = func(Rotation) {}
 	}
-	r := &rotator{v: v, progress: progress, state: Rotation{Running: true}}
+	r := &rotator{v: v, progress: progress, state: Rotation{Running: true}, noted: v.now()}
 	err = v.objects.Walk(ctx, func(name string, _ int64) error {
 		if strings.HasSuffix(name, ".env") {
 			r.state.Total++
