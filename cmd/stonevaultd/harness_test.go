@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -240,10 +241,11 @@ func makeVault(t testing.TB, data string) {
 
 // client calls the HTTP interface as one person.
 type client struct {
-	t     testing.TB
-	addr  string
-	token string
-	http  *http.Client
+	t      testing.TB
+	addr   string
+	scheme string // http where empty
+	token  string
+	http   *http.Client
 }
 
 // newHTTP has connections of its own.
@@ -256,6 +258,13 @@ func newHTTP(t testing.TB) *http.Client {
 func signIn(t testing.TB, addr, name string) *client {
 	t.Helper()
 	c := &client{t: t, addr: addr, http: newHTTP(t)}
+	c.signIn(name)
+	return c
+}
+
+func (c *client) signIn(name string) {
+	t := c.t
+	t.Helper()
 	body, err := json.Marshal(map[string]string{"name": name, "password": testPassword, "client": "test"})
 	check(t, err)
 	r, err := c.do("POST", "/api/v1/sessions", bytes.NewReader(body), http.Header{"Content-Type": {"application/json"}})
@@ -266,7 +275,6 @@ func signIn(t testing.TB, addr, name string) *client {
 	r.want(t, http.StatusCreated, http.StatusOK)
 	check(t, json.Unmarshal(r.body, &grant))
 	c.token = grant.AccessToken
-	return c
 }
 
 // reply is a whole reply.
@@ -296,9 +304,20 @@ func (r reply) problem() string {
 
 // do makes a request and reads the whole reply. The error is that of the connection.
 func (c *client) do(method, path string, body io.Reader, header http.Header) (reply, error) {
-	r, err := http.NewRequest(method, "http://"+c.addr+path, body)
+	res, err := c.send(method, path, body, header)
 	if err != nil {
 		return reply{}, err
+	}
+	defer res.Body.Close()
+	content, err := io.ReadAll(res.Body)
+	return reply{res.StatusCode, content}, err
+}
+
+// send makes a request, whose reply the caller reads.
+func (c *client) send(method, path string, body io.Reader, header http.Header) (*http.Response, error) {
+	r, err := http.NewRequest(method, cmp.Or(c.scheme, "http")+"://"+c.addr+path, body)
+	if err != nil {
+		return nil, err
 	}
 	for name, values := range header {
 		r.Header[name] = values
@@ -306,13 +325,7 @@ func (c *client) do(method, path string, body io.Reader, header http.Header) (re
 	if c.token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	res, err := c.http.Do(r)
-	if err != nil {
-		return reply{}, err
-	}
-	defer res.Body.Close()
-	content, err := io.ReadAll(res.Body)
-	return reply{res.StatusCode, content}, err
+	return c.http.Do(r)
 }
 
 // content is the path in the interface of a path in the vault.
