@@ -16,8 +16,8 @@ import (
 const (
 	// settingRotation holds a Rotation.
 	settingRotation = "recovery_rotation"
-	// rotateWorkers leaves most of a machine to those who work meanwhile.
-	rotateWorkers = 2
+	// rotateWorkers is how many envelopes are rewritten at once. They wait for the disk more than they compute.
+	rotateWorkers = 8
 	// rotateNote is how often the progress is written down.
 	rotateNote = time.Second
 )
@@ -107,8 +107,10 @@ type rotator struct {
 	v        *Vault
 	progress func(Rotation)
 	mu       sync.Mutex // guards what follows
-	state    Rotation
-	wrote    int // envelopes in this pass, or not yet
+	state    Rotation   // as it is shown
+	done     int        // envelopes of this pass, as the next two
+	failed   int
+	wrote    int // or still to be written, in the next one
 	noted    time.Time
 }
 
@@ -141,13 +143,13 @@ func (v *Vault) Rotate(ctx context.Context, progress func(Rotation)) (Rotation, 
 			return r.state, errors.Join(err, r.note(context.WithoutCancel(ctx), true))
 		}
 	}
-	r.state.Running = false
+	r.state.Running, r.state.Done, r.state.Failed = false, r.done, r.failed
 	return r.state, r.note(ctx, true)
 }
 
 // pass looks at every envelope.
 func (r *rotator) pass(ctx context.Context) error {
-	r.state.Done, r.state.Failed, r.wrote = 0, 0, 0
+	r.done, r.failed, r.wrote = 0, 0, 0
 	walk := func(hand func(stone.FileID) error) error {
 		return r.v.objects.Walk(ctx, func(name string, _ int64) error {
 			text, kind, _ := strings.Cut(name, ".")
@@ -170,13 +172,15 @@ func (r *rotator) file(ctx context.Context, id stone.FileID) error {
 	r.mu.Lock()
 	switch {
 	case err == nil:
-		r.state.Done++
+		r.done++
 	case errors.Is(err, ErrRefused):
-		r.state.Failed++
+		r.failed++
 	}
 	if wrote || errors.Is(err, errReplan) { // somebody else is at it all the time; the next pass finds it
 		r.wrote++
 	}
+	// A later pass does not begin to count anew for those who watch.
+	r.state.Done, r.state.Failed = max(r.state.Done, r.done), max(r.state.Failed, r.failed)
 	r.mu.Unlock()
 	if errors.Is(err, ErrRefused) {
 		r.v.log.WarnContext(ctx, "an envelope keeps its grant to the former recovery secret", "file_id", id.String(), "reason", err.Error())

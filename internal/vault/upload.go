@@ -102,9 +102,14 @@ func (v *Vault) Uploads(ctx context.Context, a Actor) ([]Upload, error) {
 }
 
 // Upload tells where an upload stands. One that is complete, and was stopped before it became a file,
-// becomes one now.
+// becomes one now; one that has become a file is told of as long as that is there, since the reply that
+// said so may have been lost.
 func (v *Vault) Upload(ctx context.Context, a Actor, id stone.FileID) (Upload, error) {
 	u, err := v.upload(ctx, a, id)
+	if isMissing(err) {
+		u, _, err = v.uploaded(ctx, a, id)
+		return u, err
+	}
 	if err != nil || u.Offset != u.Size {
 		return u, err
 	}
@@ -134,7 +139,13 @@ func (v *Vault) upload(ctx context.Context, a Actor, id stone.FileID) (Upload, e
 // AppendUpload takes a piece of an upload. What was read of it before it broke off is kept, unless it has
 // a Check. The entry is there once the last byte has come.
 func (v *Vault) AppendUpload(ctx context.Context, a Actor, id stone.FileID, r Append) (Upload, *Entry, error) {
-	if _, err := v.upload(ctx, a, id); err != nil {
+	if _, err := v.upload(ctx, a, id); isMissing(err) {
+		u, e, err := v.uploaded(ctx, a, id)
+		if err == nil && r.Offset != u.Offset {
+			err = ErrOffset
+		}
+		return u, e, err
+	} else if err != nil {
 		return Upload{}, nil, err
 	}
 	s, err := v.sittings.begin(ctx, id, v.now, r.Interrupt)
@@ -158,12 +169,12 @@ func (v *Vault) AppendUpload(ctx context.Context, a Actor, id stone.FileID, r Ap
 		case r.Size < u.Offset || r.Size > stone.MaxSegments*stone.SegmentSize:
 			return u, nil, &InvalidError{"size", "is less than has come already, or more than 1 TiB"}
 		}
-		u.Size = r.Size
 	}
-	g, err := v.grow(ctx, u, r.Offset)
+	g, err := v.grow(ctx, u)
 	if err != nil {
 		return u, nil, err
 	}
+	g.now.Size = max(u.Size, r.Size)
 	broken := g.append(ctx, &piece{src: r.Body, left: g.room(), sitting: s, now: v.now}, r.Check)
 	err = errors.Join(broken, g.part.Close())
 	if err != nil || g.durable.Size != g.durable.Offset {
@@ -171,6 +182,30 @@ func (v *Vault) AppendUpload(ctx context.Context, a Actor, id stone.FileID, r Ap
 	}
 	e, err := v.complete(ctx, a, id)
 	return g.durable, e, err
+}
+
+// uploaded describes an upload that has become a file of a's.
+func (v *Vault) uploaded(ctx context.Context, a Actor, id stone.FileID) (Upload, *Entry, error) {
+	var e Entry
+	err := v.db.View(ctx, func(tx Tx) error {
+		version, err := tx.Versions().ByID(ctx, id)
+		if err != nil {
+			return err
+		}
+		if version.Owner != a.Person {
+			return ErrNotFound
+		}
+		e, err = entry(ctx, tx, a, Ref{Node: version.Document, Version: version.Number})
+		return err
+	})
+	if err != nil {
+		return Upload{}, nil, err
+	}
+	return Upload{
+		ID: id, Owner: a.Person, Path: e.Path, MediaType: e.Version.MediaType, Class: e.Version.Class, Mode: e.Version.Mode,
+		ModifiedAt: e.Version.ModifiedAt, Size: e.Version.Size, Offset: e.Version.Size,
+		CreatedAt: e.Version.SealedAt, ExpiresAt: millis(v.now().Add(uploadLifetime)),
+	}, &e, nil
 }
 
 // CancelUpload forgets an upload and removes what came of it.
@@ -309,7 +344,7 @@ type growth struct {
 	waiting Upload // what the checkpoint in pending, or the last one, commits
 }
 
-func (v *Vault) grow(ctx context.Context, u Upload, was int64) (*growth, error) {
+func (v *Vault) grow(ctx context.Context, u Upload) (*growth, error) {
 	key, err := v.uploadKey(u)
 	if err != nil {
 		return nil, err

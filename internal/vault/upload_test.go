@@ -174,6 +174,32 @@ func TestUploadDeferredAndEmpty(t *testing.T) {
 	}
 	h.mustGet(ada, "/deferred", []byte("abcde"))
 
+	// The reply to the last byte may be lost: the upload is still told of, and a stranger told nothing.
+	again, e2, err := h.AppendUpload(ctx, ada, u.ID, vault.Append{Offset: 5, Size: -1, Body: bytes.NewReader(nil)})
+	if err != nil || again.Offset != 5 || e2 == nil || e2.Node.ID != e.Node.ID {
+		t.Fatalf("asked again: %+v, %v, %v", again, e2, err)
+	}
+	if _, _, err := h.AppendUpload(ctx, ada, u.ID, vault.Append{Size: -1, Body: bytes.NewReader(nil)}); !errors.Is(err, vault.ErrOffset) {
+		t.Fatalf("at another offset: %v, want ErrOffset", err)
+	}
+	if now, err := h.Upload(ctx, ada, u.ID); err != nil || now.Offset != 5 || now.Size != 5 {
+		t.Fatalf("%+v, %v", now, err)
+	}
+	bob := h.person("bob")
+	if _, err := h.Upload(ctx, bob, u.ID); !errors.Is(err, vault.ErrNotFound) {
+		t.Fatalf("a stranger: %v, want ErrNotFound", err)
+	}
+
+	// The length may come with no bytes at all.
+	u = h.begin(ada, "/deferred2", -1, stone.ClassNormal)
+	if _, _, err = h.AppendUpload(ctx, ada, u.ID, vault.Append{Size: -1, Body: bytes.NewReader([]byte("abcde"))}); err != nil {
+		t.Fatal(err)
+	}
+	if _, e, err = h.AppendUpload(ctx, ada, u.ID, vault.Append{Offset: 5, Size: 5, Body: bytes.NewReader(nil)}); err != nil || e == nil {
+		t.Fatalf("%v, %v", e, err)
+	}
+	h.mustGet(ada, "/deferred2", []byte("abcde"))
+
 	u = h.begin(ada, "/empty", 0, stone.ClassNormal)
 	if _, e, err = h.AppendUpload(ctx, ada, u.ID, vault.Append{Size: -1, Body: bytes.NewReader(nil)}); err != nil || e == nil {
 		t.Fatalf("%v, %v", e, err)
