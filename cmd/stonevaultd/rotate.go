@@ -99,7 +99,11 @@ func (a *app) awaitRotation(ctx context.Context, s *store) error {
 		if !state.Running {
 			return a.sayRotated(state)
 		}
-		fmt.Fprintf(a.stderr, "envelopes rewritten by the server: %d of %d\n", state.Done, state.Total)
+		if state.Total == 0 {
+			fmt.Fprintln(a.stderr, "the server begins in a moment")
+		} else {
+			fmt.Fprintf(a.stderr, "envelopes rewritten by the server: %d of %d\n", state.Done, state.Total)
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -108,7 +108,7 @@ func TestRotateRecovery(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	third := sheetSecret(t, stdout.String())
-	if !strings.Contains(stderr.String(), "by the server") || !strings.Contains(stderr.String(), "Envelopes rewritten") {
+	if !strings.Contains(stderr.String(), "the server") || !strings.Contains(stderr.String(), "Envelopes rewritten") {
 		t.Errorf("it said %s", stderr)
 	}
 
