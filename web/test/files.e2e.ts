@@ -225,7 +225,7 @@ describe('files and folders', () => {
     expect(await details.textContent()).toMatch(/3 segments, 2\.5 MB.*Signed by: You/s);
     await visitor.examine('details');
     await page.keyboard.press('Escape');
-    expect(await details.count()).toBe(0);
+    await until(async () => (await details.count()) === 0);
     expect(await page.evaluate(() => document.activeElement?.textContent)).toMatch(/big\.bin/);
 
     // One bit of what is stored is flipped.
@@ -236,7 +236,7 @@ describe('files and folders', () => {
     writeFileSync(body, bytes);
     await page.getByRole('button', { name: 'broken.bin', exact: true }).click();
     await details.getByRole('button', { name: 'Verify' }).click();
-    await details.getByText('Not what was sealed').waitFor();
+    await details.getByText('Not what was sealed', { exact: true }).waitFor();
     await visitor.examine('a file that was tampered with');
   });
 });
@@ -245,6 +245,8 @@ describe('the keyboard', () => {
   it('does everything in a list', async () => {
     const { page } = visitor;
     await visitor.signIn();
+    await visitor.row('big.bin').waitFor();
+    await page.reload();
     await visitor.row('big.bin').waitFor();
     const focused = () => page.evaluate(() => document.activeElement?.querySelector('.name')?.textContent?.replace(/^Folder /, ''));
     await page.keyboard.press('Tab');

@@ -151,6 +151,7 @@ describe('uploading', () => {
     await limit(2 << 20);
     await page.getByTestId('files').setInputFiles(onDisk('unwanted.bin', content(large, 6)));
     await underWay('/unwanted.bin');
+    visitor.expectFailures = true; // the request that was broken off may hold the upload for a moment (423)
     await page.getByRole('button', { name: 'Cancel unwanted.bin' }).click();
     await until(async () => (await pending()).length === 0);
     expect(await visitor.transfer('/unwanted.bin').count()).toBe(0);

@@ -252,6 +252,7 @@ export const en = {
     cancelAll: 'Cancel all uploads',
     cancelTitle: 'Cancel all uploads?',
     cancelText: 'What has arrived of unfinished files is deleted. Files that are done stay.',
+    list: 'List of uploads',
     toggle: 'Show the list of uploads',
     replace: 'Replace',
     keepBoth: 'Keep both',
