@@ -4,45 +4,70 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"stonevault/internal/vault"
 	"stonevault/stone"
 )
 
-// census compares what the database says of objects with the objects themselves. Both may change
+// census compares what the database says of objects and parts with those themselves. All of them may change
 // meanwhile, so whatever looks wrong is looked at again in a snapshot of its own.
 type census struct {
 	db      vault.Database
 	objects vault.Objects
+	parts   vault.Parts
 
-	owners    map[vault.PersonID]bool // those found, whose trees are gone through then
-	versions  map[stone.FileID]bool   // already compared
-	missing   []string                // sentences
-	strangers []string                // names of objects that nothing refers to
+	versions  map[stone.FileID]bool // already compared
+	uploads   int
+	missing   []string // sentences
+	strangers []string // names of objects that nothing refers to
+	orphans   []string // ids of parts that no upload refers to
 }
 
-// contents compares rows and objects.
+// contents compares rows, objects and parts.
 func (d *doctor) contents(ctx context.Context) {
-	const check = "objects"
 	c := &census{
-		db: d.store.db, objects: d.store.objects,
-		owners: make(map[vault.PersonID]bool), versions: make(map[stone.FileID]bool),
+		db: d.store.db, objects: d.store.objects, parts: d.store.objects, versions: make(map[stone.FileID]bool),
 	}
-	if err := c.count(ctx); err != nil {
-		d.say(check, levelFail, "they could not all be compared: %v", err)
+	const files = "objects"
+	if err := errors.Join(c.rows(ctx), c.files(ctx)); err != nil {
+		d.say(files, levelFail, "they could not all be compared: %v", err)
 		return
 	}
 	for _, m := range atMost(c.missing, "%d more objects are missing or damaged") {
-		d.say(check, levelFail, "%s; restore it from a backup", m)
+		d.say(files, levelFail, "%s; restore it from a backup", m)
 	}
 	for _, s := range atMost(c.strangers, "%d more objects") {
-		d.say(check, levelWarn, "no row refers to %s; keep it until you know why, since a restored database may be older than the objects", s)
+		d.say(files, levelWarn, "no row refers to %s; keep it until you know why, since a restored database may be older than the objects", s)
 	}
 	if len(c.missing)+len(c.strangers) == 0 {
-		d.say(check, levelOK, "versions of files: %d, each with a body of the right size and an envelope", len(c.versions))
+		d.say(files, levelOK, "versions of files: %d, each with a body of the right size and an envelope", len(c.versions))
+	}
+
+	const uploads = "uploads"
+	c.missing = nil
+	if err := errors.Join(c.pending(ctx), c.leftParts(ctx)); err != nil {
+		d.say(uploads, levelFail, "they could not all be compared: %v", err)
+		return
+	}
+	for _, m := range atMost(c.missing, "%d more uploads have lost what had come") {
+		d.say(uploads, levelFail, "%s, so that it cannot go on; it must be cancelled and begun again", m)
+	}
+	for _, id := range atMost(c.orphans, "%d more parts") {
+		switch {
+		case d.served:
+			d.say(uploads, levelOK, "no upload refers to %s.part; the server's collector removes it", id)
+		default:
+			d.say(uploads, levelWarn, "no upload refers to %s.part; start the server, which removes it", id)
+		}
+	}
+	if len(c.missing)+len(c.orphans) == 0 {
+		d.say(uploads, levelOK, "uploads that are not finished: %d, each with what has come of it", c.uploads)
 	}
 }
 
@@ -55,32 +80,45 @@ func atMost(list []string, rest string) []string {
 	return append(list[:most:most], fmt.Sprintf(rest, len(list)-most))
 }
 
-// count goes from the objects to their rows, and from the people found there through all they have.
-func (c *census) count(ctx context.Context) error {
-	err := c.objects.Walk(ctx, func(name string, _ int64) error {
+// rows compares every version with its objects, page by page.
+func (c *census) rows(ctx context.Context) error {
+	const page = 1000
+	var last stone.FileID
+	for {
+		var rows []vault.Version
+		err := c.db.View(ctx, func(tx vault.Tx) (err error) {
+			rows, err = tx.Versions().After(ctx, last, page)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if err := c.version(ctx, row); err != nil {
+				return err
+			}
+			last = row.FileID
+		}
+		if len(rows) < page {
+			return nil
+		}
+	}
+}
+
+// files looks for the row of every object.
+func (c *census) files(ctx context.Context) error {
+	return c.objects.Walk(ctx, func(name string, _ int64) error {
 		text, _, _ := strings.Cut(name, ".")
 		id, err := stone.ParseFileID(text)
-		if err != nil {
+		if err != nil || c.versions[id] {
 			return err
 		}
 		return c.object(ctx, name, id)
 	})
-	if err != nil {
-		return err
-	}
-	for owner := range c.owners {
-		if err := c.folder(ctx, owner, ""); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
-// object asks what refers to an object.
+// object asks what refers to an object of no version that was known when the rows were read.
 func (c *census) object(ctx context.Context, name string, id stone.FileID) error {
-	if c.versions[id] {
-		return nil
-	}
 	var row vault.Version
 	var known, pending bool
 	err := c.db.View(ctx, func(tx vault.Tx) error {
@@ -90,6 +128,9 @@ func (c *census) object(ctx context.Context, name string, id stone.FileID) error
 			return err
 		}
 		_, err = tx.Intents().ByID(ctx, id)
+		if errors.Is(err, vault.ErrNotFound) {
+			_, err = tx.Uploads().ByID(ctx, id) // one whose last byte has come
+		}
 		if pending = err == nil; !errors.Is(err, vault.ErrNotFound) {
 			return err
 		}
@@ -99,7 +140,6 @@ func (c *census) object(ctx context.Context, name string, id stone.FileID) error
 	case err != nil:
 		return err
 	case known:
-		c.owners[row.Owner] = true
 		return c.version(ctx, row)
 	case pending:
 		return nil
@@ -162,48 +202,87 @@ func (c *census) size(ctx context.Context, name string) (int64, error) {
 	return o.Size(), nil
 }
 
-// folder goes through everything in a folder, page by page.
-func (c *census) folder(ctx context.Context, owner vault.PersonID, folder vault.NodeID) error {
-	const page = 500
-	q := vault.ListQuery{Owner: owner, Folder: folder, Sort: []vault.SortKey{{Field: vault.SortName}}, Limit: page}
-	for {
-		var items []vault.Entry
-		versions := make(map[vault.NodeID][]vault.Version)
-		err := c.db.View(ctx, func(tx vault.Tx) (err error) {
-			if items, err = tx.Nodes().List(ctx, q); err != nil {
-				return err
-			}
-			for _, e := range items {
-				if e.Node.Kind != vault.NodeFile {
-					continue
-				}
-				if versions[e.Node.ID], err = tx.Versions().OfDocument(ctx, e.Node.ID); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+// pending compares every upload with its part.
+func (c *census) pending(ctx context.Context) error {
+	sizes, err := c.partSizes(ctx)
+	if err != nil {
+		return err
+	}
+	var rows []vault.Upload
+	err = c.db.View(ctx, func(tx vault.Tx) (err error) {
+		rows, err = tx.Uploads().Expired(ctx, time.Unix(1<<40, 0), math.MaxInt32)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.uploads = len(rows)
+	for _, row := range rows {
+		if size, ok := sizes[row.ID]; ok && size >= row.Part || row.Part == 0 {
+			continue
+		}
+		// It may have been finished, cancelled or begun since the parts were seen.
+		now, err := c.partSizes(ctx)
 		if err != nil {
 			return err
 		}
-		for _, e := range items {
-			if e.Node.Kind == vault.NodeFolder {
-				if err := c.folder(ctx, owner, e.Node.ID); err != nil {
-					return err
-				}
-			}
-			for _, row := range versions[e.Node.ID] {
-				if err := c.version(ctx, row); err != nil {
-					return err
-				}
-			}
+		size, there := now[row.ID]
+		if _, err := c.size(ctx, row.ID.String()+".body"); err == nil || size >= row.Part {
+			continue
+		} else if !errors.Is(err, vault.ErrNotFound) {
+			return err
 		}
-		if len(items) < page {
-			return nil
+		err = c.db.View(ctx, func(tx vault.Tx) error { _, err := tx.Uploads().ByID(ctx, row.ID); return err })
+		switch {
+		case errors.Is(err, vault.ErrNotFound):
+		case err != nil:
+			return err
+		case there:
+			c.missing = append(c.missing, fmt.Sprintf("of an upload, %s.part has %d bytes and not the %d that were acknowledged", row.ID, size, row.Part))
+		default:
+			c.missing = append(c.missing, fmt.Sprintf("of an upload, %s.part is missing", row.ID))
 		}
-		last := items[len(items)-1].Node
-		q.After = []any{last.Name, string(last.ID)}
 	}
+	return nil
+}
+
+func (c *census) partSizes(ctx context.Context) (map[stone.FileID]int64, error) {
+	sizes := make(map[stone.FileID]int64)
+	err := c.parts.WalkParts(ctx, func(id stone.FileID, size int64) error {
+		sizes[id] = size
+		return nil
+	})
+	return sizes, err
+}
+
+// leftParts looks for parts without an upload. One that has just lost its upload is about to go.
+func (c *census) leftParts(ctx context.Context) error {
+	sizes, err := c.partSizes(ctx)
+	if err != nil {
+		return err
+	}
+	for id := range sizes {
+		err := c.db.View(ctx, func(tx vault.Tx) error { _, err := tx.Uploads().ByID(ctx, id); return err })
+		switch {
+		case errors.Is(err, vault.ErrNotFound):
+			c.orphans = append(c.orphans, id.String())
+		case err != nil:
+			return err
+		}
+	}
+	if len(c.orphans) == 0 {
+		return nil
+	}
+	if sizes, err = c.partSizes(ctx); err != nil {
+		return err
+	}
+	c.orphans = slices.DeleteFunc(c.orphans, func(text string) bool {
+		id, err := stone.ParseFileID(text)
+		_, there := sizes[id]
+		return err != nil || !there
+	})
+	slices.Sort(c.orphans)
+	return nil
 }
 
 // intents counts changes that are not finished.

@@ -39,8 +39,8 @@ func newDoctor(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor --data DIR",
 		Short: "Check a data directory and say what to do",
-		Long: `Checks the data directory, the master key, the database, every object's presence and size, and the machine,
-while the server runs or not. It changes nothing. What is inside of files is not read: stonevault verify does that.
+		Long: `Checks the data directory, the master key, the database, the presence and size of every object and of every
+unfinished upload, the certificate, and the machine, while the server runs or not. It changes nothing. What is inside of files is not read: stonevault verify does that.
 
 Each line is ok, warn or fail. The exit code is 1 when one of them is fail.`,
 		Example: `  stonevaultd doctor --data ./data`,
@@ -66,7 +66,7 @@ Each line is ok, warn or fail. The exit code is 1 when one of them is fail.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
-	config.AddFlags(cmd.Flags(), besideFlags...)
+	config.AddFlags(cmd.Flags(), append(doctorKeys, besideFlags...)...)
 	return cmd
 }
 
@@ -105,6 +105,7 @@ func (d *doctor) examine(ctx context.Context) (err error) {
 	defer d.store.close()
 	d.keys = &keyring{dir: d.store.dir, config: d.config, ask: d.ask}
 	d.machine()
+	d.entrance()
 	if !d.directory() {
 		return nil
 	}
@@ -229,6 +230,7 @@ func (d *doctor) vault(ctx context.Context) {
 	default:
 		d.say("accounts", levelOK, "admins: %d", admins)
 	}
+	d.setup(admins)
 	exists, confirmed, err := v.RecoveryState(ctx)
 	switch {
 	case err != nil:

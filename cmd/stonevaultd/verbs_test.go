@@ -1,12 +1,19 @@
 package main
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
+
+	"stonevault/internal/front"
 )
 
 // TestMisuse goes through command lines that make no sense: each is told what to do, and changes nothing.
@@ -141,6 +148,7 @@ func TestDoctor(t *testing.T) {
 	ann.must(ann.put("/b.txt", []byte("another"))).want(t, 201)
 	f, _, err := ann.lookup("/a/letter.txt")
 	check(t, err)
+	upload := ann.beginUpload("/unfinished.bin", 3<<20, bytes.Repeat([]byte("half"), 512<<10))
 	closeServer(t, s)
 	stranger := strings.Repeat("ab", 16)
 	for _, c := range []struct {
@@ -149,7 +157,7 @@ func TestDoctor(t *testing.T) {
 		code   int
 		say    []string
 	}{
-		{"nothing", func(*testing.T, string) {}, 0, []string{"ok    objects      versions of files: 3,", "ok    vault", "ok    clock", "ok    database", "ok    intents", "ok    temporary", "warn  recovery", "warn  accounts"}},
+		{"nothing", func(*testing.T, string) {}, 0, []string{"ok    objects      versions of files: 3,", "ok    uploads      uploads that are not finished: 1,", "ok    tls          with these settings there is none", "ok    vault", "ok    clock", "ok    database", "ok    intents", "ok    temporary", "warn  recovery", "warn  accounts"}},
 		{"a missing body", func(t *testing.T, data string) { check(t, os.Remove(object(data, f.FileID, "body"))) }, 1,
 			[]string{"fail  objects      " + f.FileID + ".body is missing; restore it from a backup"}},
 		{"a missing envelope", func(t *testing.T, data string) { check(t, os.Remove(object(data, f.FileID, "env"))) }, 1,
@@ -166,6 +174,23 @@ func TestDoctor(t *testing.T) {
 			check(t, os.MkdirAll(filepath.Dir(object(data, stranger, "body")), 0o700))
 			write(t, object(data, stranger, "body"), "sealed")
 		}, 0, []string{"warn  objects      no row refers to " + stranger + ".body; keep it"}},
+		{"an upload without its part", func(t *testing.T, data string) { check(t, os.Remove(object(data, upload, "part"))) }, 1,
+			[]string{"fail  uploads      of an upload, " + upload + ".part is missing, so that it cannot go on; it must be cancelled", "ok    objects      versions of files: 3"}},
+		{"an upload that was cut off", func(t *testing.T, data string) { check(t, os.Truncate(object(data, upload, "part"), 10)) }, 1,
+			[]string{"fail  uploads      of an upload, " + upload + ".part has 10 bytes and not the "}},
+		{"a part that is longer than was acknowledged", func(t *testing.T, data string) {
+			part := object(data, upload, "part")
+			info, err := os.Stat(part)
+			check(t, err)
+			check(t, os.Truncate(part, info.Size()+100))
+		}, 0, []string{"ok    uploads      uploads that are not finished: 1,"}},
+		{"a part that belongs to nothing", func(t *testing.T, data string) {
+			check(t, os.MkdirAll(filepath.Dir(object(data, stranger, "part")), 0o700))
+			write(t, object(data, stranger, "part"), "sealed")
+		}, 0, []string{"warn  uploads      no upload refers to " + stranger + ".part; start the server, which removes it", "ok    objects"}},
+		{"an upload whose last byte has come", func(t *testing.T, data string) {
+			check(t, os.Rename(object(data, upload, "part"), object(data, upload, "body")))
+		}, 0, []string{"ok    uploads      uploads that are not finished: 1,", "ok    objects"}},
 		{"an unfinished put", func(t *testing.T, data string) {
 			check(t, os.MkdirAll(filepath.Dir(object(data, stranger, "body")), 0o700))
 			write(t, object(data, stranger, "body"), "sealed")
@@ -236,6 +261,72 @@ func TestDoctor(t *testing.T) {
 				t.Errorf("exit code %d with %d failures of %d", r.code, failed, len(report.Items))
 			}
 		})
+	}
+}
+
+// beginUpload sends a first piece of an upload, and returns its id.
+func (c *client) beginUpload(path string, size int, piece []byte) (id string) {
+	c.t.Helper()
+	res, err := c.send("POST", "/api/v1/uploads", bytes.NewReader(piece), http.Header{
+		"Tus-Resumable": {"1.0.0"}, "Upload-Length": {fmt.Sprint(size)}, "Content-Type": {"application/offset+octet-stream"},
+		"Upload-Metadata": {"path " + base64.StdEncoding.EncodeToString([]byte(path))},
+	})
+	check(c.t, err)
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusCreated || res.Header.Get("Upload-Offset") != fmt.Sprint(len(piece)) {
+		c.t.Fatalf("status %d, offset %s", res.StatusCode, res.Header.Get("Upload-Offset"))
+	}
+	return res.Header.Get("Location")[strings.LastIndex(res.Header.Get("Location"), "/")+1:]
+}
+
+// TestDoctorOfTLS looks at certificates that are good, old, young, missing and broken.
+func TestDoctorOfTLS(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	makeVault(t, data)
+	dir := t.TempDir()
+	cert := func(name string, at time.Time) (line string) {
+		t.Helper()
+		withKey, _, err := front.Generate([]string{"vault.example.org"}, at)
+		check(t, err)
+		path := filepath.Join(dir, name)
+		write(t, path, string(withKey))
+		return "--tls-cert " + path + " --tls-key " + path
+	}
+	day := 24 * time.Hour
+	write(t, filepath.Join(dir, "rubbish"), "rubbish")
+	for _, c := range []struct {
+		line string
+		code int
+		say  []string
+	}{
+		{"", 0, []string{"ok    tls          with these settings there is none, and 127.0.0.1:8080 is served in clear, to this machine alone"}},
+		{"--listen :80 --behind-proxy --trusted-proxy 10.0.0.1", 0, []string{"ok    tls          with these settings :80 is served in clear, to proxies that have TLS"}},
+		{cert("good", time.Now()) + " --listen :443", 0, []string{"ok    tls          there is a certificate (vault.example.org, until ", "fingerprint ", "ok    exchange     a post-quantum key exchange is preferred"}},
+		{cert("good", time.Now()) + " --require-pq", 0, []string{"ok    exchange     every connection has a post-quantum key exchange, or is refused"}},
+		{cert("soon", time.Now().Add(-390*day)), 0, []string{"warn  tls          the certificate expires soon"}},
+		{cert("old", time.Now().Add(-400*day)), 1, []string{"fail  tls          the certificate in ", " has expired"}},
+		{cert("young", time.Now().Add(400*day)), 1, []string{"fail  tls          the certificate in ", " begins on "}},
+		{"--tls-cert " + dir + "/rubbish --tls-key " + dir + "/rubbish", 1, []string{"fail  tls ", "are no certificate and its key in PEM"}},
+		{"--tls-cert " + dir + "/nowhere --tls-key " + dir + "/nowhere", 1, []string{"fail  tls ", "cannot be read"}},
+		{"--tls-generate", 0, []string{"warn  tls          the certificate of the server's own is not there"}},
+	} {
+		r := run(t, "", append([]string{"doctor", "--data", data}, strings.Fields(c.line)...)...)
+		for _, say := range c.say {
+			if r.code != c.code || !strings.Contains(r.stdout, say) {
+				t.Errorf("%s does not say %q: %+v", c.line, say, r)
+			}
+		}
+	}
+	s := newServer(t, data)
+	s.Config.TLS.Generate = true
+	check(t, s.Run(t.Context()))
+	closeServer(t, s)
+	if r := run(t, "", "doctor", "--data", data, "--tls-generate"); r.code != 0 || !strings.Contains(r.stdout, "warn  tls          the certificate is of the server's own") {
+		t.Errorf("%+v", r)
+	}
+	write(t, data+".tls.pem", "rubbish")
+	if r := run(t, "", "doctor", "--data", data, "--tls-generate"); r.code != 1 || !strings.Contains(r.stdout, "remove it, and another certificate is made") {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -58,6 +58,11 @@ func (s versions) OfDocument(ctx context.Context, document vault.NodeID) ([]vaul
 		`SELECT `+versionColumns+` FROM versions v WHERE v.document = $1 ORDER BY v.number`, string(document))
 }
 
+func (s versions) After(ctx context.Context, id stone.FileID, limit int) ([]vault.Version, error) {
+	return all(ctx, s.tx, scanVersion,
+		`SELECT `+versionColumns+` FROM versions v WHERE v.file_id > $1 ORDER BY v.file_id LIMIT $2`, id.String(), int64(limit))
+}
+
 func (s versions) DeleteOfDocument(ctx context.Context, document vault.NodeID) error {
 	_, err := s.tx.exec(ctx, `DELETE FROM versions WHERE document = $1`, string(document))
 	return err

@@ -70,6 +70,8 @@ type VersionStore interface {
 	// Latest is the version of a document with the highest number.
 	Latest(ctx context.Context, document NodeID) (Version, error)
 	OfDocument(ctx context.Context, document NodeID) ([]Version, error) // oldest first
+	// After goes through all of them, by file id: at most limit, from the first id above the given one.
+	After(ctx context.Context, id stone.FileID, limit int) ([]Version, error)
 	DeleteOfDocument(ctx context.Context, document NodeID) error
 }
 

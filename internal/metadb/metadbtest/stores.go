@@ -223,6 +223,20 @@ func testVersions(t *testing.T, db Database) {
 		if err != nil {
 			return err
 		}
+		for _, page := range []struct {
+			after stone.FileID
+			limit int
+			want  []vault.Version
+		}{
+			{stone.FileID{}, 10, []vault.Version{changed, second}}, {stone.FileID{}, 1, []vault.Version{changed}},
+			{first.FileID, 10, []vault.Version{second}}, {second.FileID, 10, nil},
+		} {
+			got, err := tx.Versions().After(ctx, page.after, page.limit)
+			equal(t, "a page of all versions", got, page.want)
+			if err != nil {
+				return err
+			}
+		}
 		one, err := tx.Versions().ByID(ctx, second.FileID)
 		equal(t, "version", one, second)
 		if _, missing := tx.Versions().ByID(ctx, FileID(9)); !errors.Is(missing, vault.ErrNotFound) {
