@@ -184,7 +184,9 @@ func (p *plan) folderAt(owner PersonID, at string) *folderPlan {
 		return f
 	}
 	f := &folderPlan{id: p.claimID("", "path "+at, owner), owner: owner, parent: p.folderAt(owner, path.Dir(at))}
-	f.name = p.claimName(owner, f.parent, path.Base(at), "")
+	if f.name = p.claimName(owner, f.parent, path.Base(at), ""); f.name != path.Base(at) {
+		p.renamed = append(p.renamed, Renamed{owner, at, f.path()})
+	}
 	p.byPath[k] = f
 	return f
 }

@@ -523,3 +523,63 @@ func TestRecoverAgain(t *testing.T) {
 		}
 	}
 }
+
+// failing is a medium on which some objects cannot be read.
+type failing struct {
+	vault.Objects
+	open, read string // names
+}
+
+func (f failing) Open(ctx context.Context, name string) (vault.Object, error) {
+	if name == f.open {
+		return nil, errInjected
+	}
+	o, err := f.Objects.Open(ctx, name)
+	if name == f.read {
+		return brokenObject{o}, err
+	}
+	return o, err
+}
+
+type brokenObject struct{ vault.Object }
+
+func (brokenObject) ReadAt([]byte, int64) (int, error) { return 0, errInjected }
+
+// TestRecoverFromDyingDisk lists what the medium does not give, recovers the rest, and stops where the new
+// vault's own medium fails.
+func TestRecoverFromDyingDisk(t *testing.T) {
+	l := newLost(t, 1)
+	a := l.people[0]
+	good := randomBytes(1<<20 + 1)
+	l.keep(a, "/good", good, "")
+	var names []string
+	for i := range 4 {
+		names = append(names, l.put(a, fmt.Sprintf("/lost %d", i), []byte("x")).Version.FileID.String())
+	}
+	l.db.Close()
+	for i, from := range []failing{
+		{open: names[0] + ".env"}, {read: names[1] + ".env"}, {open: names[2] + ".body"}, {read: names[3] + ".body"},
+	} {
+		from.Objects = l.objects
+		s, err := vault.NewSurvey(ctx, from, l.secret, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		root, err := s.Trust(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := newPlace(t)
+		b := rebuild(h, s, root)
+		r := s.Refused()
+		if b.Report.Files != 4 || len(r) != 1 || r[0].Name != names[i]+".env" || !strings.Contains(r[0].Reason, "cannot be read") {
+			t.Errorf("%d files; refused are %v", b.Report.Files, r)
+		}
+		h.mustGet(a, "/good", good)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := vault.NewSurvey(ended, l.objects, l.secret, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("a survey that is broken off: %v", err)
+	}
+}
