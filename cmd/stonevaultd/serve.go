@@ -25,8 +25,14 @@ func newServe(a *app) *cobra.Command {
 then have 30 seconds, and a second signal stops at once.
 
 An empty directory is set up at once. Its master key is made beside it, in DIR.master.key: keep a copy of that
-file, away from copies of the data.`,
+file, away from copies of the data. As long as there is no admin, a code in DIR/setup-code lets who can read it
+make one on the page.
+
+What other machines can reach is served by TLS 1.3, with a certificate from --tls-cert and --tls-key or, for trying
+out, one of the server's own; or in clear to a proxy alone that has TLS.`,
 		Example: `  stonevaultd serve --data ./data --create-admin
+  stonevaultd serve --data ./data --listen 0.0.0.0:8443 --tls-generate
+  stonevaultd serve --data ./data --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem --require-pq
   stonevaultd serve --data /srv/vault --listen 127.0.0.1:8080 --master-key file:/run/keys/vault`,
 		Args: operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -54,12 +60,18 @@ func (a *app) serve(ctx context.Context, s *Server) error {
 	if err := s.Run(ctx); err != nil {
 		return err
 	}
+	if err := a.notify("READY=1"); err != nil {
+		s.Log.Warn(err.Error())
+	}
 	var failed error
 	select {
 	case <-ctx.Done():
 	case failed = <-s.Failed():
 	}
 	stop() // from here on a signal ends the process at once
+	if err := a.notify("STOPPING=1"); err != nil {
+		s.Log.Warn(err.Error())
+	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainFor)
 	defer cancel()
 	if err := s.Close(drain); err != nil {

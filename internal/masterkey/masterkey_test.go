@@ -221,7 +221,9 @@ func TestFileRights(t *testing.T) {
 	if _, err := CreateFile(path); err != nil {
 		t.Fatal(err)
 	}
-	for mode, ok := range map[fs.FileMode]bool{0o600: true, 0o400: true, 0o640: false, 0o604: false, 0o660: false, 0o602: false, 0o610: false} {
+	root := os.Getuid() == 0 && os.Getgid() == 0 // whose file is as a credential of systemd's
+	for mode, ok := range map[fs.FileMode]bool{0o600: true, 0o400: true, 0o640: false, 0o604: false, 0o660: false, 0o602: false, 0o610: false,
+		0o440: root, 0o444: false, 0o460: false} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
@@ -229,6 +231,15 @@ func TestFileRights(t *testing.T) {
 		if (err == nil) != ok || !ok && !strings.Contains(err.Error(), "chmod 600 "+path) {
 			t.Errorf("mode %v: %v", mode, err)
 		}
+	}
+	if !root {
+		return
+	}
+	if err := errors.Join(os.Chmod(path, 0o440), os.Chown(path, 0, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadFile(path); err == nil {
+		t.Error("a key that another group can read is accepted")
 	}
 }
 
