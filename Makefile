@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: run build test lint generate bench fuzz torture demo clean packages
+.PHONY: run build web test lint generate bench fuzz torture demo screenshots clean packages
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 # No cgo: the same static binary runs on every Linux. The version is all that git says about a build.
@@ -15,17 +15,28 @@ STATICCHECK := $(TOOLS)/staticcheck-v0.8.2
 GOTESTSUM := $(TOOLS)/gotestsum-v1.13.0
 AGE := $(TOOLS)/age
 
-build:
+# The page is built where npm is there; a server without it says so on its page.
+PAGE := web/dist/index.html
+build: $(if $(shell command -v npm),$(PAGE))
 	mkdir -p bin
 	$(GO_BUILD) -o bin/ ./cmd/stonevaultd ./cmd/stonevault
 
 run: build
 	exec bin/stonevaultd serve --data ./data --listen 127.0.0.1:8080 --create-admin
 
+web: $(PAGE)
+
+$(PAGE): web/node_modules/.package-lock.json api/openapi.json $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*')
+	cd web && npm run build
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+
 # standard-quiet is go test's own "ok package time"; at the end come a list of what was skipped and why,
 # one of what failed, and a line of totals.
-test: packages lint $(GOTESTSUM)
+test: packages lint build $(PAGE) $(GOTESTSUM)
 	scripts/check-generated
+	cd web && npm test
 	$(GOTESTSUM) --format standard-quiet -- -race -timeout 20m ./...
 
 lint: $(STATICCHECK)
@@ -50,8 +61,12 @@ torture: packages $(GOTESTSUM)
 demo: build
 	scripts/demo.sh
 
+# Pictures of every page, in both themes and two widths, below web/screenshots.
+screenshots: packages build $(PAGE)
+	scripts/screenshots
+
 clean:
-	rm -rf bin .cache
+	rm -rf bin .cache web/dist/assets web/dist/index.html web/node_modules
 
 packages:
 	scripts/install-test-packages
