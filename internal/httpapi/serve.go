@@ -47,8 +47,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	defer a.recover(rep, r)
-	// A deadline that an earlier request on this connection has left behind must not hit this one.
-	rep.extendWrite()
+	// A deadline that an earlier request on this connection has left behind must not hit this one. HTTP/2 has
+	// one for each stream, which ends it also while nothing is written: there it begins with the reply.
+	if r.ProtoMajor < 2 {
+		rep.extendWrite()
+	}
 	rep.setRead(a.times.quick)
 
 	uploads := isUploads(r.URL.Path)
