@@ -100,8 +100,8 @@ func (v *Vault) newPut(a Actor, r PutRequest) (*put, error) {
 	if r.ModifiedAt.IsZero() {
 		r.ModifiedAt = v.now()
 	}
-	if y := r.ModifiedAt.UTC().Year(); y < 0 || y > 9999 {
-		return nil, &InvalidError{"modified_at", "is not a year from 0 to 9999"}
+	if y := r.ModifiedAt.UTC().Year(); y < 1 || y > 9999 {
+		return nil, &InvalidError{"modified_at", "is not a year from 1 to 9999"}
 	}
 	p := &put{v: v, actor: a, request: r, folders: folders, name: name}
 	p.settled = func(ctx context.Context, tx Tx) error { return tx.Intents().Delete(ctx, p.fileID) }
