@@ -23,6 +23,17 @@ const looks = [
   { colorScheme: 'dark', width: 390, height: 844 },
 ] as const;
 
+const papers: [path: string, size: number, type: string][] = [
+  ['/Contracts/2026/Lease.pdf', 182_300, 'application/pdf'],
+  ['/Family/Letters/to Zoë.txt', 812, 'text/plain'],
+  ['/Photographs/Lake at dawn.jpg', 3_400_000, 'image/jpeg'],
+  ['/Annual report.pdf', 1_240_000, 'application/pdf'],
+  ['/Interview, first part.m4a', 8_100_000, 'audio/mp4'],
+  ['/Ledger 2025.csv', 48_210, 'text/csv'],
+  ['/Notes.txt', 412, 'text/plain'],
+  ['/site-backup.tar.zst', 9_200_000, 'application/zstd'],
+];
+
 it.each(looks)('$colorScheme at $width', async ({ colorScheme, width, height }) => {
   const server = await new Server().start();
   try {
@@ -56,13 +67,8 @@ it.each(looks)('$colorScheme at $width', async ({ colorScheme, width, height }) 
     await page.getByRole('button', { name: 'Close', exact: true }).click();
     await shoot('files-empty');
 
-    await server.put('/Contracts/2026/Lease.pdf', content(182_300));
-    await server.put('/Family/Letters/to Zoë.txt', 'Dear Zoë');
-    await server.put('/Photographs/Lake at dawn.jpg', content(3_400_000));
-    for (const [name, size] of Object.entries({ 'Annual report.pdf': 1_240_000, 'Ledger 2025.csv': 48_210, 'Interview, first part.m4a': 8_100_000, 'Notes.txt': 412, 'site-backup.tar.zst': 9_200_000 })) {
-      await server.put(`/${name}`, content(size));
-    }
-    await server.put('/Notes.txt', content(520));
+    for (const [path, size, type] of papers) await server.put(path, content(size), type);
+    await server.put('/Notes.txt', content(520), 'text/plain');
     await page.reload();
     await visitor.row('Notes.txt').waitFor();
     await shoot('files');

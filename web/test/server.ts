@@ -61,9 +61,9 @@ export class Server {
     return fetch(this.url + path, { headers: { Authorization: `Bearer ${await this.token()}` } });
   }
 
-  async put(path: string, body: string | Uint8Array): Promise<void> {
+  async put(path: string, body: string | Uint8Array, type = 'application/octet-stream'): Promise<void> {
     const url = `${this.url}/api/v1/content/${path.split('/').filter(Boolean).map(encodeURIComponent).join('/')}`;
-    const reply = await fetch(url, { method: 'PUT', body: body as BodyInit, headers: { Authorization: `Bearer ${await this.token()}`, 'Stonevault-Modified-At': '2026-03-01T09:30:00Z' } });
+    const reply = await fetch(url, { method: 'PUT', body: body as BodyInit, headers: { Authorization: `Bearer ${await this.token()}`, 'Content-Type': type, 'Stonevault-Modified-At': '2026-03-01T09:30:00Z' } });
     if (!reply.ok) throw new Error(`put ${path}: ${reply.status} ${await reply.text()}`);
   }
 

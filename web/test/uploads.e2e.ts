@@ -135,7 +135,7 @@ describe('uploading', () => {
     await limit(4 << 20);
     await page.getByTestId('files').setInputFiles(onDisk('slow.bin', bytes));
     await underWay('/slow.bin');
-    await until(async () => / of 25 MB · [\d.]+ MB\/s · .* left/.test((await page.locator('.transfers .head').textContent()) ?? ''));
+    await until(async () => /^[\d.]+ MB of 25 MB · [\d.]+ MB\/s · .* left$/.test((await page.locator('.transfers .head .small').textContent()) ?? ''));
     await visitor.examine('an upload under way');
     await page.getByRole('button', { name: 'Pause slow.bin' }).click();
     expect(await state('/slow.bin')).toBe('paused');

@@ -50,18 +50,7 @@ export function formatExactTime(time: string | undefined): string {
   return time ? exact.format(new Date(time)) : '';
 }
 
-export function formatPercent(part: number, whole: number): string {
-  // Never 100% before the end, and never 0/0.
-  const share = whole === 0 ? 1 : part / whole;
-  return new Intl.NumberFormat(locale, { style: 'percent' }).format(share < 1 ? Math.min(share, 0.99) : 1);
-}
-
 /** The first and last digits of a fingerprint: enough to tell two apart at a glance, not to compare them. */
 export function shortFingerprint(hex: string): string {
   return hex.length <= 16 ? hex : `${hex.slice(0, 8)}…${hex.slice(-8)}`;
-}
-
-/** Groups of four, as people read them. */
-export function groupDigits(text: string, size = 4): string[] {
-  return text.match(new RegExp(`.{1,${size}}`, 'gu')) ?? [];
 }

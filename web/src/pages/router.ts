@@ -1,5 +1,7 @@
 import { watch } from 'vue';
 import { createRouter, createWebHistory } from 'vue-router';
+import { t } from '../messages';
+import type { en } from '../messages/en';
 import { session } from '../session/session';
 import { recoverySheet } from '../session/setup';
 
@@ -37,6 +39,11 @@ router.beforeEach((to) => {
   if (to.meta.phase === 'any' || phase === 'unreachable' || phase === 'starting') return true;
   if (phase === 'signed-out') return to.name === 'sign-in' ? true : { name: 'sign-in', query: to.fullPath === '/files' ? {} : { next: to.fullPath } };
   return to.meta.phase === 'signed-in' ? true : wanted(to.query.next);
+});
+
+router.afterEach((to) => {
+  const folder = to.name === 'files' ? [to.params.path ?? []].flat().at(-1) : undefined;
+  document.title = `${folder || t(`titles.${to.name as keyof typeof en.titles}`)} – ${t('app.name')}`;
 });
 
 watch(

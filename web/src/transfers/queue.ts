@@ -64,6 +64,24 @@ export function backoff(attempt: number, random = Math.random()): number {
   return Math.min(30_000, 1000 * 2 ** (attempt - 1)) * (0.75 + random / 2);
 }
 
+export interface Totals {
+  files: number;
+  done: number;
+  failed: number;
+  conflicts: number;
+  paused: number;
+  waiting: number;
+  bytes: number;
+  sent: number;
+  /** Bytes per second. */
+  speed: number;
+  /** Seconds; 0 where nobody can tell. */
+  left: number;
+  /** Something is moving, or will as soon as its turn comes. */
+  busy: boolean;
+  unfinished: boolean;
+}
+
 const active: ItemState[] = ['queued', 'sending', 'paused', 'waiting', 'conflict'];
 
 export class Queue {
@@ -71,6 +89,8 @@ export class Queue {
   /** While `held` is set, nothing is sent. */
   readonly status: { held: 'no' | 'offline' | 'signed-out' };
 
+  /** What is behind `items`, for reading through all of it without waking whoever looks on. */
+  private readonly rows: Item[] = [];
   private readonly sendings = new Map<number, Sending>();
   private readonly rate = new Rate();
   private nextId = 1;
@@ -84,7 +104,7 @@ export class Queue {
     /** Makes rows observable; the page passes Vue's reactive. */
     private readonly observe: <T extends object>(value: T) => T = (value) => value,
   ) {
-    this.items = observe([]);
+    this.items = observe(this.rows);
     this.status = observe({ held: 'no' });
   }
 
@@ -187,9 +207,12 @@ export class Queue {
   }
 
   /** What all items come to. Rows that failed are counted, but nobody waits for their bytes. */
-  totals(): { files: number; done: number; failed: number; conflicts: number; bytes: number; sent: number; speed: number; left: number; busy: boolean; paused: number; waiting: number } {
-    const total = { files: this.items.length, done: 0, failed: 0, conflicts: 0, bytes: 0, sent: 0, speed: 0, left: 0, busy: false, paused: 0, waiting: 0 };
-    for (const item of this.items) {
+  totals(): Totals {
+    const total: Totals = {
+      files: this.rows.length, done: 0, failed: 0, conflicts: 0, paused: 0, waiting: 0,
+      bytes: 0, sent: 0, speed: 0, left: 0, busy: false, unfinished: this.unfinished,
+    };
+    for (const item of this.rows) {
       if (item.state === 'done') total.done++;
       if (item.state === 'failed') total.failed++;
       if (item.state === 'conflict') total.conflicts++;
@@ -206,16 +229,16 @@ export class Queue {
   }
 
   get unfinished(): boolean {
-    return this.items.some((item) => active.includes(item.state));
+    return this.rows.some((item) => active.includes(item.state));
   }
 
   private pump(): void {
     if (this.status.held !== 'no') return;
     const now = this.timer.now();
     let running = 0;
-    for (const item of this.items) if (item.state === 'sending') running++;
+    for (const item of this.rows) if (item.state === 'sending') running++;
     let soonest = Infinity;
-    for (const item of this.items) {
+    for (const [i, item] of this.rows.entries()) {
       if (item.state === 'waiting' && item.retryAt > now) {
         soonest = Math.min(soonest, item.retryAt);
         continue;
@@ -223,7 +246,7 @@ export class Queue {
       if (item.state !== 'queued' && item.state !== 'waiting') continue;
       if (running >= this.parallel) break;
       running++;
-      this.begin(item);
+      this.begin(this.items[i]!);
     }
     this.cancelTimer?.();
     this.cancelTimer = soonest === Infinity ? null : this.timer.after(soonest - now, () => this.pump());
