@@ -23,6 +23,10 @@ type app struct {
 	noInput bool
 	profile string
 
+	patience time.Duration // how long a transfer waits for a network or server that fails
+	drawn    *progress     // the bars that are on the terminal; nil where there are none
+	tidied   sync.Once     // old notes are removed once
+
 	started bool // a verb's own code runs: an error is no longer one of usage
 	undo    undoList
 }
@@ -41,13 +45,21 @@ func (a *app) execute(ctx context.Context, args []string) error {
 // say writes a sentence for people.
 func (a *app) say(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintf(a.stderr, format+"\n", args...)
+		a.words(format+"\n", args...)
 	}
 }
 
 // warn writes a sentence that --quiet does not silence.
 func (a *app) warn(format string, args ...any) {
-	fmt.Fprintf(a.stderr, "stonevault: warning: "+format+"\n", args...)
+	a.words("stonevault: warning: "+format+"\n", args...)
+}
+
+// words go above the bars.
+func (a *app) words(format string, args ...any) {
+	text := fmt.Appendf(nil, format, args...)
+	if a.drawn == nil || !a.drawn.above(text) {
+		a.stderr.Write(text)
+	}
 }
 
 // undoList holds what must be undone when the process is interrupted: temporary files to remove, a

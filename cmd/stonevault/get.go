@@ -21,8 +21,10 @@ import (
 const getExample = "stonevault get /letters/letter.txt -o letter.txt"
 
 type getFlags struct {
-	out   string
-	force bool
+	transferFlags
+	out      string
+	force    bool
+	noResume bool
 }
 
 func newGet(a *app) *cobra.Command {
@@ -33,6 +35,11 @@ func newGet(a *app) *cobra.Command {
 		Long: `Gets files, or folders with all that is in them. Nothing appears at a file's name before all of it has
 arrived. Modification times and permission bits are kept.
 
+A transfer that the network or the server interrupts goes on by itself, and says so. Files of 8 MiB and more go on
+where they stood, also when the program is started again for the same file, as long as it is the same in the vault:
+until then what has arrived is in .NAME.stonevault-partial beside the file, which nobody else may read. --no-resume
+keeps nothing.
+
 -o names the file, or an existing folder to put things into; "-" is a pipe. Without it everything goes into the
 current folder under its own name.`,
 		Example: "  " + getExample + "\n  stonevault get /2026 -o backup\n  stonevault get /plans.tar -o - | tar x",
@@ -41,13 +48,16 @@ current folder under its own name.`,
 	}
 	cmd.Flags().StringVarP(&f.out, "output", "o", "", "write to `FILE`, or into that folder; \"-\" is a pipe")
 	cmd.Flags().BoolVar(&f.force, "force", false, "replace files that exist")
+	cmd.Flags().BoolVar(&f.noResume, "no-resume", false, "begin anew, and keep nothing of what is interrupted")
+	f.transferFlags.add(cmd)
 	return cmd
 }
 
-// getItem is one file to get.
+// getItem is one thing to get.
 type getItem struct {
-	path  string
-	local string
+	path   string
+	local  string
+	folder bool
 }
 
 func (a *app) get(ctx context.Context, f getFlags, args []string) error {
@@ -55,7 +65,10 @@ func (a *app) get(ctx context.Context, f getFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	c, _, err := a.connect()
+	if err := f.apply(a); err != nil {
+		return err
+	}
+	c, p, err := a.connect()
 	if err != nil {
 		return err
 	}
@@ -67,20 +80,16 @@ func (a *app) get(ctx context.Context, f getFlags, args []string) error {
 		}
 		items = append(items, found...)
 	}
-	bars := a.newProgress()
-	var files, bytes atomic.Int64
-	err = each(ctx, len(items), parallel, func(ctx context.Context, i int) error {
-		n, err := a.getOne(ctx, c, items[i], f.force, bars)
-		if err != nil {
+	job := &getJob{a: a, f: f, c: c, profile: p, bars: a.newProgress()}
+	err = each(ctx, len(items), f.jobs, func(ctx context.Context, i int) error {
+		if err := job.one(ctx, items[i]); err != nil {
 			return fmt.Errorf("%s: %w", shown(items[i].path), err)
 		}
-		files.Add(1)
-		bytes.Add(n)
 		return nil
 	})
-	bars.wait()
+	job.bars.wait()
 	if target != pipeName {
-		a.say("Got %s, %s.", counted(files.Load(), "file", "files"), sized(bytes.Load()))
+		a.say("Got %s, %s.", counted(job.files.Load(), "file", "files"), sized(job.bytes.Load()))
 	}
 	return err
 }
@@ -122,13 +131,14 @@ func find(ctx context.Context, c *client.Client, arg, into, target string) ([]ge
 			return nil, err
 		}
 		if node.Kind == api.KindFile {
-			return []getItem{{node.Path, local}}, nil
+			return []getItem{{path: node.Path, local: local}}, nil
 		}
 	}
 	if target == pipeName {
 		return nil, misuse("stonevault get "+shown(arg)+" -o FOLDER", "a folder cannot go into a pipe")
 	}
-	return findBelow(ctx, c, p, local)
+	items, err := findBelow(ctx, c, p, local)
+	return append([]getItem{{path: p, local: local, folder: true}}, items...), err
 }
 
 func findBelow(ctx context.Context, c *client.Client, folder, local string) (items []getItem, err error) {
@@ -140,13 +150,14 @@ func findBelow(ctx context.Context, c *client.Client, folder, local string) (ite
 		if err != nil {
 			return nil, err
 		}
-		below := []getItem{{node.Path, place}}
+		items = append(items, getItem{node.Path, place, node.Kind == api.KindFolder})
 		if node.Kind == api.KindFolder {
-			if below, err = findBelow(ctx, c, node.Path, place); err != nil {
+			below, err := findBelow(ctx, c, node.Path, place)
+			if err != nil {
 				return nil, err
 			}
+			items = append(items, below...)
 		}
-		items = append(items, below...)
 	}
 	return items, nil
 }
@@ -159,31 +170,90 @@ func localChild(folder, name string) (string, error) {
 	return filepath.Join(folder, name), nil
 }
 
-func (a *app) getOne(ctx context.Context, c *client.Client, item getItem, force bool, bars *progress) (int64, error) {
+// getJob is one run of get.
+type getJob struct {
+	a            *app
+	f            getFlags
+	c            *client.Client
+	profile      *profile
+	bars         *progress
+	files, bytes atomic.Int64
+}
+
+// one gets one thing.
+func (j *getJob) one(ctx context.Context, item getItem) error {
+	if item.folder {
+		return j.a.makeFolders(item.local)
+	}
 	if dir := filepath.Dir(item.local); item.local != pipeName {
-		if err := a.makeFolders(dir); err != nil {
-			return 0, err
+		if err := j.a.makeFolders(dir); err != nil {
+			return err
 		}
 	}
-	out, err := a.createOutput(item.local, force)
+	out, err := j.a.createOutput(item.local, j.f.force)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer out.abort()
-	d, err := c.Get(ctx, item.path)
+	var part *partial
+	if !out.stream {
+		if part, err = j.a.openPartial(j.profile, item); err != nil {
+			return err
+		}
+		defer part.close()
+		if j.f.noResume {
+			part.discard()
+			part = nil
+		}
+	}
+	d, err := j.begin(ctx, item.path, part)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer d.Close()
-	bar := bars.bar(item.path, d.Size)
+	bar := j.bars.bar(item.path, d.Size)
 	defer bar.end()
-	if err := d.Copy(ctx, &counter{out.writer(), bar}); err != nil {
+	w := io.Writer(&counter{out.writer(), bar})
+	if part.begin(d, out) {
+		bar.add(part.at)
+		w = &counter{part, bar}
+	}
+	if err := d.Copy(ctx, w); err != nil {
 		if out.stream {
 			err = fmt.Errorf("%w; what was written to the output so far is genuine and incomplete: throw it away", err)
+		} else if part.keep(err) {
+			j.a.say("What has arrived of %s is kept; run the same command again to go on.", shown(item.path))
 		}
-		return 0, err
+		return err
 	}
-	return d.Size, out.commit(attributes{fs.FileMode(d.Mode), d.ModifiedAt})
+	if err := part.settle(); err != nil {
+		return fileError("write", item.local, err)
+	}
+	if err := out.commit(attributes{fs.FileMode(d.Mode), d.ModifiedAt}); err != nil {
+		return err
+	}
+	part.finish()
+	j.files.Add(1)
+	j.bytes.Add(d.Size)
+	return nil
+}
+
+// begin fetches what is left of a file, or all of it where that is not the same file any more.
+func (j *getJob) begin(ctx context.Context, path string, part *partial) (*client.Download, error) {
+	if from := part.position(); from != nil {
+		d, err := j.c.Get(ctx, path, from)
+		switch {
+		case errors.Is(err, client.ErrChanged):
+			j.a.say("%s has changed in the vault since a part of it arrived; all of it is fetched anew.", shown(path))
+			part.discard()
+		case errors.Is(err, client.ErrRefused), errors.Is(err, client.ErrNotFound):
+			part.discard()
+			return nil, err
+		default:
+			return d, err
+		}
+	}
+	return j.c.Get(ctx, path, nil)
 }
 
 // makeFolders makes a folder and those above it, as the person's umask would have them.

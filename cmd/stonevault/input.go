@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"stonevault/internal/client"
 )
 
 // input is a file or pipe to read from its beginning to its end.
@@ -16,6 +18,21 @@ type input struct {
 	size      int64  // -1 for a pipe
 	mediaType string // as the first bytes say; empty where they do not
 	attributes
+}
+
+// ReadAt reads a file anywhere.
+func (in *input) ReadAt(p []byte, at int64) (int, error) { return in.file.ReadAt(p, at) }
+
+// Unchanged tells whether a file is still what it was when it was opened.
+func (in *input) Unchanged() error {
+	info, err := in.file.Stat()
+	switch {
+	case err != nil:
+		return err
+	case info.Size() != in.size || !info.ModTime().Equal(in.modified):
+		return client.ErrChanged
+	}
+	return nil
 }
 
 // openInput opens what is to be sealed or put. The caller closes it.

@@ -105,6 +105,26 @@ func (a *app) keysFrom(keyOrFile string) ([]*identity.Public, error) {
 	return []*identity.Public{key}, nil
 }
 
+// recipients reads the keys of -r and -R, each once.
+func (a *app) recipients(texts, files []string) ([]*identity.Public, error) {
+	var keys []*identity.Public
+	for _, text := range texts {
+		key, err := identity.ParsePublic(text)
+		if err != nil {
+			return nil, fmt.Errorf("-r: %w; a file of keys is given with -R", err)
+		}
+		keys = append(keys, key)
+	}
+	for _, path := range files {
+		more, err := a.publicKeys(path, "")
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, more...)
+	}
+	return distinct(keys), nil
+}
+
 // distinct leaves out keys that are named twice.
 func distinct(keys []*identity.Public) []*identity.Public {
 	seen := make(map[identity.Fingerprint]bool, len(keys))

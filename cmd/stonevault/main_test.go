@@ -11,7 +11,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"stonevault": main})
+	testscript.Main(testMain{m}, map[string]func(){"stonevault": main})
 }
 
 // TestScripts runs testdata/*.txtar: at least one for each verb.
@@ -21,7 +21,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"content": content, "flip": flip, "status": status, "empty": empty, "server": newServerCommand(t),
+			"content": content, "flip": flip, "status": status, "empty": empty, "line": lineCommand, "server": newServerCommand(),
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("STONEVAULT_HOME", filepath.Join(env.WorkDir, "home"))

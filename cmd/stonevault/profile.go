@@ -150,6 +150,7 @@ func (a *app) newClient(p *profile) (*client.Client, error) {
 	}
 	return client.New(client.Options{
 		Server: p.Server, AllowClassical: p.AllowClassical, UserAgent: "stonevault/" + version, Secrets: s, Now: a.now,
+		Patience: a.patience, Waiting: a.waiting,
 	})
 }
 

@@ -17,7 +17,14 @@ func (a *app) newProgress() *progress {
 	if a.quiet || !ok || !isTerminal(f) {
 		return nil
 	}
-	return &progress{mpb.New(mpb.WithOutput(f), mpb.WithWidth(40), mpb.WithRefreshRate(150*time.Millisecond))}
+	a.drawn = &progress{mpb.New(mpb.WithOutput(f), mpb.WithWidth(40), mpb.WithRefreshRate(150*time.Millisecond))}
+	return a.drawn
+}
+
+// above writes lines above the bars, and says whether that can still be done.
+func (p *progress) above(text []byte) bool {
+	_, err := p.bars.Write(text)
+	return err == nil
 }
 
 // bar is one transfer.

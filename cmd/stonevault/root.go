@@ -45,7 +45,8 @@ var groups = []struct {
 	verbs []func(*app) *cobra.Command
 }{
 	{"With a server:", []func(*app) *cobra.Command{
-		newLogin, newLogout, newWhoami, newPut, newGet, newList, newInfo, newMove, newRemove, newVerify,
+		newLogin, newLogout, newWhoami, newPut, newGet, newUploads, newList, newFind, newInfo, newMakeFolder, newMove, newRemove,
+		newRemoveFolder, newVerify, newExport,
 	}},
 	{"Without a server:", []func(*app) *cobra.Command{newKeygen, newSeal, newOpen, newInspect}},
 }

@@ -135,22 +135,10 @@ func parseCompression(text string) (stone.Compression, error) {
 
 // sealKeys reads the keys of whoever may open and whoever signs, which must all be of one suite.
 func (a *app) sealKeys(f sealFlags, p *stone.SealParams) error {
-	var recipients []*identity.Public
-	for _, text := range f.to {
-		key, err := identity.ParsePublic(text)
-		if err != nil {
-			return fmt.Errorf("-r: %w; a file of keys is given with -R", err)
-		}
-		recipients = append(recipients, key)
+	recipients, err := a.recipients(f.to, f.toFiles)
+	if err != nil {
+		return err
 	}
-	for _, path := range f.toFiles {
-		keys, err := a.publicKeys(path, "")
-		if err != nil {
-			return err
-		}
-		recipients = append(recipients, keys...)
-	}
-	recipients = distinct(recipients)
 	suite := identity.SuiteHybrid
 	for i, key := range recipients {
 		if i > 0 && key.Suite() != suite {

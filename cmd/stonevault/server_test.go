@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,83 +14,124 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// daemon is the real server, built once for all scripts.
-type daemon struct {
-	once sync.Once
+// binaries is the folder of what tests build.
+var binaries string
+
+// testMain gives the tests that folder.
+type testMain struct{ *testing.M }
+
+func (m testMain) Run() int {
+	var err error
+	if binaries, err = os.MkdirTemp("", "stonevault.test"); err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(binaries)
+	return m.M.Run()
+}
+
+// daemonPath builds the real server once, as releases are built, so that the build cache serves both.
+var daemonPath = sync.OnceValues(func() (string, error) {
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", binaries+string(filepath.Separator), "stonevault/cmd/stonevaultd")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Stderr = os.Stderr
+	return filepath.Join(binaries, "stonevaultd"), cmd.Run()
+})
+
+const testPassword = "correct horse battery staple 42\n"
+
+// vaultServer is a server with its data in a folder and the account ann, whose password is in the file "password"
+// there. It keeps its address when it is started again.
+type vaultServer struct {
 	dir  string
-	err  error
+	addr string
+	cmd  *exec.Cmd
 }
 
-// path builds the server as releases are built, so that the build cache serves both.
-func (d *daemon) path() (string, error) {
-	d.once.Do(func() {
-		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", d.dir+string(filepath.Separator), "stonevault/cmd/stonevaultd")
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		cmd.Stderr = os.Stderr
-		d.err = cmd.Run()
-	})
-	return filepath.Join(d.dir, "stonevaultd"), d.err
+func newVaultServer(dir string) (*vaultServer, error) {
+	path, err := daemonPath()
+	if err != nil {
+		return nil, err
+	}
+	s := &vaultServer{dir: dir, addr: "127.0.0.1:0"}
+	if err := os.WriteFile(s.at("password"), []byte(testPassword), 0o600); err != nil {
+		return nil, err
+	}
+	create := exec.Command(path, "admin", "create", "Ann", "--password-stdin", "--data", s.at("data"))
+	create.Stdin = strings.NewReader(testPassword)
+	if out, err := create.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("admin create: %w\n%s", err, out)
+	}
+	return s, s.start()
 }
 
-// newServerCommand returns the command "server": it starts a server with its data in $WORK/data and the account ann,
-// whose password is in $WORK/password, and puts its address into $SERVER. "server stop" ends it.
-func newServerCommand(t *testing.T) func(*testscript.TestScript, bool, []string) {
-	d := &daemon{dir: t.TempDir()}
-	var mu sync.Mutex
-	running := map[string]*exec.Cmd{}
-	return func(ts *testscript.TestScript, neg bool, args []string) {
-		work := ts.Getenv("WORK")
-		if len(args) == 1 && args[0] == "stop" {
-			mu.Lock()
-			defer mu.Unlock()
-			stop(running[work])
-			delete(running, work)
-			return
+func (s *vaultServer) at(name string) string { return filepath.Join(s.dir, name) }
+
+// start returns when the server takes requests.
+func (s *vaultServer) start() error {
+	path, err := daemonPath()
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(s.at("server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	os.Remove(s.at("addr"))
+	s.cmd = exec.Command(path, "serve", "--data", s.at("data"), "--listen", s.addr, "--addr-file", s.at("addr"))
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if b, err := os.ReadFile(s.at("addr")); err == nil && len(b) > 0 {
+			s.addr = strings.TrimSpace(string(b))
+			return nil
 		}
-		if neg || len(args) != 0 {
-			ts.Fatalf("usage: server [stop]")
-		}
-		path, err := d.path()
-		ts.Check(err)
-		password := "correct horse battery staple 42\n"
-		ts.Check(os.WriteFile(ts.MkAbs("password"), []byte(password), 0o600))
-		create := exec.Command(path, "admin", "create", "Ann", "--password-stdin", "--data", ts.MkAbs("data"))
-		create.Stdin = strings.NewReader(password)
-		if out, err := create.CombinedOutput(); err != nil {
-			ts.Fatalf("admin create: %v\n%s", err, out)
-		}
-		addr := ts.MkAbs("addr")
-		log, err := os.Create(ts.MkAbs("server.log"))
-		ts.Check(err)
-		defer log.Close()
-		serve := exec.Command(path, "serve", "--data", ts.MkAbs("data"), "--listen", "127.0.0.1:0", "--addr-file", addr)
-		serve.Stdout, serve.Stderr = log, log
-		ts.Check(serve.Start())
-		mu.Lock()
-		running[work] = serve
-		mu.Unlock()
-		ts.Defer(func() {
-			mu.Lock()
-			defer mu.Unlock()
-			stop(running[work])
-			delete(running, work)
-		})
-		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			if b, err := os.ReadFile(addr); err == nil && len(b) > 0 {
-				ts.Setenv("SERVER", "http://"+strings.TrimSpace(string(b)))
-				return
-			}
-			if time.Now().After(deadline) {
-				b, _ := os.ReadFile(ts.MkAbs("server.log"))
-				ts.Fatalf("the server does not start:\n%s", b)
-			}
+		if time.Now().After(deadline) {
+			b, _ := os.ReadFile(s.at("server.log"))
+			return fmt.Errorf("the server does not start:\n%s", b)
 		}
 	}
 }
 
-func stop(cmd *exec.Cmd) {
-	if cmd != nil {
-		cmd.Process.Signal(syscall.SIGTERM)
-		cmd.Wait()
+// end sends a signal and waits for the server to end.
+func (s *vaultServer) end(signal os.Signal) {
+	if s.cmd != nil {
+		s.cmd.Process.Signal(signal)
+		s.cmd.Wait()
+		s.cmd = nil
+	}
+}
+
+// newServerCommand returns the command "server": it starts a server in $WORK and puts its address into $SERVER.
+// "server stop" ends it, and "server start" starts it again.
+func newServerCommand() func(*testscript.TestScript, bool, []string) {
+	var mu sync.Mutex
+	running := map[string]*vaultServer{}
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		work := ts.Getenv("WORK")
+		mu.Lock()
+		s := running[work]
+		mu.Unlock()
+		switch {
+		case neg || len(args) > 1 || (s == nil) != (len(args) == 0):
+			ts.Fatalf("usage: server, and then server stop or server start")
+		case len(args) == 0:
+			var err error
+			s, err = newVaultServer(work)
+			if s != nil {
+				ts.Defer(func() { s.end(syscall.SIGTERM) })
+			}
+			ts.Check(err)
+			mu.Lock()
+			running[work] = s
+			mu.Unlock()
+			ts.Setenv("SERVER", "http://"+s.addr)
+		case args[0] == "stop":
+			s.end(syscall.SIGTERM)
+		default:
+			ts.Check(s.start())
+		}
 	}
 }

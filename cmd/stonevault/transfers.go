@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -18,8 +20,44 @@ import (
 	"stonevault/stone"
 )
 
-// parallel is how many transfers run at once.
-const parallel = 4
+const (
+	// parallel is how many transfers run at once where nobody says otherwise, and maxParallel how many can.
+	parallel    = 4
+	maxParallel = 64
+	// patience is how long a transfer waits for a network or server that fails.
+	patience = 10 * time.Minute
+)
+
+// transferFlags are those of every verb that moves files.
+type transferFlags struct {
+	jobs  int
+	retry time.Duration
+}
+
+func (f *transferFlags) add(cmd *cobra.Command) {
+	cmd.Flags().IntVarP(&f.jobs, "jobs", "j", parallel, "how many files `N` to transfer at once")
+	cmd.Flags().DurationVar(&f.retry, "retry", patience, "how long to wait, in all, for a network or server that fails before giving up; 0 gives up at once")
+}
+
+// apply checks the flags.
+func (f *transferFlags) apply(a *app) error {
+	if f.jobs < 1 || f.jobs > maxParallel {
+		return misuse("-j 4", "-j is 1 to %d, unlike %d", maxParallel, f.jobs)
+	}
+	if f.retry < 0 {
+		return misuse("--retry 10m", "--retry is 0 or more, unlike %s", f.retry)
+	}
+	a.patience = f.retry
+	return nil
+}
+
+// waiting says why nothing moves.
+func (a *app) waiting(what string, err error, d time.Duration) {
+	if what != "" {
+		what = shown(what) + ": "
+	}
+	a.say("%s%v; trying again in %.0f s", what, err, math.Ceil(d.Seconds()))
+}
 
 // vaultPath reads a path in the vault from the command line.
 func vaultPath(arg string) (string, error) {
@@ -46,6 +84,18 @@ func nodePath(arg string) (string, error) {
 		}
 	}
 	return p, err
+}
+
+// nodePaths reads several.
+func nodePaths(args []string) ([]string, error) {
+	paths := make([]string, len(args))
+	for i, arg := range args {
+		var err error
+		if paths[i], err = nodePath(arg); err != nil {
+			return nil, err
+		}
+	}
+	return paths, nil
 }
 
 // childPath is the path of what is called name in a folder.

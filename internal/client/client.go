@@ -44,6 +44,12 @@ type Options struct {
 	Now            func() time.Time
 	// StallAfter ends a transfer that has stood still for so long; 0 is one minute.
 	StallAfter time.Duration
+	// Patience is how long a transfer that makes no progress waits, pauses added up, to be taken up again after
+	// failures that can pass; 0 gives up at the first one.
+	Patience time.Duration
+	// Waiting is told why a transfer waits, and for how long; what is its path, or empty. It may be called by
+	// many goroutines. May be nil.
+	Waiting func(what string, err error, d time.Duration)
 }
 
 // Client talks to one server as one person. It may be used by many goroutines.

@@ -11,8 +11,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path"
+	"strconv"
 	"strings"
+	"time"
 
 	"stonevault/api"
 )
@@ -28,13 +31,23 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrExists is something in the way.
 	ErrExists = errors.New("exists already")
+	// ErrNotEmpty is a folder that cannot be removed by itself.
+	ErrNotEmpty = errors.New("the folder is not empty")
 	// ErrUnreachable is a server that could not be asked, or whose answer did not arrive.
 	ErrUnreachable = errors.New("the server cannot be reached")
+	// ErrChanged is a file, here or in the vault, that is no longer the one that a transfer began with.
+	ErrChanged = errors.New("the file has changed")
 	// ErrOtherVault is another vault at the address of the one that was seen first.
 	ErrOtherVault = errors.New("this is not the vault that was here before")
 
 	// errTokenEnded is an access token that is no longer good.
 	errTokenEnded = errors.New("the access token is not good")
+	// errWrongOffset is an upload that stands elsewhere.
+	errWrongOffset = errors.New("the upload stands at another offset")
+	// errLocked is an upload that another request works on.
+	errLocked = errors.New("another request works on this upload")
+	// errGone is an upload that the server does not know any more.
+	errGone = errors.New("the server has forgotten this upload; it begins anew")
 )
 
 // sentinels reads the server's table of problems backwards.
@@ -44,8 +57,11 @@ var sentinels = map[string]error{
 	"bad-credentials":     ErrCredentials,
 	"session-ended":       ErrNotSignedIn,
 	"not-found":           ErrNotFound,
+	"not-empty":           ErrNotEmpty,
+	"locked":              errLocked,
+	"wrong-offset":        errWrongOffset,
 	"exists":              ErrExists,
-	"precondition-failed": ErrExists, // all that is ever demanded is that there be nothing
+	"precondition-failed": ErrExists, // what is demanded of a put is that there be nothing
 }
 
 // Problem is a problem document (RFC 9457).
@@ -54,6 +70,8 @@ type Problem struct {
 	Status    int
 	Detail    string
 	RequestID string
+	// RetryAfter is how long the server wants to be left alone; 0 where it does not say.
+	RetryAfter time.Duration
 }
 
 func (p *Problem) Error() string {
@@ -78,11 +96,20 @@ func check(resp *http.Response, err error) error {
 	}
 	var doc api.Problem
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if kind != "application/problem+json" || json.Unmarshal(b, &doc) != nil || doc.Type == "" {
+	switch {
+	case kind == "application/problem+json" && resp.Request.Method == http.MethodHead:
+		doc = headProblem(resp)
+	case kind == "application/problem+json" && json.Unmarshal(b, &doc) == nil && doc.Type != "":
+	case resp.StatusCode >= http.StatusBadGateway && resp.StatusCode <= http.StatusGatewayTimeout:
+		return fmt.Errorf("%w: what stands in front of it answers with status %d", ErrUnreachable, resp.StatusCode)
+	default:
 		return fmt.Errorf("%s is not the address of a Stonevault server: it answers with status %d",
 			resp.Request.URL.Scheme+"://"+resp.Request.URL.Host, resp.StatusCode)
 	}
 	p := &Problem{Code: path.Base(doc.Type), Status: resp.StatusCode, Detail: doc.Detail, RequestID: doc.RequestID}
+	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		p.RetryAfter = time.Duration(seconds) * time.Second
+	}
 	if p.Detail == "" {
 		p.Detail = doc.Title
 	}
@@ -94,6 +121,23 @@ func check(resp *http.Response, err error) error {
 		p.Detail = strings.Join(each, "; ")
 	}
 	return p
+}
+
+// headCodes stand in for the bodies that replies to HEAD do not have.
+var headCodes = map[int]string{
+	http.StatusUnauthorized: "unauthenticated", http.StatusNotFound: "not-found", http.StatusGone: "not-found",
+	http.StatusLocked: "locked", http.StatusServiceUnavailable: "not-ready",
+}
+
+func headProblem(resp *http.Response) api.Problem {
+	code, ok := headCodes[resp.StatusCode]
+	if !ok {
+		code = "unknown"
+	}
+	return api.Problem{
+		Type: "/problems/" + code, RequestID: resp.Header.Get("X-Request-Id"),
+		Detail: fmt.Sprintf("The server answers with status %d, %s", resp.StatusCode, http.StatusText(resp.StatusCode)),
+	}
 }
 
 // unreachable says what went wrong with a connection, without the method and address that the standard
@@ -108,6 +152,7 @@ func unreachable(err error) error {
 	}
 	hint := ""
 	var failed *net.OpError
+	var system *os.SyscallError
 	switch {
 	case errors.As(err, new(*tls.CertificateVerificationError)):
 		hint = "; install the certificate of its authority on this machine"
@@ -117,6 +162,19 @@ func unreachable(err error) error {
 		hint = "; it may know no TLS 1.3 or no post-quantum key exchange, and --allow-classical goes without the latter"
 	case errors.As(err, &failed) && failed.Op == "dial":
 		hint = "; check the address, and that it is running"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		err = &plainError{"the connection ended in the middle", err}
+	case errors.As(err, &system):
+		err = &plainError{system.Err.Error(), err} // without the addresses
 	}
 	return fmt.Errorf("%w: %w%s", ErrUnreachable, err, hint)
 }
+
+// plainError is another error in fewer words.
+type plainError struct {
+	text string
+	err  error
+}
+
+func (e *plainError) Error() string { return e.text }
+func (e *plainError) Unwrap() error { return e.err }

@@ -7,23 +7,34 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"stonevault/api"
 )
 
 var (
 	errStalled  = errors.New("the connection stood still for too long")
-	errChanged  = errors.New("the file changed while it was read; run it again")
-	errBodyUsed = errors.New("the session ended while the file was sent, and a pipe cannot be read twice; run it again")
+	errBodyUsed = errors.New("the connection or the session ended while a pipe was sent, which cannot be read twice; run it again, or put a file")
 )
 
-// expectFrom is the size in bytes from which a body waits for the server's word that it is wanted.
-const expectFrom = 1 << 20
+const (
+	// expectFrom is the size in bytes from which a body waits for the server's word that it is wanted.
+	expectFrom = 1 << 20
+	// replyFactor is how much longer than for its attention the server is waited for once it has all of a body,
+	// and makes it durable.
+	replyFactor = 5
+)
 
-// upstream is the body of one request. Its owner may look at it when closed is.
+// upstream is the body of one request.
 type upstream struct {
-	upload Upload
-	after  time.Duration
-	watch  *time.Timer // runs while the network has the body's attention
-	closed chan struct{}
+	src   io.Reader
+	size  int64 // -1 where it is not known
+	last  func() error
+	count func(int64)
+	after time.Duration
+	watch *time.Timer // runs while the network or the server has its turn
+
+	handed bool          // the transport has it, and will close it
+	closed chan struct{} // nobody reads any more
 	once   sync.Once
 
 	mu   sync.Mutex // guards what follows
@@ -31,62 +42,112 @@ type upstream struct {
 	err  error // of the source
 }
 
-func newUpstream(u Upload, after time.Duration, stop context.CancelCauseFunc) *upstream {
-	b := &upstream{upload: u, after: after, closed: make(chan struct{})}
-	b.watch = time.AfterFunc(after, func() { stop(errStalled) })
+// send makes a request with the part of an upload from offset on as its body.
+func (c *Client) send(ctx context.Context, u *outgoing, offset int64, do func(context.Context, *upstream, api.RequestEditorFn) (*http.Response, error)) (*http.Response, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	var body *upstream
+	resp, err := c.call(ctx, func(auth api.RequestEditorFn) (*http.Response, error) {
+		if body != nil {
+			if !body.end() || u.File == nil && body.taken() > 0 {
+				return nil, errBodyUsed
+			}
+			u.stands(offset)
+		}
+		body = c.newUpstream(u, offset, stop)
+		return do(ctx, body, auth)
+	})
+	if body != nil {
+		defer body.watch.Stop()
+	}
+	if err == nil {
+		// Whoever reads the reply ends the request.
+		resp.Body = &endingBody{resp.Body, stop}
+		return resp, nil
+	}
+	cause := context.Cause(ctx)
+	stop(nil)
+	if body != nil {
+		body.end()
+		if failed := body.failed(); failed != nil {
+			return nil, failed
+		}
+	}
+	if errors.Is(cause, errStalled) {
+		return nil, unreachable(cause)
+	}
+	return nil, err
+}
+
+type endingBody struct {
+	io.ReadCloser
+	stop context.CancelCauseFunc
+}
+
+func (b *endingBody) Close() error {
+	defer b.stop(nil)
+	return b.ReadCloser.Close()
+}
+
+func (c *Client) newUpstream(u *outgoing, offset int64, stop context.CancelCauseFunc) *upstream {
+	b := &upstream{src: u.Body, size: -1, count: u.count, after: c.options.StallAfter, closed: make(chan struct{})}
+	if u.File != nil {
+		b.size = u.Size - offset
+		b.src = io.NewSectionReader(u.File, offset, b.size)
+		b.last = u.File.Unchanged
+	}
+	b.watch = time.AfterFunc(b.after, func() { stop(errStalled) })
 	b.watch.Stop()
 	return b
 }
 
 // describe sets the headers that follow from the size.
 func (b *upstream) describe(_ context.Context, r *http.Request) error {
-	size := b.upload.Size
-	r.ContentLength = size
-	if size == 0 {
+	r.ContentLength = b.size
+	b.handed = true
+	if b.size == 0 {
+		if err := b.last(); err != nil {
+			b.fail(err)
+			return err
+		}
 		r.Body = http.NoBody
 		b.Close()
 	}
-	if b.upload.MediaType == "" {
+	if r.Header.Get("Content-Type") == "" {
 		r.Header.Del("Content-Type")
 	}
-	if size < 0 || size >= expectFrom {
+	if b.size < 0 || b.size >= expectFrom {
 		r.Header.Set("Expect", "100-continue")
 	}
 	return nil
 }
 
-// Read watches the time between reads: that is how long the network takes. Before it hands out the last
-// of the announced bytes it makes sure that there are no more, so that the server never takes the beginning
-// of a file that grows for all of it.
+// Read watches the time between reads: that is how long the network takes. Before it hands out the last of a
+// file's bytes it makes sure that the file has not changed, so that the server never takes a mixture for a file.
 func (b *upstream) Read(p []byte) (int, error) {
 	b.watch.Stop()
+	if err := b.failed(); err != nil {
+		return 0, err
+	}
+	n, err := b.src.Read(p) // of a pipe, this can take for ever
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	size := b.upload.Size
-	if size >= 0 {
-		if b.read == size {
-			return 0, io.EOF
-		}
-		p = p[:min(int64(len(p)), size-b.read)]
-	}
-	n, err := b.upload.Body.Read(p)
 	b.read += int64(n)
-	if b.read == size && err == nil {
-		more, _ := io.ReadFull(b.upload.Body, make([]byte, 1))
-		b.read += int64(more)
-	}
 	switch {
 	case err != nil && err != io.EOF:
 		b.err = err
-		return n, err
-	case size >= 0 && (b.read > size || err == io.EOF && b.read < size):
-		b.err = errChanged
-		return 0, errChanged
-	case err == nil:
+	case b.size >= 0 && err == io.EOF && b.read < b.size:
+		b.err = ErrChanged
+	case b.size >= 0 && b.read == b.size && n > 0:
+		b.err = b.last()
+	}
+	if b.err != nil {
+		return 0, b.err
+	}
+	if err == nil {
 		b.watch.Reset(b.after)
 	}
-	if n > 0 && b.upload.Progress != nil {
-		b.upload.Progress(int64(n))
+	if n > 0 {
+		b.count(int64(n))
 	}
 	return n, err
 }
@@ -94,10 +155,36 @@ func (b *upstream) Read(p []byte) (int, error) {
 // Close does not close the source, which may be sent again.
 func (b *upstream) Close() error {
 	b.once.Do(func() {
-		b.watch.Stop()
+		b.watch.Reset(replyFactor * b.after)
 		close(b.closed)
 	})
 	return nil
+}
+
+// end waits until nobody reads any more, and says whether that is so: somebody may wait for a pipe for ever. The
+// transport closes every body that it was given.
+func (b *upstream) end() bool {
+	if !b.handed {
+		b.Close()
+	}
+	defer b.watch.Stop()
+	if b.size >= 0 {
+		<-b.closed
+		return true
+	}
+	select {
+	case <-b.closed:
+		return true
+	case <-time.After(time.Second):
+		return false
+	}
+}
+
+func (b *upstream) fail(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.err = err
+	b.Close()
 }
 
 // failed says what went wrong with the source, if that is what went wrong.
@@ -107,23 +194,9 @@ func (b *upstream) failed() error {
 	return b.err
 }
 
-// rewind readies the source for another request.
-func (b *upstream) rewind() error {
-	<-b.closed
+// taken is how many bytes have been read.
+func (b *upstream) taken() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.read == 0 {
-		return nil
-	}
-	seeker, ok := b.upload.Body.(io.Seeker)
-	if !ok {
-		return errBodyUsed
-	}
-	if _, err := seeker.Seek(0, io.SeekStart); err != nil {
-		return errBodyUsed
-	}
-	if b.upload.Progress != nil {
-		b.upload.Progress(-b.read)
-	}
-	return nil
+	return b.read
 }

@@ -204,7 +204,7 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	tick := time.NewTicker(lockPoll)
 	defer tick.Stop()
 	for {
-		switch ok, err := tryLock(f); {
+		switch ok, err := TryLock(f); {
 		case err != nil:
 			f.Close()
 			return nil, fmt.Errorf("keyring: lock %s: %w", path, err)
