@@ -27,6 +27,7 @@ var exitCodes = []struct {
 	{stone.ErrRefused, 2},
 	{client.ErrRefused, 2},
 	{client.ErrOtherVault, 2},
+	{client.ErrOtherCertificate, 2},
 	{errUnchecked, 3},
 	{client.ErrNotSignedIn, 4},
 	{client.ErrCredentials, 4},

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +22,8 @@ type loginFlags struct {
 	passwordStdin  bool
 	insecureHTTP   bool
 	allowClassical bool
+	caFile         string
+	fingerprint    string
 	acceptNewVault bool
 }
 
@@ -32,7 +36,10 @@ func newLogin(a *app) *cobra.Command {
 server and the name are remembered, so that the next time "stonevault login" is enough.
 
 The first time, the fingerprint of the vault's root is shown and remembered: compare it with the recovery sheet
-or with what an administrator reads to you. Another vault at the same address is refused from then on.`,
+or with what an administrator reads to you. Another vault at the same address is refused from then on.
+
+A server whose certificate it has made itself is known by that certificate, with --ca-file, or by its fingerprint,
+which the server's log shows, with --tls-fingerprint. Either is remembered too.`,
 		Example: "  " + loginExample + "\n  stonevault login --server http://127.0.0.1:8080 --user admin --password-stdin < password.txt",
 		Args:    operands(0, 0, "the server with --server", loginExample),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.login(cmd.Context(), f) },
@@ -43,6 +50,8 @@ or with what an administrator reads to you. Another vault at the same address is
 	flags.BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from the first line of standard input")
 	flags.BoolVar(&f.insecureHTTP, "allow-insecure-http", false, "send the password unprotected through the network")
 	flags.BoolVar(&f.allowClassical, "allow-classical", false, "accept a connection that a quantum computer could read later")
+	flags.StringVar(&f.caFile, "ca-file", "", "a `FILE` with the certificates, in PEM, by which the server is known, instead of the system's")
+	flags.StringVar(&f.fingerprint, "tls-fingerprint", "", "the `SHA256` of the server's certificate, by which it is known")
 	flags.BoolVar(&f.acceptNewVault, "accept-new-vault", false, "remember the vault that is there now instead of the one before")
 	return cmd
 }
@@ -61,6 +70,9 @@ func (a *app) login(ctx context.Context, f loginFlags) error {
 			*p = profile{Server: server}
 		}
 		p.AllowClassical = f.allowClassical
+	}
+	if err := f.trust(p); err != nil {
+		return err
 	}
 	if f.user != "" {
 		p.User = f.user
@@ -107,6 +119,30 @@ func (a *app) login(ctx context.Context, f loginFlags) error {
 	a.say("Signed in at %s as %s.", p.Server, shown(person.Name))
 	if !known {
 		a.say("The vault's root, to compare with the recovery sheet: %s", vault.RootFingerprintSpoken)
+	}
+	return nil
+}
+
+// trust notes by what the server is known. Who names the server says it anew.
+func (f *loginFlags) trust(p *profile) (err error) {
+	switch {
+	case f.caFile != "" && f.fingerprint != "":
+		return misuse(loginExample+" --ca-file FILE", "a server is known by --ca-file or by --tls-fingerprint; give one of them")
+	case f.caFile == "" && f.fingerprint == "" && f.server == "":
+		return nil
+	case f.caFile+f.fingerprint != "" && strings.HasPrefix(p.Server, "http:"):
+		return misuse(loginExample+" --ca-file FILE", "%s has no certificate; ask for it by https", p.Server)
+	}
+	p.CAFile, p.Fingerprint = "", ""
+	if f.caFile != "" {
+		if p.CAFile, err = filepath.Abs(f.caFile); err != nil {
+			return fileError("find", f.caFile, err)
+		}
+	}
+	if f.fingerprint != "" {
+		if p.Fingerprint, err = client.ParseFingerprint(f.fingerprint); err != nil {
+			return misuse(loginExample+" --tls-fingerprint SHA256", "%v", err)
+		}
 	}
 	return nil
 }

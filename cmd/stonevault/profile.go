@@ -21,6 +21,9 @@ type profile struct {
 	// Root is the fingerprint of the vault's root, in hex, as it was first seen.
 	Root           string `json:"root"`
 	AllowClassical bool   `json:"allow_classical,omitempty"`
+	// CAFile and Fingerprint say by what the server's certificate is known.
+	CAFile      string `json:"ca_file,omitempty"`
+	Fingerprint string `json:"tls_fingerprint,omitempty"`
 }
 
 var profileName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
@@ -149,7 +152,7 @@ func (a *app) newClient(p *profile) (*client.Client, error) {
 		return nil, err
 	}
 	return client.New(client.Options{
-		Server: p.Server, AllowClassical: p.AllowClassical, UserAgent: "stonevault/" + version, Secrets: s, Now: a.now,
+		Server: p.Server, AllowClassical: p.AllowClassical, Trust: client.Trust{CAFile: p.CAFile, Fingerprint: p.Fingerprint}, UserAgent: "stonevault/" + version, Secrets: s, Now: a.now,
 		Patience: a.patience, Waiting: a.waiting,
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -42,17 +43,18 @@ const testPassword = "correct horse battery staple 42\n"
 // vaultServer is a server with its data in a folder and the account ann, whose password is in the file "password"
 // there. It keeps its address when it is started again.
 type vaultServer struct {
-	dir  string
-	addr string
-	cmd  *exec.Cmd
+	dir   string
+	addr  string
+	flags []string // more of them, for serve
+	cmd   *exec.Cmd
 }
 
-func newVaultServer(dir string) (*vaultServer, error) {
+func newVaultServer(dir string, flags ...string) (*vaultServer, error) {
 	path, err := daemonPath()
 	if err != nil {
 		return nil, err
 	}
-	s := &vaultServer{dir: dir, addr: "127.0.0.1:0"}
+	s := &vaultServer{dir: dir, addr: "127.0.0.1:0", flags: flags}
 	if err := os.WriteFile(s.at("password"), []byte(testPassword), 0o600); err != nil {
 		return nil, err
 	}
@@ -79,6 +81,7 @@ func (s *vaultServer) start() error {
 	defer log.Close()
 	os.Remove(s.at("addr"))
 	s.cmd = exec.Command(path, "serve", "--data", s.at("data"), "--listen", s.addr, "--addr-file", s.at("addr"))
+	s.cmd.Args = append(s.cmd.Args, s.flags...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	if err := s.cmd.Start(); err != nil {
 		return err
@@ -104,8 +107,9 @@ func (s *vaultServer) end(signal os.Signal) {
 	}
 }
 
-// newServerCommand returns the command "server": it starts a server in $WORK and puts its address into $SERVER.
-// "server stop" ends it, and "server start" starts it again.
+// newServerCommand returns the command "server": it starts a server in $WORK, with the flags that it is given, and
+// puts its address into $SERVER. "server stop" ends it, and "server start" starts it again, with other flags if there
+// are any.
 func newServerCommand() func(*testscript.TestScript, bool, []string) {
 	var mu sync.Mutex
 	running := map[string]*vaultServer{}
@@ -115,11 +119,11 @@ func newServerCommand() func(*testscript.TestScript, bool, []string) {
 		s := running[work]
 		mu.Unlock()
 		switch {
-		case neg || len(args) > 1 || (s == nil) != (len(args) == 0):
-			ts.Fatalf("usage: server, and then server stop or server start")
-		case len(args) == 0:
+		case neg || s != nil && (len(args) == 0 || args[0] != "start" && len(args) > 1):
+			ts.Fatalf("usage: server [FLAG…], and then server stop or server start [FLAG…]")
+		case s == nil:
 			var err error
-			s, err = newVaultServer(work)
+			s, err = newVaultServer(work, args...)
 			if s != nil {
 				ts.Defer(func() { s.end(syscall.SIGTERM) })
 			}
@@ -128,9 +132,15 @@ func newServerCommand() func(*testscript.TestScript, bool, []string) {
 			running[work] = s
 			mu.Unlock()
 			ts.Setenv("SERVER", "http://"+s.addr)
+			if slices.Contains(args, "--tls-generate") {
+				ts.Setenv("SERVER", "https://"+s.addr)
+			}
 		case args[0] == "stop":
 			s.end(syscall.SIGTERM)
 		default:
+			if len(args) > 1 {
+				s.flags = args[1:]
+			}
 			ts.Check(s.start())
 		}
 	}

@@ -39,6 +39,7 @@ type Options struct {
 	Server string // as CheckServer returns it
 	// AllowClassical accepts a TLS key exchange that a quantum computer could undo.
 	AllowClassical bool
+	Trust          Trust
 	UserAgent      string
 	Secrets        Secrets
 	Now            func() time.Time
@@ -95,8 +96,12 @@ func New(o Options) (*Client, error) {
 	if o.StallAfter == 0 {
 		o.StallAfter = time.Minute
 	}
+	secure, err := o.Trust.config(o.AllowClassical)
+	if err != nil {
+		return nil, err
+	}
 	generated, err := api.NewClient(o.Server, api.WithHTTPClient(&http.Client{
-		Transport: transport(o.AllowClassical),
+		Transport: transport(secure),
 		// A redirect would carry the token to wherever it points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}))
@@ -117,11 +122,7 @@ var hybridGroups = []tls.CurveID{tls.X25519MLKEM768, tls.SecP384r1MLKEM1024, tls
 // copySize is how much of a content moves at once.
 const copySize = 256 << 10
 
-func transport(allowClassical bool) *http.Transport {
-	groups := hybridGroups
-	if allowClassical {
-		groups = nil // the library's own choice, hybrid first
-	}
+func transport(secure *tls.Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	// HTTP/1.1 only: each transfer has a connection of its own, with the kernel's flow control.
 	protocols := new(http.Protocols)
@@ -129,7 +130,7 @@ func transport(allowClassical bool) *http.Transport {
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dialer.DialContext,
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS13, CurvePreferences: groups},
+		TLSClientConfig:       secure,
 		TLSHandshakeTimeout:   10 * time.Second,
 		Protocols:             protocols,
 		MaxIdleConnsPerHost:   8,

@@ -568,10 +568,13 @@ func TestKeyExchange(t *testing.T) {
 			server.StartTLS()
 			defer server.Close()
 			client := newClient(t, server.URL, new(memorySecrets))
-			trusting := transport(c.allowClassical)
-			trusting.TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-			client.api.Client = &http.Client{Transport: trusting}
-			_, err := client.Vault(t.Context())
+			secure, err := Trust{}.config(c.allowClassical)
+			if err != nil {
+				t.Fatal(err)
+			}
+			secure.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+			client.api.Client = &http.Client{Transport: transport(secure)}
+			_, err = client.Vault(t.Context())
 			if (err == nil) != c.works {
 				t.Fatalf("Vault: %v", err)
 			}
@@ -579,17 +582,6 @@ func TestKeyExchange(t *testing.T) {
 				t.Errorf("the error says nothing of --allow-classical: %v", err)
 			}
 		})
-	}
-}
-
-func TestCertificate(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	defer server.Close()
-	_, err := newClient(t, server.URL, new(memorySecrets)).Vault(t.Context())
-	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "install the certificate") {
-		t.Errorf("a server with a certificate of its own: %v", err)
 	}
 }
 

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -150,12 +149,13 @@ func unreachable(err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
+	if err := untrusted(err); err != nil {
+		return err
+	}
 	hint := ""
 	var failed *net.OpError
 	var system *os.SyscallError
 	switch {
-	case errors.As(err, new(*tls.CertificateVerificationError)):
-		hint = "; install the certificate of its authority on this machine"
 	case errors.Is(err, http.ErrSchemeMismatch):
 		hint = "; it may speak http alone, which is for one machine"
 	case errors.As(err, &failed) && failed.Op == "remote error": // an alert of TLS

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -87,7 +86,7 @@ func passes(err error) bool {
 // misconfigured tells whether no connection can be made until somebody changes a setting.
 func misconfigured(err error) bool {
 	var failed *net.OpError
-	return errors.As(err, new(*tls.CertificateVerificationError)) || errors.Is(err, http.ErrSchemeMismatch) ||
+	return errors.Is(err, ErrUntrusted) || errors.Is(err, http.ErrSchemeMismatch) ||
 		errors.As(err, &failed) && failed.Op == "remote error"
 }
 
