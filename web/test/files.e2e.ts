@@ -314,6 +314,25 @@ describe('the frame', () => {
     expect(await ground()).toBe(dark);
   });
 
+  it('does not move while it comes up', async () => {
+    const { page } = visitor;
+    await visitor.signIn();
+    await page.goto(`${server.url}/files`);
+    await visitor.row('big.bin').waitFor();
+    await page.waitForTimeout(500);
+    const shifted = await page.evaluate(
+      () =>
+        new Promise<number>((resolve) => {
+          let sum = 0;
+          new PerformanceObserver((list) => {
+            for (const entry of list.getEntries()) sum += (entry as PerformanceEntry & { value: number }).value;
+          }).observe({ type: 'layout-shift', buffered: true });
+          setTimeout(() => resolve(sum), 200);
+        }),
+    );
+    expect(shifted).toBeLessThan(0.02);
+  });
+
   it('fits a phone: nothing is wider than the screen, and the menu opens', async () => {
     const { page } = visitor;
     await page.setViewportSize({ width: 390, height: 844 });
