@@ -26,7 +26,7 @@ run: build
 
 web: $(PAGE)
 
-$(PAGE): web/node_modules/.package-lock.json api/openapi.json $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*')
+$(PAGE): web/node_modules/.package-lock.json api/openapi.json $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/screenshots/*' -not -path 'web/test/*' -not -name '*.go' -not -path 'web/src/api/generated/*')
 	cd web && npm run build
 
 web/node_modules/.package-lock.json: web/package-lock.json
