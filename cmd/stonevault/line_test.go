@@ -16,9 +16,9 @@ import (
 type line struct {
 	listener net.Listener
 	server   string
-	rate     int   // bytes a second and direction, 0 for all there are
 	limit    int64 // a connection is cut when it has carried so many bytes, 0 for never
 
+	rate     atomic.Int64 // bytes a second and direction, 0 for all there are
 	up, down atomic.Int64 // bytes that have crossed it
 	cuts     atomic.Int64
 
@@ -29,12 +29,13 @@ type line struct {
 // lineBuffer keeps what is in the line, and lost with it, small: systems would buffer megabytes between processes.
 const lineBuffer = 64 << 10
 
-func newLine(server string, rate int, limit int64) (*line, error) {
+func newLine(server string, rate, limit int64) (*line, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	l := &line{listener: listener, server: server, rate: rate, limit: limit, conns: map[net.Conn]bool{}}
+	l := &line{listener: listener, server: server, limit: limit, conns: map[net.Conn]bool{}}
+	l.rate.Store(rate)
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -94,8 +95,8 @@ func (l *line) carry(client net.Conn) {
 			if total := carried.Add(int64(n)); l.limit > 0 && total >= l.limit {
 				return
 			}
-			if l.rate > 0 {
-				time.Sleep(time.Duration(n) * time.Second / time.Duration(l.rate))
+			if rate := l.rate.Load(); rate > 0 {
+				time.Sleep(time.Duration(n) * time.Second / time.Duration(rate))
 			}
 		}
 	}

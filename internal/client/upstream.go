@@ -22,24 +22,27 @@ const (
 	// replyFactor is how much longer than for its attention the server is waited for once it has all of a body,
 	// and makes it durable.
 	replyFactor = 5
+	// lookEvery is how many bytes are sent before a file is looked at again whether it has changed.
+	lookEvery = 8 << 20
 )
 
 // upstream is the body of one request.
 type upstream struct {
-	src   io.Reader
-	size  int64 // -1 where it is not known
-	last  func() error
-	count func(int64)
-	after time.Duration
-	watch *time.Timer // runs while the network or the server has its turn
+	src       io.Reader
+	size      int64        // -1 where it is not known
+	unchanged func() error // of a file
+	count     func(int64)
+	after     time.Duration
+	watch     *time.Timer // runs while the network or the server has its turn
 
 	handed bool          // the transport has it, and will close it
 	closed chan struct{} // nobody reads any more
 	once   sync.Once
 
-	mu   sync.Mutex // guards what follows
-	read int64
-	err  error // of the source
+	mu     sync.Mutex // guards what follows
+	read   int64
+	looked int64 // how much had been read when the file was last looked at
+	err    error // of the source
 }
 
 // send makes a request with the part of an upload from offset on as its body.
@@ -93,7 +96,7 @@ func (c *Client) newUpstream(u *outgoing, offset int64, stop context.CancelCause
 	if u.File != nil {
 		b.size = u.Size - offset
 		b.src = io.NewSectionReader(u.File, offset, b.size)
-		b.last = u.File.Unchanged
+		b.unchanged = u.File.Unchanged
 	}
 	b.watch = time.AfterFunc(b.after, func() { stop(errStalled) })
 	b.watch.Stop()
@@ -105,7 +108,7 @@ func (b *upstream) describe(_ context.Context, r *http.Request) error {
 	r.ContentLength = b.size
 	b.handed = true
 	if b.size == 0 {
-		if err := b.last(); err != nil {
+		if err := b.unchanged(); err != nil {
 			b.fail(err)
 			return err
 		}
@@ -121,8 +124,8 @@ func (b *upstream) describe(_ context.Context, r *http.Request) error {
 	return nil
 }
 
-// Read watches the time between reads: that is how long the network takes. Before it hands out the last of a
-// file's bytes it makes sure that the file has not changed, so that the server never takes a mixture for a file.
+// Read watches the time between reads: that is how long the network takes. Now and then, and before it hands out the
+// last of a file's bytes, it makes sure that the file has not changed, so that the server never takes a mixture for a file.
 func (b *upstream) Read(p []byte) (int, error) {
 	b.watch.Stop()
 	if err := b.failed(); err != nil {
@@ -137,8 +140,9 @@ func (b *upstream) Read(p []byte) (int, error) {
 		b.err = err
 	case b.size >= 0 && err == io.EOF && b.read < b.size:
 		b.err = ErrChanged
-	case b.size >= 0 && b.read == b.size && n > 0:
-		b.err = b.last()
+	case b.size >= 0 && n > 0 && (b.read == b.size || b.read-b.looked >= lookEvery):
+		b.looked = b.read
+		b.err = b.unchanged()
 	}
 	if b.err != nil {
 		return 0, b.err
