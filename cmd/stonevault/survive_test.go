@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -347,4 +348,44 @@ func TestHostileLocalNames(t *testing.T) {
 	for name := range want {
 		t.Errorf("%q did not come back", name)
 	}
+}
+
+// TestInterruptedTransfersAreKept ends a put and a get as Ctrl-C does: exit code 130, and the same command goes on.
+func TestInterruptedTransfersAreKept(t *testing.T) {
+	t.Parallel()
+	s := newSurvival(t)
+	s.content("original")
+	for _, c := range []struct {
+		crossed *atomic.Int64
+		args    []string
+	}{
+		{&s.line.up, []string{"put", "original", "--as", "/f"}},
+		{&s.line.down, []string{"get", "/f", "-o", "back"}},
+	} {
+		start := c.crossed.Load()
+		cmd := s.client(c.args...)
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for c.crossed.Load()-start < s.size/2 {
+			time.Sleep(time.Millisecond)
+		}
+		cmd.Process.Signal(os.Interrupt)
+		if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 130 || !strings.Contains(said.String(), "run the same command again to go on") {
+			t.Errorf("%s: %v: %s", c.args[0], err, said.String())
+		}
+		if _, err := os.Stat(s.at("back")); err == nil {
+			t.Error("a part of a file has the file's own name")
+		}
+		if out, err := s.client(c.args...).CombinedOutput(); err != nil {
+			t.Fatalf("%s again: %v\n%s", c.args[0], err, out)
+		}
+		if crossed := c.crossed.Load() - start; crossed > s.size+segmentSize {
+			t.Errorf("%s: %d bytes crossed the line, for a file of %d", c.args[0], crossed, s.size)
+		}
+	}
+	s.wantSame("original", "back")
+	s.wantNothingLeft()
 }
