@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"sync/atomic"
 
 	"stonevault/internal/client"
 	"stonevault/internal/keyring"
@@ -36,8 +35,8 @@ type partial struct {
 	at   int64    // how much has been written
 
 	begun   int64 // where the last checkpoint began
-	pending atomic.Bool
-	done    chan error // one value for each checkpoint
+	pending bool  // a checkpoint is under way, or its result has not been looked at
+	done    chan error
 }
 
 // downloadNote says of which file a part is.
@@ -188,18 +187,14 @@ func (p *partial) Write(b []byte) (int, error) {
 	if p.at-p.begun < partialCheckpoint {
 		return n, nil
 	}
-	select {
-	case err := <-p.done:
-		p.pending.Store(false)
-		if err != nil {
-			return n, fileError("write", p.path, err)
-		}
-	default:
+	if p.pending && len(p.done) == 0 {
+		return n, nil // the disk is slower than the network
 	}
-	if p.pending.CompareAndSwap(false, true) {
-		p.begun = p.at
-		go func(at int64) { p.done <- p.checkpoint(at) }(p.at)
+	if err := p.settle(); err != nil {
+		return n, fileError("write", p.path, err)
 	}
+	p.begun, p.pending = p.at, true
+	go func(at int64) { p.done <- p.checkpoint(at) }(p.at)
 	return n, nil
 }
 
@@ -216,9 +211,10 @@ func (p *partial) checkpoint(at int64) error {
 
 // settle waits for a checkpoint that is under way. Its error must not be lost: the system tells of it only once.
 func (p *partial) settle() error {
-	if p == nil || !p.pending.Swap(false) {
+	if p == nil || !p.pending {
 		return nil
 	}
+	p.pending = false
 	return <-p.done
 }
 

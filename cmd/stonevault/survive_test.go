@@ -389,3 +389,26 @@ func TestInterruptedTransfersAreKept(t *testing.T) {
 	s.wantSame("original", "back")
 	s.wantNothingLeft()
 }
+
+// TestTwoGetsAtOnce lets two processes fetch one file to one name: one of them has the part, and both get the file.
+func TestTwoGetsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newSurvival(t)
+	s.content("original")
+	s.putAtOnce()
+	var both []*exec.Cmd
+	for range 2 {
+		cmd := s.client("get", "/f", "-o", "back", "--force")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, cmd)
+	}
+	for _, cmd := range both {
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+		s.wantSame("original", "back")
+	}
+	s.wantNothingLeft()
+}

@@ -142,10 +142,12 @@ func (d *Download) Copy(ctx context.Context, dst io.Writer) error {
 			return broken
 		case n > 0:
 			tries.progressed()
-		default:
-			if err := tries.wait(ctx, broken); err != nil {
-				return err
-			}
+		}
+		if n >= copySize { // much came, so that the next request can follow at once
+			continue
+		}
+		if err := tries.wait(ctx, broken); err != nil {
+			return err
 		}
 	}
 }
