@@ -136,8 +136,10 @@ func (a *app) rotateHere(ctx context.Context, s *store) (vault.Rotation, error) 
 }
 
 func (a *app) sayRotated(state vault.Rotation) error {
-	fmt.Fprintf(a.stderr, "The old recovery secret opens nothing in this vault any more. Envelopes rewritten: %d.\n", state.Done)
-	if state.Failed > 0 {
+	if state.Failed == 0 {
+		fmt.Fprintf(a.stderr, "The old recovery secret opens nothing in this vault any more. Envelopes rewritten: %d.\n", state.Done)
+	} else {
+		fmt.Fprintf(a.stderr, "Envelopes rewritten: %d. The old recovery secret still opens those that could not be.\n", state.Done)
 		fmt.Fprintf(a.stderr, "Envelopes that do not verify, and were left as they are: %d. The log names them; restore these files from a backup.\n", state.Failed)
 		return errLeftOut
 	}

@@ -72,6 +72,18 @@ func (s nodes) Child(ctx context.Context, owner vault.PersonID, parent vault.Nod
 		string(owner), string(parent), name)
 }
 
+func (s nodes) Below(ctx context.Context, owner vault.PersonID, folder vault.NodeID) (names, length int, err error) {
+	extent, err := get(ctx, s.tx, vault.ErrNotFound, func(row scanner) (e [2]int, err error) {
+		return e, row.Scan(&e[0], &e[1])
+	}, `WITH RECURSIVE below (id, names, bytes) AS (
+			SELECT id, 1, octet_length(name) + 1 FROM nodes WHERE owner = $1 AND parent = $2
+			UNION ALL
+			SELECT n.id, b.names + 1, b.bytes + octet_length(n.name) + 1
+				FROM below b JOIN nodes n ON n.owner = $1 AND n.parent = b.id)
+		SELECT coalesce(max(names), 0), coalesce(max(bytes), 0) FROM below`, string(owner), string(folder))
+	return extent[0], extent[1], err
+}
+
 func (s nodes) HasChildren(ctx context.Context, owner vault.PersonID, parent vault.NodeID) (bool, error) {
 	n, err := get(ctx, s.tx, vault.ErrNotFound, scanInt,
 		`SELECT count(*) FROM (SELECT 1 FROM nodes WHERE owner = $1 AND parent = $2 LIMIT 1) AS found`,

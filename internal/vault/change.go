@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"stonevault/stone"
@@ -74,6 +75,9 @@ func (v *Vault) move(ctx context.Context, a Actor, id NodeID, folders []string, 
 	var r *rewrite
 	if e.Node.Kind == NodeFile {
 		r, err = v.rewrite(ctx, was, e, state, holders, func(stone.Metadata) stone.Metadata { return e.metadata() })
+		if v.overtaken(ctx, was, err) {
+			return Entry{}, errReplan
+		}
 		if err != nil {
 			return Entry{}, err
 		}
@@ -109,6 +113,11 @@ func (v *Vault) commitMove(ctx context.Context, tx Tx, was, e Entry, missing []N
 			return err
 		}
 	}
+	if e.Node.Kind == NodeFolder {
+		if err := checkBelow(ctx, tx, e); err != nil {
+			return err
+		}
+	}
 	if err := tx.Nodes().Update(ctx, e.Node); errors.Is(err, ErrExists) {
 		return ErrExists
 	} else if err != nil {
@@ -134,6 +143,19 @@ func (v *Vault) checkParent(ctx context.Context, tx Tx, e Entry) error {
 			return err
 		}
 		at = n.Parent
+	}
+	return nil
+}
+
+// checkBelow refuses a folder's place where something in it would have a path that no request can name, and
+// that no recovery would accept.
+func checkBelow(ctx context.Context, tx Tx, folder Entry) error {
+	names, length, err := tx.Nodes().Below(ctx, folder.Node.Owner, folder.Node.ID)
+	if err != nil {
+		return err
+	}
+	if len(folder.Path)+length > maxPath || strings.Count(folder.Path, "/")+names > maxDepth {
+		return &InvalidError{"path", fmt.Sprintf("would make something in the folder longer than %d bytes or %d names", maxPath, maxDepth)}
 	}
 	return nil
 }

@@ -16,9 +16,17 @@ const collectBatch = 256
 func (v *Vault) settle(ctx context.Context, id stone.FileID) error {
 	defer v.files.lock(id)()
 	var intent Intent
-	err := v.db.View(ctx, func(tx Tx) (err error) {
+	err := v.db.Update(ctx, func(tx Tx) (err error) {
 		intent, err = tx.Intents().ByID(ctx, id)
-		return err
+		if err != nil || intent.Kind != IntentPut {
+			return err
+		}
+		// A commit that failed may come back with a restart until another one has succeeded, and the put's
+		// own may be such a one. Its objects go only after a commit that says it did not happen.
+		if err := tx.Intents().Delete(ctx, id); err != nil {
+			return err
+		}
+		return tx.Intents().Insert(ctx, intent)
 	})
 	if isMissing(err) {
 		return nil

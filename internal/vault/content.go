@@ -40,22 +40,56 @@ func hide(err error) error {
 
 // Content opens a file.
 func (v *Vault) Content(ctx context.Context, a Actor, ref Ref) (*Content, error) {
-	e, state, err := v.look(ctx, a, ref)
+	o, err := v.open(ctx, a, ref)
 	if err != nil {
 		return nil, err
 	}
-	if e.Node.Kind != NodeFile {
-		return nil, &InvalidError{"path", "is a folder; only files have content"}
+	return &Content{Entry: o.entry, reader: o.reader, object: o.object}, nil
+}
+
+// opened is a file whose envelope, rows and index have been checked.
+type opened struct {
+	entry    Entry
+	state    keyState
+	unlocked *stone.Unlocked
+	reader   *stone.Reader
+	object   Object
+}
+
+// open opens a file. Rows and objects are not read at one moment: where a change came between, what looks
+// like tampering is none, and the file is looked at again.
+func (v *Vault) open(ctx context.Context, a Actor, ref Ref) (*opened, error) {
+	for attempt := 1; ; attempt++ {
+		e, state, err := v.look(ctx, a, ref)
+		if err != nil {
+			return nil, err
+		}
+		if e.Node.Kind != NodeFile {
+			return nil, &InvalidError{"path", "is a folder; only files have content"}
+		}
+		o := &opened{entry: e, state: state}
+		if o.unlocked, err = v.unlock(ctx, e, state); err == nil {
+			if o.reader, o.object, err = v.openBody(ctx, o.unlocked); err == nil {
+				return o, nil
+			}
+		}
+		if attempt == planAttempts || !v.overtaken(ctx, e, err) {
+			return nil, err
+		}
 	}
-	u, err := v.unlock(ctx, e, state)
-	if err != nil {
-		return nil, err
+}
+
+// overtaken tells whether a refusal of e may come from a change since its rows were read.
+func (v *Vault) overtaken(ctx context.Context, e Entry, refusal error) bool {
+	if !errors.Is(refusal, ErrRefused) {
+		return false
 	}
-	reader, object, err := v.openBody(ctx, u)
-	if err != nil {
-		return nil, err
-	}
-	return &Content{Entry: e, reader: reader, object: object}, nil
+	var now Version
+	err := v.db.View(ctx, func(tx Tx) (err error) {
+		now, err = tx.Versions().ByID(ctx, e.Version.FileID)
+		return err
+	})
+	return isMissing(err) || err == nil && now.Revision != e.Version.Revision
 }
 
 // openBody opens the body that an envelope is for.

@@ -52,28 +52,17 @@ func (v *Vault) Export(ctx context.Context, a Actor, ref Ref, r ExportRequest) (
 	if err := v.checkExport(r); err != nil {
 		return nil, err
 	}
-	e, state, err := v.look(ctx, a, ref)
+	o, err := v.open(ctx, a, ref)
 	if err != nil {
 		return nil, err
 	}
-	if e.Node.Kind != NodeFile {
-		return nil, &InvalidError{"path", "is a folder; export the files in it one by one"}
-	}
-	u, err := v.unlock(ctx, e, state)
+	envelope, err := v.exportEnvelope(ctx, o.unlocked, o.state.holder, r)
 	if err != nil {
-		return nil, err
-	}
-	reader, object, err := v.openBody(ctx, u)
-	if err != nil {
-		return nil, err
-	}
-	envelope, err := v.exportEnvelope(ctx, u, state.holder, r)
-	if err != nil {
-		return nil, errors.Join(err, object.Close())
+		return nil, errors.Join(err, o.object.Close())
 	}
 	return &Export{
-		Name: exportName(u.Metadata.Name), Size: u.BodySize + int64(len(envelope)),
-		reader: reader, object: object, envelope: envelope,
+		Name: exportName(o.unlocked.Metadata.Name), Size: o.unlocked.BodySize + int64(len(envelope)),
+		reader: o.reader, object: o.object, envelope: envelope,
 	}, nil
 }
 

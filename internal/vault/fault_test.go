@@ -189,6 +189,38 @@ func checkWhole(t *testing.T, h *house, a vault.Actor, err error, path string, w
 	}
 }
 
+// TestReadsBesideRenames reads a file that is renamed all the time: nothing of that looks like tampering.
+func TestReadsBesideRenames(t *testing.T) {
+	h := newHouse(t)
+	ada := h.person("ada")
+	e := h.put(ada, "/a", []byte("x"))
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			if _, err := h.Move(ctx, ada, e.Node.ID, vault.MoveRequest{Path: fmt.Sprintf("/%d", i)}); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	for range 400 {
+		if content, err := h.get(ada, vault.Ref{Node: e.Node.ID}); err != nil || string(content) != "x" {
+			t.Errorf("%q, %v", content, err)
+			break
+		}
+	}
+	close(stop)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestReplay puts an older envelope, with its older rows or without, in the place of a newer one.
 func TestReplay(t *testing.T) {
 	h := newHouse(t)

@@ -232,21 +232,35 @@ func lowerASCII(s string) string {
 	return string(b)
 }
 
+// within tells whether a node is a folder, or lies in it at any depth.
+func within(ctx context.Context, tx Tx, n Node, folder NodeID) (bool, error) {
+	for n.ID != folder {
+		if n.Parent == "" {
+			return false, nil
+		}
+		var err error
+		if n, err = tx.Nodes().ByID(ctx, n.Parent); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 // DeleteAll removes a file, or a folder with all that is in it. It works in several transactions; where it
 // is stopped, what is left is whole.
-func (v *Vault) DeleteAll(ctx context.Context, a Actor, id NodeID, ifMatch string) error {
-	e, err := v.Stat(ctx, a, Ref{Node: id})
+func (v *Vault) DeleteAll(ctx context.Context, a Actor, top NodeID, ifMatch string) error {
+	e, err := v.Stat(ctx, a, Ref{Node: top})
 	if err != nil {
 		return err
 	}
 	if e.Node.Kind == NodeFile {
-		return v.Delete(ctx, a, id, ifMatch)
+		return v.Delete(ctx, a, top, ifMatch)
 	}
 	if ifMatch != "" && !e.matches(ifMatch) {
 		return ErrPrecondition
 	}
-	ids := []NodeID{id}
-	err = v.walk(ctx, a, id, e.Path, nil, func(e Entry) error {
+	ids := []NodeID{top}
+	err = v.walk(ctx, a, top, e.Path, nil, func(e Entry) error {
 		ids = append(ids, e.Node.ID)
 		return nil
 	})
@@ -261,10 +275,15 @@ func (v *Vault) DeleteAll(ctx context.Context, a Actor, id NodeID, ifMatch strin
 			for _, id := range batch {
 				n, err := node(ctx, tx, a, Ref{Node: id})
 				if isMissing(err) {
-					continue
+					continue // removed meanwhile
 				}
 				if err != nil {
 					return err
+				}
+				if still, err := within(ctx, tx, n, top); err != nil {
+					return err
+				} else if !still {
+					continue // moved out meanwhile
 				}
 				files, err := v.removeNode(ctx, tx, n)
 				if err != nil {

@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -173,4 +174,85 @@ func TestDeleteManyFolders(t *testing.T) {
 	if n := h.objectCount(); n != 2 {
 		t.Errorf("%d objects, want 2", n)
 	}
+}
+
+// TestFolderMoveKeepsPathsShort refuses to make paths that no request could name by moving what is above.
+func TestFolderMoveKeepsPathsShort(t *testing.T) {
+	h := newHouse(t)
+	ada := h.person("ada")
+	for _, c := range []struct{ name, below, above string }{
+		{"deep", strings.Repeat("/a", 70), strings.Repeat("/b", 70)},
+		{"long", strings.Repeat("/"+strings.Repeat("x", 250), 9), strings.Repeat("/"+strings.Repeat("y", 250), 9)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h.put(ada, "/"+c.name+c.below+"/file", []byte("x"))
+			if _, _, err := h.MakeFolder(ctx, ada, c.above); err != nil {
+				t.Fatal(err)
+			}
+			top, err := h.Stat(ctx, ada, vault.Ref{Path: "/" + c.name})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var invalid *vault.InvalidError
+			if _, err := h.Move(ctx, ada, top.Node.ID, vault.MoveRequest{Path: c.above + "/" + c.name}); !errors.As(err, &invalid) {
+				t.Fatalf("%v, want an InvalidError", err)
+			}
+			h.mustGet(ada, "/"+c.name+c.below+"/file", []byte("x"))
+			if _, err := h.Move(ctx, ada, top.Node.ID, vault.MoveRequest{Path: "/z" + c.name}); err != nil {
+				t.Fatal(err)
+			}
+			h.mustGet(ada, "/z"+c.name+c.below+"/file", []byte("x"))
+		})
+	}
+}
+
+// TestDeleteAllLeavesWhatWasMovedOut moves a folder out of one that is being removed.
+func TestDeleteAllLeavesWhatWasMovedOut(t *testing.T) {
+	h := newHouse(t)
+	ada := h.person("ada")
+	for i := range 150 {
+		h.put(ada, fmt.Sprintf("/top/%03d", i), nil)
+	}
+	h.put(ada, "/top/aa/keep/file", []byte("kept"))
+	top, err := h.Stat(ctx, ada, vault.Ref{Path: "/top"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep, err := h.Stat(ctx, ada, vault.Ref{Path: "/top/aa/keep"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := true // not while the vault is opened
+	sound := h.config
+	h.config.Database = interruptedDatabase{sound.Database, func() {
+		if !moved {
+			moved = true
+			if _, err := h.Move(ctx, ada, keep.Node.ID, vault.MoveRequest{Path: "/saved"}); err != nil {
+				t.Error(err)
+			}
+		}
+	}}
+	remover, err := vault.Open(ctx, h.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved = false
+	if err := remover.DeleteAll(ctx, ada, top.Node.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	h.mustGet(ada, "/saved/file", []byte("kept"))
+	if _, err := h.Stat(ctx, ada, vault.Ref{Path: "/top"}); !errors.Is(err, vault.ErrNotFound) {
+		t.Errorf("/top: %v, want ErrNotFound", err)
+	}
+}
+
+// interruptedDatabase lets something else happen before each change.
+type interruptedDatabase struct {
+	vault.Database
+	before func()
+}
+
+func (d interruptedDatabase) Update(ctx context.Context, fn func(vault.Tx) error) error {
+	d.before()
+	return d.Database.Update(ctx, fn)
 }

@@ -59,6 +59,9 @@ type NodeStore interface {
 	// HasChildren tells whether anything lies in a folder.
 	HasChildren(ctx context.Context, owner PersonID, parent NodeID) (bool, error)
 	List(ctx context.Context, q ListQuery) ([]Entry, error) // at most q.Limit, in order
+	// Below measures what lies in a folder: how many names deep it goes, and how many bytes the longest
+	// path from the folder on has, with a "/" before each name.
+	Below(ctx context.Context, owner PersonID, folder NodeID) (names, length int, err error)
 }
 
 // VersionStore keeps the rows of stones.

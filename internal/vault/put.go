@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/gabriel-vasile/mimetype"
@@ -94,6 +95,8 @@ func (v *Vault) newPut(a Actor, r PutRequest) (*put, error) {
 		return nil, &InvalidError{"mode", "has more than permission bits"}
 	case len(r.MediaType) > maxMediaType:
 		return nil, &InvalidError{"media_type", fmt.Sprintf("is longer than %d bytes", maxMediaType)}
+	case strings.ContainsFunc(r.MediaType, func(c rune) bool { return c < ' ' || c > '~' }):
+		return nil, &InvalidError{"media_type", "has characters other than printable ASCII"}
 	case r.Size > stone.MaxSegments*stone.SegmentSize:
 		return nil, &InvalidError{"size", "is more than 1 TiB"}
 	}
@@ -260,6 +263,9 @@ func (p *put) commit(ctx context.Context, tx Tx) error {
 	if err := p.holders.still(ctx, tx); err != nil {
 		return err
 	}
+	if err := p.stillThere(ctx, tx); err != nil {
+		return err
+	}
 	for _, n := range p.missing {
 		if err := tx.Nodes().Insert(ctx, n); errors.Is(err, ErrExists) {
 			return errReplan
@@ -269,9 +275,6 @@ func (p *put) commit(ctx context.Context, tx Tx) error {
 	}
 	e := &p.entry
 	if p.document == nil {
-		if err := p.stillFolder(ctx, tx); err != nil {
-			return err
-		}
 		if err := tx.Nodes().Insert(ctx, e.Node); errors.Is(err, ErrExists) {
 			return errReplan
 		} else if err != nil {
@@ -295,16 +298,24 @@ func (p *put) commit(ctx context.Context, tx Tx) error {
 	return p.settled(ctx, tx)
 }
 
-// stillFolder makes sure that the folder of the plan has not been removed.
-func (p *put) stillFolder(ctx context.Context, tx Tx) error {
-	if p.parent == "" || len(p.missing) > 0 {
-		return nil
-	}
-	_, err := tx.Nodes().ByID(ctx, p.parent)
+// stillThere makes sure that the folders of the plan have been neither removed nor moved: the manifest
+// states the path.
+func (p *put) stillThere(ctx context.Context, tx Tx) error {
+	at, err := folderAt(ctx, tx, p.actor.Person, p.folders[:len(p.folders)-len(p.missing)])
 	if isMissing(err) {
 		return errReplan
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	planned := p.parent
+	if len(p.missing) > 0 {
+		planned = p.missing[0].Parent
+	}
+	if at != planned {
+		return errReplan
+	}
+	return nil
 }
 
 // mirror copies the version's fields that lists sort by.

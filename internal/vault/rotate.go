@@ -208,6 +208,11 @@ func (r *rotator) note(ctx context.Context, now bool) error {
 // rotateFile rewrites a version's envelope for the present holders, unless it is for them already.
 func (v *Vault) rotateFile(ctx context.Context, id stone.FileID) (wrote bool, err error) {
 	var e Entry
+	defer func() {
+		if v.overtaken(ctx, e, err) {
+			err = errReplan
+		}
+	}()
 	var state keyState
 	var h holders
 	err = v.db.View(ctx, func(tx Tx) error {

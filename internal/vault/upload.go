@@ -105,7 +105,7 @@ func (v *Vault) Upload(ctx context.Context, a Actor, id stone.FileID) (Upload, e
 	}
 	defer s.end()
 	if _, err = v.complete(ctx, a, id); isMissing(err) {
-		err = nil // completed meanwhile
+		u, _, err = v.uploaded(ctx, a, id) // completed meanwhile
 	}
 	return u, err
 }
@@ -155,6 +155,15 @@ func (v *Vault) AppendUpload(ctx context.Context, a Actor, id stone.FileID, r Ap
 		case r.Size < u.Offset || r.Size > stone.MaxSegments*stone.SegmentSize:
 			return u, nil, &InvalidError{"size", "is less than has come already, or more than 1 TiB"}
 		}
+	}
+	if u.Offset == u.Size && u.Part > 0 {
+		// All of it has come, padding included; what is left is to make a file of it.
+		var more [1]byte
+		if n, _ := io.ReadFull(r.Body, more[:]); n > 0 {
+			return u, nil, ErrUploadTooLong
+		}
+		e, err := v.complete(ctx, a, id)
+		return u, e, err
 	}
 	g, err := v.grow(ctx, u)
 	if err != nil {

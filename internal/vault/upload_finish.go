@@ -84,7 +84,15 @@ func (v *Vault) closeBody(ctx context.Context, u Upload, p *put, rows []byte) (c
 	part, err := v.parts.OpenPart(ctx, u.ID, u.Part)
 	if isMissing(err) {
 		// It has become an object before; the media type was not kept then.
-		return commit, p.sniff(func() ([]byte, error) { return v.sniffObject(ctx, b, u, rows) })
+		object, err := v.objects.Open(ctx, bodyName(u.ID))
+		if isMissing(err) {
+			return nil, refused("the part of upload %s is missing or shorter than it was", u.ID)
+		}
+		if err != nil {
+			return nil, err
+		}
+		err = p.sniff(func() ([]byte, error) { return readSegment(b, rows[:b.RowSize()], object) })
+		return commit, errors.Join(err, object.Close())
 	}
 	if err != nil {
 		return nil, err
@@ -122,15 +130,6 @@ func sniffSegment(b *stone.Builder, rows []byte, part io.ReaderAt, u Upload, las
 		return b.Reopen(0, last, sealed)
 	}
 	return readSegment(b, rows[:b.RowSize()], part)
-}
-
-func (v *Vault) sniffObject(ctx context.Context, b *stone.Builder, u Upload, rows []byte) ([]byte, error) {
-	o, err := v.objects.Open(ctx, bodyName(u.ID))
-	if err != nil {
-		return nil, fmt.Errorf("vault: body of upload %s: %w", u.ID, err)
-	}
-	defer o.Close()
-	return readSegment(b, rows[:b.RowSize()], o)
 }
 
 // readSegment opens segment 0 of a body.

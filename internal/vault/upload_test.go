@@ -207,6 +207,53 @@ func TestUploadDeferredAndEmpty(t *testing.T) {
 	h.mustGet(ada, "/empty", nil)
 }
 
+// TestUploadCompleteButHindered asks again, with a piece of nothing, for a restricted upload that has all its
+// content, whose padding fills whole segments, and whose place was taken and is free again.
+func TestUploadCompleteButHindered(t *testing.T) {
+	h := newHouse(t)
+	ada := h.person("ada")
+	content := randomBytes(70<<20 + 1)
+	u, err := h.BeginUpload(ctx, ada, vault.UploadRequest{Path: "/f", Size: int64(len(content)), Class: string(stone.ClassRestricted)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := h.put(ada, "/f", []byte("in the way"))
+	if _, _, err := h.AppendUpload(ctx, ada, u.ID, vault.Append{Size: -1, Body: bytes.NewReader(content)}); !errors.Is(err, vault.ErrExists) {
+		t.Fatalf("over another file: %v, want ErrExists", err)
+	}
+	end := int64(len(content))
+	if _, _, err := h.AppendUpload(ctx, ada, u.ID, vault.Append{Offset: end, Size: -1, Body: bytes.NewReader([]byte("x"))}); !errors.Is(err, vault.ErrUploadTooLong) {
+		t.Fatalf("more than was announced: %v, want ErrUploadTooLong", err)
+	}
+	if err := h.Delete(ctx, ada, taken.Node.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, e, err := h.AppendUpload(ctx, ada, u.ID, vault.Append{Offset: end, Size: -1, Body: bytes.NewReader(nil)}); err != nil || e == nil {
+		t.Fatalf("%v, %v", e, err)
+	}
+	h.mustGet(ada, "/f", content)
+}
+
+// TestUploadLostPart takes a complete upload's part away: nobody is told that all is well.
+func TestUploadLostPart(t *testing.T) {
+	h := newHouse(t)
+	ada := h.person("ada")
+	u, err := h.BeginUpload(ctx, ada, vault.UploadRequest{Path: "/f", Size: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := h.put(ada, "/f", nil)
+	if _, _, err := h.AppendUpload(ctx, ada, u.ID, vault.Append{Size: -1, Body: bytes.NewReader([]byte("abcde"))}); !errors.Is(err, vault.ErrExists) {
+		t.Fatal(err)
+	}
+	if err := errors.Join(h.Delete(ctx, ada, taken.Node.ID, ""), h.objects.DeletePart(ctx, u.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Upload(ctx, ada, u.ID); !errors.Is(err, vault.ErrRefused) {
+		t.Fatalf("%v, want ErrRefused", err)
+	}
+}
+
 // TestCollectsPartsWithoutRows removes what a power failure may bring back, and nothing that is in use.
 func TestCollectsPartsWithoutRows(t *testing.T) {
 	h := newHouse(t)
