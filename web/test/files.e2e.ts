@@ -78,6 +78,7 @@ describe('signing in', () => {
   it('asks again when the session has ended elsewhere', async () => {
     const { page, context } = visitor;
     await visitor.signIn('/files/letters');
+    await visitor.row('2026').waitFor();
     await context.clearCookies();
     visitor.expectFailures = true;
     await visitor.row('2026').getByRole('link', { name: '2026' }).click();

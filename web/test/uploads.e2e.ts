@@ -56,6 +56,18 @@ async function pending(): Promise<{ id: string; path: string; offset: number }[]
   return ((await (await server.get('/api/v1/uploads')).json()) as { items: { id: string; path: string; offset: number }[] }).items;
 }
 
+/** Where an upload stands once nobody sends for it any more: the server makes what came durable a moment later. */
+async function standing(path: string): Promise<number> {
+  let last = -1;
+  await until(async () => {
+    const before = last;
+    last = (await pending()).find((upload) => upload.path === path)?.offset ?? 0;
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    return last > 0 && last === before;
+  });
+  return last;
+}
+
 const state = (path: string) => visitor.transfer(path).getAttribute('data-state');
 /** Waits until the server has taken a part of an upload, and not all of it. */
 async function underWay(path: string): Promise<void> {
@@ -139,8 +151,7 @@ describe('uploading', () => {
     await visitor.examine('an upload under way');
     await page.getByRole('button', { name: 'Pause slow.bin' }).click();
     expect(await state('/slow.bin')).toBe('paused');
-    await until(async () => ((await pending())[0]?.offset ?? 0) > 0);
-    const { offset } = (await pending())[0]!;
+    const offset = await standing('/slow.bin');
     await new Promise((resolve) => setTimeout(resolve, 700));
     expect((await pending())[0]!.offset).toBe(offset);
     await limit(0);
@@ -203,8 +214,7 @@ describe('an upload survives', () => {
     const left = page.getByTestId('interrupted');
     await left.getByText('reloaded.bin').waitFor();
     await visitor.examine('an interrupted upload');
-    await until(async () => (await pending())[0]!.offset > 0);
-    const { offset } = (await pending())[0]!;
+    const offset = await standing('/reloaded.bin');
 
     const choose = async (file: string): Promise<void> => {
       const [chooser] = await Promise.all([page.waitForEvent('filechooser'), left.getByRole('button', { name: 'Choose the file…' }).click()]);
