@@ -18,8 +18,12 @@ const (
 )
 
 // passphraseTurn lets one export at a time turn a passphrase into a key, which takes 256 MiB of memory.
-// It belongs to the process, as its memory does.
-var passphraseTurn = make(chan struct{}, 1)
+// passphraseQueue bounds those who wait for it; whoever finds it full is told to come again. Both belong to
+// the process, as its memory does.
+var (
+	passphraseTurn  = make(chan struct{}, 1)
+	passphraseQueue = make(chan struct{}, 16)
+)
 
 // ExportRequest says for whom a file is exported: for Recipients, or for whoever knows Passphrase.
 type ExportRequest struct {
@@ -140,6 +144,12 @@ func (v *Vault) exportEnvelope(ctx context.Context, u *stone.Unlocked, exporter 
 
 func (v *Vault) exportKeys(ctx context.Context, r ExportRequest) ([]*identity.WrappingKey, error) {
 	if len(r.Passphrase) > 0 {
+		select {
+		case passphraseQueue <- struct{}{}:
+			defer func() { <-passphraseQueue }()
+		default:
+			return nil, ErrBusy
+		}
 		select {
 		case passphraseTurn <- struct{}{}:
 			defer func() { <-passphraseTurn }()

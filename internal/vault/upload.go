@@ -3,14 +3,19 @@ package vault
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
 	"stonevault/stone"
 )
 
-// uploadLifetime is how long an upload waits for its next bytes.
-const uploadLifetime = 7 * 24 * time.Hour
+const (
+	// uploadLifetime is how long an upload waits for its next bytes.
+	uploadLifetime = 7 * 24 * time.Hour
+	// maxUploads is how many uploads one person may have in progress.
+	maxUploads = 1000
+)
 
 var (
 	// ErrOffset is a piece that does not begin where the upload stands.
@@ -68,6 +73,13 @@ func (v *Vault) BeginUpload(ctx context.Context, a Actor, r UploadRequest) (Uplo
 	err = v.db.Update(ctx, func(tx Tx) error {
 		if err := p.plan(ctx, tx); err != nil {
 			return err
+		}
+		pending, err := tx.Uploads().OfPerson(ctx, a.Person)
+		if err != nil {
+			return err
+		}
+		if len(pending) >= maxUploads {
+			return &InvalidError{"path", fmt.Sprintf("would be the %dth upload in progress; finish or cancel others first", maxUploads+1)}
 		}
 		return tx.Uploads().Insert(ctx, u)
 	})
