@@ -355,3 +355,45 @@ func (r *pausedReader) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// unsafeDatabase commits a put and says that it failed, and refuses every change from then on, as a database
+// does whose disk failed to sync: what it said was lost may be there after a restart.
+type unsafeDatabase struct {
+	vault.Database
+	updates *int
+}
+
+func (d unsafeDatabase) Update(ctx context.Context, fn func(vault.Tx) error) error {
+	*d.updates++
+	switch *d.updates {
+	case 0, 1: // opening, and the intent
+		return d.Database.Update(ctx, fn)
+	case 2: // the commit
+		if err := d.Database.Update(ctx, fn); err != nil {
+			return err
+		}
+	}
+	return errInjected
+}
+
+// TestPutThatMayComeBack makes sure that the objects of a put stay where its commit may have happened.
+func TestPutThatMayComeBack(t *testing.T) {
+	h := newHouse(t)
+	ada := h.person("ada")
+	h.put(ada, "/f", []byte("old"))
+	updates, sound := -1, h.config
+	h.config.Database = unsafeDatabase{h.db, &updates}
+	v, err := vault.Open(ctx, h.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := v.Put(ctx, ada, request("/f", []byte("new"))); !errors.Is(err, errInjected) {
+		t.Fatalf("%v, want the injected failure", err)
+	}
+	h.config = sound
+	h.reopen()
+	if _, err := h.Collect(ctx); err != nil {
+		t.Fatal(err)
+	}
+	h.mustGet(ada, "/f", []byte("new"))
+}
