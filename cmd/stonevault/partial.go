@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"stonevault/internal/client"
 	"stonevault/internal/keyring"
@@ -16,8 +17,10 @@ import (
 
 const (
 	partialSuffix = ".stonevault-partial"
-	// partialCheckpoint is how many bytes may arrive before they are made durable and noted.
+	// partialCheckpoint is how many bytes may arrive before they are made durable and noted, and partialPause how
+	// long it must be since the last time.
 	partialCheckpoint = 8 << 20
+	partialPause      = time.Second
 )
 
 // partial is the part of a file that has arrived, under a hidden name beside the file's own, so that it outlives
@@ -34,8 +37,9 @@ type partial struct {
 	out  *output  // nil until it is written to
 	at   int64    // how much has been written
 
-	begun   int64 // where the last checkpoint began
-	pending bool  // a checkpoint is under way, or its result has not been looked at
+	begun   int64 // where the last checkpoint began, and when
+	when    time.Time
+	pending bool // a checkpoint is under way, or its result has not been looked at
 	done    chan error
 }
 
@@ -171,7 +175,7 @@ func (p *partial) begin(d *client.Download, out *output) bool {
 		return false
 	}
 	p.now.ETag, p.now.Size = d.ETag, d.Size
-	p.begun = p.at
+	p.begun, p.when = p.at, p.a.now()
 	p.out = out
 	out.adopt(p.file, p.path)
 	return true
@@ -184,7 +188,7 @@ func (p *partial) Write(b []byte) (int, error) {
 	if err != nil {
 		return n, fileError("write", p.path, err)
 	}
-	if p.at-p.begun < partialCheckpoint {
+	if p.at-p.begun < partialCheckpoint || p.a.now().Sub(p.when) < partialPause {
 		return n, nil
 	}
 	if p.pending && len(p.done) == 0 {
@@ -193,7 +197,7 @@ func (p *partial) Write(b []byte) (int, error) {
 	if err := p.settle(); err != nil {
 		return n, fileError("write", p.path, err)
 	}
-	p.begun, p.pending = p.at, true
+	p.begun, p.when, p.pending = p.at, p.a.now(), true
 	go func(at int64) { p.done <- p.checkpoint(at) }(p.at)
 	return n, nil
 }
