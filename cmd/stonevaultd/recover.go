@@ -17,6 +17,7 @@ import (
 	"stonevault/internal/blob/local"
 	"stonevault/internal/config"
 	"stonevault/internal/datadir"
+	"stonevault/internal/metadb"
 	"stonevault/internal/vault"
 	"stonevault/stone"
 )
@@ -216,7 +217,12 @@ func (o *opener) mayRecover(ctx context.Context) error {
 	if s.objects, err = local.Open(dir.Objects()); err != nil {
 		return err
 	}
-	return o.rehearse(ctx, s, keys, toRecover, false)
+	err = o.rehearse(ctx, s, keys, toRecover, false)
+	var older *metadb.OlderError
+	if errors.As(err, &older) {
+		return nil // a run that was killed had only just made it; open knows, which has the lock
+	}
+	return err
 }
 
 // trusted tells whether a root is the one that was named, or is nil where none was.

@@ -226,12 +226,16 @@ func TestRecoverKilled(t *testing.T) {
 	kills, refused := 0, 0
 	for wait := 40 * time.Millisecond; ; wait += wait / 3 {
 		cmd := command(t, "recover", "--from", l.objects, "--secret-stdin", "--data", to, "--json")
-		var stdout bytes.Buffer
-		cmd.Stdin, cmd.Stdout = strings.NewReader(l.secret), &stdout
+		var stdout, stderr bytes.Buffer
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(l.secret), &stdout, &stderr
 		check(t, cmd.Start())
 		timer := time.AfterFunc(wait, func() { cmd.Process.Kill() })
 		err := cmd.Wait()
-		if timer.Stop() && err == nil {
+		if cmd.ProcessState.ExitCode() > 0 {
+			t.Fatalf("after %d kills it fails by itself: %s", kills, stderr.String())
+		}
+		// One that was killed behind its report has come to its end too.
+		if timer.Stop() && err == nil || json.Valid(stdout.Bytes()) {
 			var report recoveryReport
 			check(t, json.Unmarshal(stdout.Bytes(), &report))
 			if report.Files != 2*files || report.Versions != 2*files || len(report.Refused) != 0 {
@@ -243,15 +247,14 @@ func TestRecoverKilled(t *testing.T) {
 			break
 		}
 		kills++
-		if stdout.Len() > 0 {
-			t.Fatal("it was killed after its report")
-		}
 		if r := run(t, "", "admin", "create", "eve", "--generate-password", "--data", to); r.code == 0 {
 			// It was killed before there was anything of the vault; then this is one of its own.
 			check(t, os.RemoveAll(to))
 			check(t, os.RemoveAll(to+".master.key"))
 		} else if strings.Contains(r.stderr, "the recovery of this vault has not ended") {
 			refused++
+		} else if strings.Contains(r.stderr, "the database has schema 0") {
+			// It was killed before there was a table; the next run must come past that.
 		} else {
 			t.Errorf("an unfinished vault: %s", r.stderr)
 		}

@@ -36,6 +36,15 @@ func (e *NewerError) Error() string {
 	return fmt.Sprintf("the database has schema %d, written by version %s: use that version or a newer one", e.Schema, e.Program)
 }
 
+// OlderError refuses to read a database that this program would first migrate.
+type OlderError struct {
+	Schema, Needed int64
+}
+
+func (e *OlderError) Error() string {
+	return fmt.Sprintf("the database has schema %d and this program needs %d: start the server once, which migrates it", e.Schema, e.Needed)
+}
+
 // sqliteMeaning says what an SQLite result code means to callers. An extended code is looked up before
 // its primary code.
 var sqliteMeaning = map[int]error{

@@ -87,7 +87,7 @@ func (m *migration) verify(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if s.schema < target(p) {
-		return fmt.Errorf("the database has schema %d and this program needs %d: start the server once, which migrates it", s.schema, target(p))
+		return &OlderError{Schema: s.schema, Needed: target(p)}
 	}
 	return nil
 }
