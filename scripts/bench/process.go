@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -114,6 +115,9 @@ func (p *process) stop() {
 	p.cmd.Wait()
 }
 
+// drains are lent to replies, so that the client's own memory costs the same whatever it asks for.
+var drains = sync.Pool{New: func() any { b := make([]byte, 1<<20); return &b }}
+
 // do sends a request and drops the reply's body.
 func (p *process) do(ctx context.Context, client *http.Client, method, path string, body io.Reader, size int64) error {
 	req, err := http.NewRequestWithContext(ctx, method, p.url+path, body)
@@ -134,8 +138,9 @@ func (p *process) do(ctx context.Context, client *http.Client, method, path stri
 		return err
 	}
 	defer resp.Body.Close()
-	buf := make([]byte, 1<<20)
-	if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{resp.Body}, buf); err != nil {
+	buf := drains.Get().(*[]byte)
+	defer drains.Put(buf)
+	if _, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{resp.Body}, *buf); err != nil {
 		return err
 	}
 	if resp.StatusCode >= 300 {
