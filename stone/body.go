@@ -37,8 +37,8 @@ type Body struct {
 	IndexDigest    []byte
 }
 
-// SealBody seals all of src and writes the body to dst. It uses several cores and at most 8 MiB with two
-// of them, 12 with more. When it fails, what dst received is worthless.
+// SealBody seals all of src and writes the body to dst. It uses several cores and at most 6 MiB with two
+// of them, 10 with more. When it fails, what dst received is worthless.
 func SealBody(ctx context.Context, dst io.Writer, src io.Reader, p BodyParams) (*Body, error) {
 	b, err := NewBuilder(p)
 	if err != nil {
@@ -130,7 +130,7 @@ func (b *Builder) Reopen(i int, rowBytes, sealed []byte) ([]byte, error) {
 	if r.plain > SegmentSize || int(r.sealed) != len(sealed) {
 		return nil, refuse("segment %d has another length than its row", i)
 	}
-	return b.segments.open(make([]byte, 0, r.plain), i, r, sealed)
+	return b.segments.open(nil, i, r, sealed)
 }
 
 // Lengths reads a row: the segment's plaintext and sealed lengths in bytes.
@@ -172,16 +172,14 @@ func (b *Builder) Finish(rows []byte, size int64) (*Body, error) {
 // sealJob is one segment on its way through a sitting.
 type sealJob struct {
 	i      int
-	plain  []byte
+	buf    *buffer
+	plain  int // bytes in buf, from lead on
 	salt   [cobblestone.SaltSize]byte
 	sealed []byte
 	row    row
 }
 
-func (j *sealJob) release() {
-	buffers.put(j.plain)
-	buffers.put(j.sealed)
-}
+func (j *sealJob) release() { buffers.put(j.buf) }
 
 // sitting is one Append. Its stages run at the same time: next owns src, read and ended, emit owns rows.
 type sitting struct {
@@ -200,16 +198,12 @@ func (w *sitting) next() (*sealJob, bool, error) {
 		return nil, false, nil
 	}
 	j := &sealJob{i: w.read}
-	var err error
-	if j.plain, err = w.fill(); err != nil {
+	if err := w.fill(j); err != nil {
+		j.release()
 		return nil, false, err
 	}
-	if w.src.failed != nil {
-		j.release()
-		return nil, false, w.src.failed
-	}
-	w.ended = len(j.plain) < SegmentSize
-	if w.ended && len(j.plain) == 0 && j.i > 0 {
+	w.ended = j.plain < SegmentSize
+	if w.ended && j.plain == 0 && j.i > 0 {
 		j.release()
 		return nil, false, nil
 	}
@@ -225,40 +219,36 @@ func (w *sitting) next() (*sealJob, bool, error) {
 }
 
 // fill reads one segment. The first is read into a small buffer first, since most files are small.
-func (w *sitting) fill() ([]byte, error) {
+func (w *sitting) fill(j *sealJob) error {
 	var head []byte
 	if w.read == w.first {
-		head = buffers.get(smallBuffer)
-		defer func() {
-			if head != nil {
-				buffers.put(head)
-			}
-		}()
-		n, err := io.ReadFull(w.src, head)
-		switch {
-		case err == io.EOF || err == io.ErrUnexpectedEOF:
-			small := head[:n]
-			head = nil
-			return small, nil
-		case err != nil:
-			return nil, err
+		small := buffers.get(smallBuffer)
+		head = (*small)[lead:]
+		n, err := w.readFull(head)
+		if n < len(head) || err != nil {
+			j.buf, j.plain = small, n
+			return err
 		}
+		defer buffers.put(small)
 	}
-	buf := buffers.get(SegmentSize)
-	n, err := io.ReadFull(w.src, buf[copy(buf, head):])
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		buffers.put(buf)
-		return nil, err
-	}
-	return buf[:len(head)+n], nil
+	j.buf = buffers.get(SegmentSize)
+	n := copy((*j.buf)[lead:], head)
+	more, err := w.readFull((*j.buf)[lead+n:])
+	j.plain = n + more
+	return err
 }
 
-func (w *sitting) seal(j *sealJob) error {
-	var err error
-	j.sealed = buffers.get(cobblestone.SealedSize(len(j.plain)))
-	j.sealed, j.row, err = w.segments.seal(j.sealed[:0], j.i, j.plain, j.salt[:], w.encoder)
-	buffers.put(j.plain)
-	j.plain = nil
+// readFull reads until p is full or the source has ended.
+func (w *sitting) readFull(p []byte) (int, error) {
+	n, err := io.ReadFull(w.src, p)
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = w.src.failed
+	}
+	return n, err
+}
+
+func (w *sitting) seal(j *sealJob) (err error) {
+	j.buf, j.sealed, j.row, err = w.segments.seal(j.buf, j.i, j.plain, j.salt[:], w.encoder)
 	return err
 }
 

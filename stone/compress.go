@@ -110,17 +110,12 @@ func decompress(dst, frame []byte, plain int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The capacity is a limit to the decoder, which fills the room in place; what is returned keeps the
-	// whole of it, so that a pool gets back what it lent.
-	room := slices.Grow(dst, plain)
-	out, err := d.DecodeAll(frame, room[:len(dst):len(dst)+plain])
+	// The capacity is a limit to the decoder.
+	out, err := d.DecodeAll(frame, slices.Grow(dst, plain)[:len(dst):len(dst)+plain])
 	if err != nil || len(out) != len(dst)+plain {
 		return nil, errFrame
 	}
-	if plain > 0 && &out[0] != &room[:1][0] {
-		return out, nil // a decoder that moved it: right, and only the pool is the poorer
-	}
-	return room[:len(out)], nil
+	return out, nil
 }
 
 // checkFrame walks the blocks of a frame (RFC 8878, section 3.1.1), because decoders accept several

@@ -21,17 +21,29 @@ func (r *Reader) CopyBody(ctx context.Context, dst io.Writer) error {
 			i++
 			return &openJob{i: i - 1}, true, nil
 		},
-		work: func(j *openJob) error {
-			err := r.openKeeping(j)
-			buffers.put(j.plain)
-			j.plain = nil
-			return err
+		work: r.check,
+		emit: func(j *openJob) error {
+			return writeAll(dst, (*j.buf)[:r.index.row(j.i).sealed])
 		},
-		emit:    func(j *openJob) error { return writeAll(dst, j.sealed) },
 		release: (*openJob).release,
 	}.run(ctx)
 	if err != nil {
 		return err
 	}
 	return writeAll(dst, r.index.rows)
+}
+
+// check reads segment j.i, opens it elsewhere, and leaves it sealed in j.buf.
+func (r *Reader) check(j *openJob) error {
+	line, sealed, err := r.read(j)
+	if err != nil {
+		return err
+	}
+	buf := buffers.get(len(*j.buf))
+	defer buffers.put(buf)
+	plain, err := r.segments.open((*buf)[:0], j.i, line, sealed)
+	if err != nil {
+		return err
+	}
+	return r.checkPadding(j.i, plain)
 }

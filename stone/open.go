@@ -88,51 +88,44 @@ func (r *Reader) Segments() int { return r.index.segments() }
 
 // openJob is one segment on its way through Stream.
 type openJob struct {
-	i      int
-	sealed []byte
-	plain  []byte
+	i     int
+	buf   *buffer
+	plain []byte // in buf
 }
 
-func (j *openJob) release() {
-	buffers.put(j.sealed)
-	buffers.put(j.plain)
-}
+func (j *openJob) release() { buffers.put(j.buf) }
 
-// open reads and opens segment j.i into j.plain.
-func (r *Reader) open(j *openJob) error {
-	err := r.openKeeping(j)
-	buffers.put(j.sealed)
-	j.sealed = nil
-	return err
-}
-
-// openKeeping is open that leaves what was opened in j.sealed.
-func (r *Reader) openKeeping(j *openJob) error {
+// read reads the sealed segment j.i into a buffer that has room for its plaintext too.
+func (r *Reader) read(j *openJob) (row, []byte, error) {
 	line := r.index.row(j.i)
-	j.sealed = buffers.get(int(line.sealed))
-	if err := readAt(r.body, j.sealed, r.index.offsets[j.i]); err != nil {
-		return err
-	}
-	j.plain = buffers.get(int(line.plain))
-	plain, err := r.segments.open(j.plain[:0], j.i, line, j.sealed)
+	j.buf = buffers.get(int(max(line.plain, line.sealed)))
+	sealed := (*j.buf)[:line.sealed]
+	return line, sealed, readAt(r.body, sealed, r.index.offsets[j.i])
+}
+
+// open reads and opens segment j.i.
+func (r *Reader) open(j *openJob) error {
+	line, sealed, err := r.read(j)
 	if err != nil {
 		return err
 	}
-	j.plain = plain
-	if padding := j.beyond(r.size); !allZero(padding) {
-		return refuse("segment %d has padding that is not zero", j.i)
+	if j.plain, err = r.segments.open(sealed[:0], j.i, line, sealed); err != nil {
+		return err
+	}
+	return r.checkPadding(j.i, j.plain)
+}
+
+// checkPadding refuses a segment with anything but zeros behind the content's end.
+func (r *Reader) checkPadding(i int, plain []byte) error {
+	start := int64(i) * SegmentSize
+	if !allZero(plain[min(max(r.size-start, 0), int64(len(plain))):]) {
+		return refuse("segment %d has padding that is not zero", i)
 	}
 	return nil
 }
 
-// beyond is the part of the segment behind the content's end.
-func (j *openJob) beyond(size int64) []byte {
-	start := int64(j.i) * SegmentSize
-	return j.plain[min(max(size-start, 0), int64(len(j.plain))):]
-}
-
 // Stream writes length bytes from offset to dst, each segment verified before any of it is written. A
-// range that reaches the end of the content opens the padding too. It uses at most 8 MiB on two cores, 12
+// range that reaches the end of the content opens the padding too. It uses at most 6 MiB on two cores, 10
 // with more. When it fails, what dst received is genuine but incomplete.
 func (r *Reader) Stream(ctx context.Context, dst io.Writer, offset, length int64) error {
 	if offset < 0 || length < 0 || offset > r.size || length > r.size-offset {

@@ -129,7 +129,8 @@ func (k *keys) nonce(n *[nonceSize]byte, i int64) {
 }
 
 // Seal appends the message for plaintext to dst and returns the longer slice. The same key, salt and
-// context must never be used for two plaintexts. Plaintext must not overlap dst's spare capacity.
+// context must never be used for two plaintexts. Plaintext must not overlap dst's spare capacity, except
+// where it ends exactly at the message's end: then it is sealed in place.
 func Seal(dst, plaintext, key, salt, context []byte) ([]byte, error) {
 	k, err := derive(key, salt, context)
 	if err != nil {
@@ -140,18 +141,24 @@ func Seal(dst, plaintext, key, salt, context []byte) ([]byte, error) {
 	dst = append(dst, k.commitment[:]...)
 	var nonce [nonceSize]byte
 	for i := int64(0); ; i++ {
-		chunk := plaintext[:min(ChunkSize, len(plaintext))]
-		plaintext = plaintext[len(chunk):]
+		n := min(ChunkSize, len(plaintext))
+		// A chunk is first moved to where its ciphertext goes: GCM seals a chunk in place or elsewhere, but
+		// not across itself. What it moves over is the room of chunks that are sealed already.
+		chunk := dst[len(dst) : len(dst)+n]
+		copy(chunk, plaintext)
+		plaintext = plaintext[n:]
 		k.nonce(&nonce, i)
-		dst = k.aead.Seal(dst, nonce[:], chunk, nil)
-		if len(chunk) < ChunkSize {
+		dst = dst[:len(dst)+len(k.aead.Seal(chunk[:0], nonce[:], chunk, nil))]
+		if n < ChunkSize {
 			return dst, nil
 		}
 	}
 }
 
 // Open appends the plaintext of message to dst and returns the longer slice. On an error it returns nil,
-// and whatever it had written behind dst is zero again. Message must not overlap dst's spare capacity.
+// and whatever it had written behind dst is zero again. Message must not overlap dst's spare capacity,
+// except where it begins exactly there: then it is opened in place, and worthless afterwards. Room for TagSize
+// bytes more than the plaintext is all that dst needs not to be moved.
 func Open(dst, message, key, context []byte) ([]byte, error) {
 	if len(message) < HeaderSize {
 		return nil, ErrTruncated
@@ -160,18 +167,20 @@ func Open(dst, message, key, context []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := slices.Grow(dst, len(message)-HeaderSize-int(o.Chunks())*TagSize)
+	// A chunk is moved to where its plaintext goes, with its tag, and opened there; as in Seal.
+	out := slices.Grow(dst, len(message)-HeaderSize-int(o.full)*TagSize)
 	sealed := message[HeaderSize:]
 	var nonce [nonceSize]byte
 	for i := range o.Chunks() {
-		chunk := sealed[:min(SealedChunkSize, len(sealed))]
-		sealed = sealed[len(chunk):]
-		longer, err := o.openChunk(out, chunk, i, &nonce)
-		if err != nil {
-			clear(out[len(dst):])
+		n := min(SealedChunkSize, len(sealed))
+		chunk := out[len(out) : len(out)+n]
+		copy(chunk, sealed)
+		sealed = sealed[n:]
+		if _, err := o.openChunk(chunk[:0], chunk, i, &nonce); err != nil {
+			clear(out[len(dst) : len(out)+n])
 			return nil, err
 		}
-		out = longer
+		out = out[:len(out)+n-TagSize]
 	}
 	return out, nil
 }

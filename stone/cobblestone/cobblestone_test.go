@@ -131,10 +131,35 @@ func TestAppends(t *testing.T) {
 	if &message[0] != &room[:1][0] {
 		t.Error("Seal moved a buffer that was large enough")
 	}
-	room = make([]byte, 0, len(plaintext))
+	room = make([]byte, 0, len(plaintext)+TagSize)
 	got, _ = Open(room, message, testKey, testContext)
 	if &got[0] != &room[:1][0] {
 		t.Error("Open moved a buffer that was large enough")
+	}
+}
+
+func TestInPlace(t *testing.T) {
+	for _, n := range append([]int{64 * ChunkSize, 64*ChunkSize + 1}, lengths...) {
+		plaintext, want := pattern(n), mustSeal(t, pattern(n))
+		room := append(make([]byte, SealedSize(n)-n), plaintext...)
+		got, err := Seal(room[:0], room[len(room)-n:], testKey, testSalt, testContext)
+		if err != nil || !bytes.Equal(got, want) || &got[0] != &room[0] {
+			t.Fatalf("%d bytes: sealed in place, the message differs: %v", n, err)
+		}
+		if n > 0 {
+			cut := bytes.Clone(got)
+			cut[len(cut)-1] ^= 1
+			if opened, err := Open(cut[:0], cut, testKey, testContext); opened != nil || !errors.Is(err, ErrAuthentication) {
+				t.Errorf("%d bytes: a wrong last tag: %v", n, err)
+			}
+			if end := min(n, ChunkSize); bytes.Contains(cut, plaintext[:end]) {
+				t.Errorf("%d bytes: a refused message has left plaintext", n)
+			}
+		}
+		opened, err := Open(got[:0], got, testKey, testContext)
+		if err != nil || !bytes.Equal(opened, plaintext) || n > 0 && &opened[0] != &room[0] {
+			t.Errorf("%d bytes: opened in place, the plaintext differs: %v", n, err)
+		}
 	}
 }
 
