@@ -74,6 +74,11 @@ func (v *Vault) move(ctx context.Context, a Actor, id NodeID, folders []string, 
 	}
 	var r *rewrite
 	if e.Node.Kind == NodeFile {
+		if state.rewrite != nil { // of a change that ends at this moment, or that failed to tidy up
+			if err := v.settle(ctx, e.Version.FileID); err != nil {
+				return Entry{}, err
+			}
+		}
 		r, err = v.rewrite(ctx, was, e, state, holders, func(stone.Metadata) stone.Metadata { return e.metadata() })
 		if v.overtaken(ctx, was, err) {
 			return Entry{}, errReplan

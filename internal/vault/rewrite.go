@@ -96,9 +96,13 @@ func (v *Vault) finishRewrite(ctx context.Context, r *rewrite) error {
 		}
 		return tx.Intents().Insert(ctx, Intent{FileID: id, Kind: IntentRewrite, Envelope: r.before, CreatedAt: v.now()})
 	})
-	if undo != nil {
-		v.log.ErrorContext(ctx, "an envelope waits to be put in its place", "file_id", id.String(), "error", errors.Join(failed, undo))
-		return nil
+	if undo == nil {
+		return failed
 	}
-	return failed
+	v.log.ErrorContext(ctx, "an envelope waits to be put in its place", "file_id", id.String(), "error", errors.Join(failed, undo))
+	if errors.Is(undo, ErrConflict) || isMissing(undo) {
+		return nil // the change stands, and more has followed
+	}
+	// It stands now; but what was to take it back may come back with a restart.
+	return errors.Join(failed, undo)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"stonevault/stone"
@@ -111,15 +112,11 @@ func (v *Vault) Upload(ctx context.Context, a Actor, id stone.FileID) (Upload, e
 	if err != nil || u.Offset != u.Size {
 		return u, err
 	}
-	s, err := v.sittings.begin(ctx, id, v.now, nil)
-	if err != nil {
+	now, _, err := v.AppendUpload(ctx, a, id, Append{Offset: u.Offset, Size: -1, Body: strings.NewReader("")})
+	if errors.Is(err, ErrBusy) {
 		return u, nil // whoever works on it completes it
 	}
-	defer s.end()
-	if _, err = v.complete(ctx, a, id); isMissing(err) {
-		u, _, err = v.uploaded(ctx, a, id) // completed meanwhile
-	}
-	return u, err
+	return now, err
 }
 
 func (v *Vault) upload(ctx context.Context, a Actor, id stone.FileID) (Upload, error) {
@@ -138,11 +135,7 @@ func (v *Vault) upload(ctx context.Context, a Actor, id stone.FileID) (Upload, e
 // a Check. The entry is there once the last byte has come.
 func (v *Vault) AppendUpload(ctx context.Context, a Actor, id stone.FileID, r Append) (Upload, *Entry, error) {
 	if _, err := v.upload(ctx, a, id); isMissing(err) {
-		u, e, err := v.uploaded(ctx, a, id)
-		if err == nil && r.Offset != u.Offset {
-			err = ErrOffset
-		}
-		return u, e, err
+		return v.appendUploaded(ctx, a, id, r)
 	} else if err != nil {
 		return Upload{}, nil, err
 	}
@@ -154,6 +147,9 @@ func (v *Vault) AppendUpload(ctx context.Context, a Actor, id stone.FileID, r Ap
 	// The client may go, and its request's context with it; what it sent is kept all the same.
 	ctx = context.WithoutCancel(ctx)
 	u, err := v.upload(ctx, a, id)
+	if isMissing(err) { // completed meanwhile
+		return v.appendUploaded(ctx, a, id, r)
+	}
 	if err != nil {
 		return Upload{}, nil, err
 	}
@@ -189,6 +185,15 @@ func (v *Vault) AppendUpload(ctx context.Context, a Actor, id stone.FileID, r Ap
 	}
 	e, err := v.complete(ctx, a, id)
 	return g.durable, e, err
+}
+
+// appendUploaded answers a piece of an upload that has become a file.
+func (v *Vault) appendUploaded(ctx context.Context, a Actor, id stone.FileID, r Append) (Upload, *Entry, error) {
+	u, e, err := v.uploaded(ctx, a, id)
+	if err == nil && r.Offset != u.Offset {
+		err = ErrOffset
+	}
+	return u, e, err
 }
 
 // uploaded describes an upload that has become a file of a's.
@@ -228,29 +233,33 @@ func (v *Vault) CancelUpload(ctx context.Context, a Actor, id stone.FileID) erro
 	return v.dropUpload(context.WithoutCancel(ctx), id)
 }
 
-// dropUpload removes objects first: the row is what tells of them.
+// dropUpload removes the row first, and the key with it: a row without its part would be an upload that
+// stands somewhere and cannot go on. What cannot be removed then is left to the collector.
 func (v *Vault) dropUpload(ctx context.Context, id stone.FileID) error {
-	var known bool
-	err := v.db.View(ctx, func(tx Tx) error {
-		_, err := tx.Uploads().ByID(ctx, id)
-		known = err == nil
-		if isMissing(err) {
-			return nil
-		}
-		return err
-	})
-	if err != nil || !known {
-		return err // where the row is gone the upload has become a file
-	}
-	for _, name := range []string{envelopeName(id), bodyName(id)} {
-		if err := v.objects.Delete(ctx, name); err != nil {
+	err := v.db.Update(ctx, func(tx Tx) error {
+		u, err := tx.Uploads().ByID(ctx, id)
+		if err != nil {
 			return err
 		}
+		if u.Offset == u.Size { // it may have been stopped on its way to a file
+			intent := Intent{FileID: id, Kind: IntentDelete, CreatedAt: v.now()}
+			if err := tx.Intents().Insert(ctx, intent); err != nil {
+				return err
+			}
+		}
+		return tx.Uploads().Delete(ctx, id)
+	})
+	if isMissing(err) {
+		return nil // it has become a file
 	}
-	if err := v.parts.DeletePart(ctx, id); err != nil {
+	if err != nil {
 		return err
 	}
-	return v.db.Update(ctx, func(tx Tx) error { return tx.Uploads().Delete(ctx, id) })
+	v.doubtful.Delete(id)
+	if err := errors.Join(v.settle(ctx, id), v.parts.DeletePart(ctx, id)); err != nil {
+		v.log.WarnContext(ctx, "what came of a dropped upload is left to the collector", "upload", id.String(), "error", err)
+	}
+	return nil
 }
 
 // collectParts removes parts that no upload's row names. Unlike an object, a part is of no use without its

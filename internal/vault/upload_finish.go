@@ -15,6 +15,9 @@ import (
 // complete makes a file of an upload that has all its content. Every step of it may have been done
 // before.
 func (v *Vault) complete(ctx context.Context, a Actor, id stone.FileID) (*Entry, error) {
+	if err := v.certain(ctx, id); err != nil {
+		return nil, err
+	}
 	var u Upload
 	var rows []byte
 	err := v.db.View(ctx, func(tx Tx) (err error) {
@@ -47,6 +50,7 @@ func (v *Vault) complete(ctx context.Context, a Actor, id stone.FileID) (*Entry,
 	}
 	p.sealed = millis(v.now())
 	if err := p.finish(ctx, c); err != nil {
+		v.doubtful.Store(id, nil)
 		return nil, err
 	}
 	return &p.entry, nil

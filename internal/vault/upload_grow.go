@@ -66,6 +66,9 @@ func (v *Vault) grow(ctx context.Context, u Upload) (*growth, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := v.certain(ctx, u.ID); err != nil {
+		return nil, err
+	}
 	g := &growth{v: v, now: u, durable: u, waiting: u}
 	if g.builder, err = stone.NewBuilder(v.bodyParams(u, key)); err != nil {
 		return nil, err
@@ -219,7 +222,7 @@ func (g *growth) begin(ctx context.Context) error {
 			g.pending <- err
 			return
 		}
-		g.pending <- g.v.db.Update(ctx, func(tx Tx) error {
+		err := g.v.db.Update(ctx, func(tx Tx) error {
 			if len(rows) > 0 {
 				if err := tx.Uploads().AddRows(ctx, next.ID, was.Segments, rows); err != nil {
 					return err
@@ -227,8 +230,33 @@ func (g *growth) begin(ctx context.Context) error {
 			}
 			return tx.Uploads().Update(ctx, next, was.Offset)
 		})
+		if err != nil {
+			g.v.doubtful.Store(next.ID, nil)
+		}
+		g.pending <- err
 	}()
 	return nil
+}
+
+// certain makes sure that an upload is what its row says. A commit that failed may come back with a restart
+// until another one has succeeded, and must then find the part, and the objects that it became, as it left
+// them: with other salts, what it committed would be of another sealing than what is there. So nothing of an
+// upload in doubt is written before a commit that says that the failed one did not happen.
+func (v *Vault) certain(ctx context.Context, id stone.FileID) error {
+	if _, doubt := v.doubtful.Load(id); !doubt {
+		return nil
+	}
+	err := v.db.Update(ctx, func(tx Tx) error {
+		u, err := tx.Uploads().ByID(ctx, id)
+		if err != nil {
+			return err
+		}
+		return tx.Uploads().Update(ctx, u, u.Offset)
+	})
+	if err == nil {
+		v.doubtful.Delete(id)
+	}
+	return err
 }
 
 // settle waits for the checkpoint that is under way.

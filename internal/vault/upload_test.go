@@ -402,6 +402,10 @@ func (p faultyParts) FinishPart(ctx context.Context, id stone.FileID, name strin
 	return p.f.do(func() error { return p.Parts.FinishPart(ctx, id, name) })
 }
 
+func (p faultyParts) DeletePart(ctx context.Context, id stone.FileID) error {
+	return p.f.do(func() error { return p.Parts.DeletePart(ctx, id) })
+}
+
 type faultyPart struct {
 	vault.Part
 	f *faults

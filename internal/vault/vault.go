@@ -55,6 +55,7 @@ type Vault struct {
 	files    fileLocks
 	sittings sittings
 	live     sync.Map // stone.FileID of puts in progress, which the collector leaves alone
+	doubtful sync.Map // stone.FileID of uploads of which a commit has failed; see certain
 }
 
 var (
