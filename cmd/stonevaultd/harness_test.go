@@ -280,6 +280,7 @@ func (c *client) signIn(name string) {
 // reply is a whole reply.
 type reply struct {
 	status int
+	header http.Header
 	body   []byte
 }
 
@@ -310,7 +311,7 @@ func (c *client) do(method, path string, body io.Reader, header http.Header) (re
 	}
 	defer res.Body.Close()
 	content, err := io.ReadAll(res.Body)
-	return reply{res.StatusCode, content}, err
+	return reply{res.StatusCode, res.Header, content}, err
 }
 
 // send makes a request, whose reply the caller reads.
@@ -363,13 +364,15 @@ func (c *client) lookup(path string) (file, reply, error) {
 // list returns everything in a folder.
 func (c *client) list(folder string) []file {
 	c.t.Helper()
+	return c.pages("/api/v1/files", url.Values{"folder": {folder}})
+}
+
+// pages returns every item of a list of files; of a folder that is not there, none.
+func (c *client) pages(path string, q url.Values) []file {
+	c.t.Helper()
 	var all []file
-	for cursor := ""; ; {
-		q := url.Values{"folder": {folder}, "limit": {"100"}}
-		if cursor != "" {
-			q.Set("cursor", cursor)
-		}
-		r := c.must(c.do("GET", "/api/v1/files?"+q.Encode(), nil, nil))
+	for q.Set("limit", "100"); ; {
+		r := c.must(c.do("GET", path+"?"+q.Encode(), nil, nil))
 		if r.status == http.StatusNotFound {
 			return nil
 		}
@@ -380,9 +383,10 @@ func (c *client) list(folder string) []file {
 		}
 		check(c.t, json.Unmarshal(r.body, &page))
 		all = append(all, page.Items...)
-		if cursor = page.NextCursor; cursor == "" {
+		if page.NextCursor == "" {
 			return all
 		}
+		q.Set("cursor", page.NextCursor)
 	}
 }
 
