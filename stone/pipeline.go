@@ -3,6 +3,7 @@ package stone
 import (
 	"context"
 	"runtime"
+	"sync/atomic"
 )
 
 // maxWorkers keeps one transfer's memory small on machines with many cores; several transfers at once
@@ -10,6 +11,14 @@ import (
 const maxWorkers = 4
 
 func workers() int { return min(runtime.GOMAXPROCS(0), maxWorkers) }
+
+// running is how many pipelines there are in this process.
+var running atomic.Int32
+
+// allowance is how many jobs a pipeline may hold, from before they are read until they have been emitted,
+// which bounds its memory. One that runs alone gets two more than there are workers, which keeps all of them
+// at work while one job is read and one is emitted. Where several run, they keep the workers busy together.
+func allowance() int { return max(workers()+3-int(running.Load()), 2) }
 
 // stages are the three steps of a pipeline over jobs. next and emit are called by one goroutine each, in
 // order; work by several, in any order. next returns false after the last job. release gets every job that
@@ -26,21 +35,24 @@ type stages[J any] struct {
 func (s stages[J]) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	type running struct {
+	type started struct {
 		job  J
 		done chan error
 	}
-	// A job holds a slot from before it is read until it has been emitted, which bounds memory. Two more
-	// than there are workers keep all of them at work while one job is read and one is emitted.
-	slots := make(chan struct{}, workers()+2)
-	order := make(chan running, cap(slots))
+	running.Add(1)
+	defer running.Add(-1)
+	order := make(chan started, maxWorkers+2)
+	ended := make(chan struct{}, cap(order))
 	go func() {
 		defer close(order)
-		for {
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
-				return
+		for held := 0; ; held++ {
+			for held >= allowance() {
+				select {
+				case <-ended:
+					held--
+				case <-ctx.Done():
+					return
+				}
 			}
 			if ctx.Err() != nil {
 				return
@@ -54,7 +66,7 @@ func (s stages[J]) run(ctx context.Context) error {
 			}
 			done := make(chan error, 1)
 			go func() { done <- s.work(job) }()
-			order <- running{job, done}
+			order <- started{job, done}
 		}
 	}()
 	for r := range order {
@@ -66,7 +78,7 @@ func (s stages[J]) run(ctx context.Context) error {
 			cancel(err)
 		}
 		s.release(r.job)
-		<-slots
+		ended <- struct{}{}
 	}
 	return context.Cause(ctx)
 }
