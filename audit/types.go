@@ -1,0 +1,228 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Type is what happened, as a number that leaves hold.
+type Type uint16
+
+// The types are numbered in groups of sixteen. A number is never used again.
+const (
+	LogBegun     Type = 1
+	LogAnchored  Type = 2
+	PersonErased Type = 3
+
+	ServerStarted    Type = 16
+	ServerStopped    Type = 17
+	ServerConfigured Type = 18
+	ServerMigrated   Type = 19
+	VaultRecovered   Type = 20
+
+	AccountCreated Type = 32
+	AccountChanged Type = 33
+
+	KeyPublished      Type = 48
+	KeyRetired        Type = 49
+	RecoveryConfirmed Type = 50
+	RecoveryRotated   Type = 51
+
+	SessionOpened  Type = 64
+	SessionRefused Type = 65
+	SessionEnded   Type = 66
+	TokenReused    Type = 67
+	AccessRefused  Type = 68
+	SetupRefused   Type = 69
+
+	FilePut       Type = 80
+	FileMoved     Type = 81
+	FileDeleted   Type = 82
+	FolderCreated Type = 83
+	UploadBegun   Type = 84
+	UploadEnded   Type = 85
+	DownloadBegun Type = 86
+	DownloadEnded Type = 87
+	FileExported  Type = 88
+	FileVerified  Type = 89
+	FileResealed  Type = 90
+)
+
+// Kind is the type of a field's value.
+type Kind string
+
+const (
+	Text     Kind = "text"  // string
+	Count    Kind = "count" // int64, 0 to MaxCount
+	Flag     Kind = "flag"  // bool
+	PartList Kind = "parts" // []int64, see PartNumber
+)
+
+// Field is one member of a slot's JSON. None is optional.
+type Field struct {
+	Name  string
+	Kind  Kind
+	Max   int      // bytes of a Text that has no Among
+	Among []string // the only texts allowed
+}
+
+// Definition is a row of the table of types: what an event of this type and version says. Operational
+// fields are about the vault and its files; Actor and Subject hold what is about a person. A slot without
+// fields is always empty; Actor and Subject may be empty in any event.
+type Definition struct {
+	Type    Type
+	Version uint8
+	Name    string
+	Doc     string
+	Fields  [slotCount][]Field // by Slot
+}
+
+func text(name string, most int) Field { return Field{Name: name, Kind: Text, Max: most} }
+func count(name string) Field          { return Field{Name: name, Kind: Count} }
+func flag(name string) Field           { return Field{Name: name, Kind: Flag} }
+func among(name string, choices ...string) Field {
+	return Field{Name: name, Kind: Text, Among: choices}
+}
+func id(name string) Field                          { return text(name, 32) }
+func digest(name string) Field                      { return text(name, 96) } // of either suite, in hex
+func with(fields []Field, further ...Field) []Field { return slices.Concat(fields, further) }
+
+// Who acted. An empty person is somebody on the machine itself, or nobody known; an empty address is the
+// machine's.
+var actor = []Field{id("person"), text("name", 255), id("session"), text("client", 200), text("address", 64)}
+
+// Whose account or key it is.
+var account = []Field{id("person"), text("name", 255)}
+
+// Whose file or folder it is, and where.
+var place = []Field{id("person"), text("path", 4096)}
+
+// The stone that was made or rewritten.
+var sealed = []Field{id("file"), count("revision"), digest("manifest")}
+
+// The version that was read.
+var version = []Field{id("file"), id("document"), count("version")}
+
+var publishedKey = []Field{
+	among("kind", "root", "recovery", "person", "vault", "group", "log"), id("identity"), count("version"), count("suite"),
+	digest("fingerprint"),
+}
+
+// repeated events stand for several alike: how many, and since when, in milliseconds.
+var repeated = []Field{count("count"), count("since")}
+
+// definitions is the table. A row that was ever used stays as it is: other fields are a further row of the
+// same type with the next version, behind it.
+var definitions = []Definition{
+	{LogBegun, 1, "log.begun", "The first event of a log; after a restore it carries the head of the log before.", [slotCount][]Field{
+		{text("origin", MaxOrigin), among("reason", "first", "restored", "recovered"), text("previous_checkpoint", MaxCheckpoint), text("previous_anchor", 4096)}, nil, nil}},
+	{LogAnchored, 1, "log.anchored", "A head of the log is final on a chain.", [slotCount][]Field{
+		{count("chain"), text("contract", 42), text("transaction", 66), count("block"), count("size"), text("root", 64)}, nil, nil}},
+	{PersonErased, 1, "person.erased", "Openings about a person were destroyed: those that `parts` lists.", [slotCount][]Field{
+		{{Name: "parts", Kind: PartList}, count("piece"), count("pieces")}, actor, nil}},
+
+	{ServerStarted, 1, "server.started", "A server began to serve; `settings` is the digest of its configuration.", [slotCount][]Field{
+		{text("software", 64), count("suite"), text("settings", 64)}, actor, nil}},
+	{ServerStopped, 1, "server.stopped", "A server ended in order.", [slotCount][]Field{
+		{among("reason", "asked", "failed")}, nil, nil}},
+	{ServerConfigured, 1, "server.configured", "The configuration is another than at the start before.", [slotCount][]Field{
+		{text("settings", 64), text("previous", 64), text("changed", 4096)}, actor, nil}},
+	{ServerMigrated, 1, "server.migrated", "The database was brought to another schema.", [slotCount][]Field{
+		{count("from"), count("to"), text("software", 64)}, nil, nil}},
+	{VaultRecovered, 1, "vault.recovered", "A vault was rebuilt from its objects and the recovery secret.", [slotCount][]Field{
+		{count("documents"), count("versions"), count("refused"), digest("root")}, actor, nil}},
+
+	{AccountCreated, 1, "account.created", "An account was made.", [slotCount][]Field{
+		{among("role", "admin", "manager", "user"), among("by", "command", "page", "recovery", "admin")}, actor, account}},
+	{AccountChanged, 1, "account.changed", "An account was changed; a password is never shown.", [slotCount][]Field{
+		{among("what", "password", "role", "name", "active"), text("value", 16)}, actor, account}},
+
+	{KeyPublished, 1, "key.published", "A public key came into use.", [slotCount][]Field{publishedKey, actor, account}},
+	{KeyRetired, 1, "key.retired", "A public key went out of use.", [slotCount][]Field{publishedKey, actor, account}},
+	{RecoveryConfirmed, 1, "recovery.confirmed", "Somebody showed that the recovery secret is kept.", [slotCount][]Field{
+		{count("version"), digest("fingerprint")}, actor, nil}},
+	{RecoveryRotated, 1, "recovery.rotated", "The recovery secret was replaced; `done` once no envelope is for the old one.", [slotCount][]Field{
+		{count("version"), digest("fingerprint"), among("state", "begun", "done"), count("rewritten")}, actor, nil}},
+
+	{SessionOpened, 1, "session.opened", "Somebody signed in.", [slotCount][]Field{
+		{among("method", "password")}, actor, nil}},
+	{SessionRefused, 1, "session.refused", "Signing in failed; the subject is the account, where there is one of that name.", [slotCount][]Field{
+		with(repeated, among("reason", "credentials", "limit")), actor, account}},
+	{SessionEnded, 1, "session.ended", "A session ended before its time.", [slotCount][]Field{
+		{among("reason", "signed-out", "token-reused", "password-changed", "revoked")}, actor, account}},
+	{TokenReused, 1, "token.reused", "A refresh token was used twice: it, or the one after it, was stolen.", [slotCount][]Field{
+		{id("session")}, actor, account}},
+	{AccessRefused, 1, "access.refused", "A request was refused.", [slotCount][]Field{
+		with(repeated, text("method", 16), text("route", 255), count("status")), actor, nil}},
+	{SetupRefused, 1, "setup.refused", "A wrong code was typed on the first-run page.", [slotCount][]Field{repeated, actor, nil}},
+
+	{FilePut, 1, "file.put", "A version of a file was stored.", [slotCount][]Field{
+		with(sealed, id("document"), count("version"), count("size"), among("class", "normal", "restricted"), among("by", "put", "upload")), actor, place}},
+	{FileMoved, 1, "file.moved", "A file or folder got another name or place.", [slotCount][]Field{
+		with(sealed, id("node"), among("kind", "file", "folder")), actor, with(account[:1], text("from", 4096), text("to", 4096))}},
+	{FileDeleted, 1, "file.deleted", "A file with all its versions, or a folder, was removed.", [slotCount][]Field{
+		{id("node"), among("kind", "file", "folder"), count("versions")}, actor, place}},
+	{FolderCreated, 1, "folder.created", "A folder was made.", [slotCount][]Field{{id("node")}, actor, place}},
+	{UploadBegun, 1, "upload.begun", "An upload in pieces was begun; the `file.put` at its end has the same file id.", [slotCount][]Field{
+		{id("file"), count("size"), flag("size_known")}, actor, place}},
+	{UploadEnded, 1, "upload.ended", "An upload in pieces was given up.", [slotCount][]Field{
+		{id("file"), count("offset"), among("reason", "cancelled", "expired")}, actor, place}},
+	{DownloadBegun, 1, "download.begun", "Content is about to leave, before its first byte.", [slotCount][]Field{
+		with(version, id("download"), count("size"), among("by", "content", "archive")), actor, place}},
+	{DownloadEnded, 1, "download.ended", "What began under this `download` ended; `bytes` have left.", [slotCount][]Field{
+		{id("download"), among("outcome", "complete", "broken-off"), count("bytes")}, actor, place}},
+	{FileExported, 1, "file.exported", "A stone of its own is about to leave; its end is a `download.ended`.", [slotCount][]Field{
+		with(version, id("download"), digest("manifest"), count("recipients"), flag("passphrase")), actor, place}},
+	{FileVerified, 1, "file.verified", "A file was read and checked as a whole.", [slotCount][]Field{
+		with(version, flag("ok"), count("segments"), count("bytes")), actor, place}},
+	{FileResealed, 1, "file.resealed", "An envelope was replaced without a change to its file.", [slotCount][]Field{
+		with(sealed, among("reason", "rotation")), actor, place}},
+}
+
+type typeVersion struct {
+	t Type
+	v uint8
+}
+
+var byVersion, newest, byName = lookups(definitions)
+
+func lookups(table []Definition) (map[typeVersion]*Definition, map[Type]*Definition, map[string]Type) {
+	versions, types, names := map[typeVersion]*Definition{}, map[Type]*Definition{}, map[string]Type{}
+	for i := range table {
+		d := &table[i]
+		versions[typeVersion{d.Type, d.Version}], types[d.Type], names[d.Name] = d, d, d.Type
+	}
+	return versions, types, names
+}
+
+// Definitions returns the table, for whoever shows or documents it.
+func Definitions() []Definition { return slices.Clone(definitions) }
+
+// Define returns the row of a type and version; version 0 is the newest.
+func Define(t Type, version uint8) (*Definition, error) {
+	d := byVersion[typeVersion{t, version}]
+	if version == 0 {
+		d = newest[t]
+	}
+	if d == nil {
+		return nil, fmt.Errorf("%w: type %d, version %d is not known here", ErrEvent, uint16(t), version)
+	}
+	return d, nil
+}
+
+// ParseType reads a type's name.
+func ParseType(name string) (Type, error) {
+	t, ok := byName[name]
+	if !ok {
+		return 0, fmt.Errorf("%w: there is no type %q", ErrEvent, name)
+	}
+	return t, nil
+}
+
+// String is the type's name, or its number where this program is older than the event.
+func (t Type) String() string {
+	if d := newest[t]; d != nil {
+		return d.Name
+	}
+	return fmt.Sprintf("type %d", uint16(t))
+}
