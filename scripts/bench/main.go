@@ -69,6 +69,8 @@ func main() {
 		{"memory", memory},
 		{"small", small},
 		{"list", list},
+		{"range", rangeStart},
+		{"tus", tus},
 	}
 	fmt.Printf("%s, %d cores, %s; medians of %d paired runs.\n", cpu(), runtime.NumCPU(), runtime.Version(), s.runs)
 	for _, p := range parts {
