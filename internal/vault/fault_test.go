@@ -66,6 +66,16 @@ func (o faultyObjects) Create(ctx context.Context, name string, size int64) (vau
 	return faultyWriter{w, o.f}, err
 }
 
+func (o faultyObjects) Commit(writers ...vault.ObjectWriter) error {
+	return o.f.do(func() error {
+		var own []vault.ObjectWriter
+		for _, w := range writers {
+			own = append(own, w.(faultyWriter).ObjectWriter)
+		}
+		return o.Objects.Commit(own...)
+	})
+}
+
 func (o faultyObjects) Replace(ctx context.Context, name string, data []byte) error {
 	return o.f.do(func() error { return o.Objects.Replace(ctx, name, data) })
 }

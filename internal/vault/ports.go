@@ -111,6 +111,9 @@ type SettingStore interface {
 type Objects interface {
 	// Create starts an object that nobody sees until Commit. size is the expected number of bytes, or -1.
 	Create(ctx context.Context, name string, size int64) (ObjectWriter, error)
+	// Commit ends writers of this store as their own Commit does, and may cost less than one after the other.
+	// When it fails, some of the objects may be there.
+	Commit(writers ...ObjectWriter) error
 	// Replace puts data at name at once, whether or not something is there.
 	Replace(ctx context.Context, name string, data []byte) error
 	Open(ctx context.Context, name string) (Object, error)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gabriel-vasile/mimetype"
@@ -40,11 +41,16 @@ func (v *Vault) Put(ctx context.Context, a Actor, r PutRequest) (Entry, bool, er
 	}
 	v.live.Store(p.fileID, nil)
 	defer v.live.Delete(p.fileID)
-	intent := Intent{FileID: p.fileID, Kind: IntentPut, CreatedAt: v.now()}
-	if err := v.db.Update(ctx, func(tx Tx) error { return tx.Intents().Insert(ctx, intent) }); err != nil {
-		return Entry{}, false, err
+	announced := p.announce(ctx)
+	if r.Size < 0 || r.Size > stone.SegmentSize { // a database that refuses it shall not do so in the end
+		if err := announced(); err != nil {
+			return Entry{}, false, err
+		}
 	}
-	if err := p.run(ctx); err != nil {
+	if err := p.run(ctx, announced); err != nil {
+		if announced() != nil { // and so no object has a name
+			return Entry{}, false, err
+		}
 		// The collector removes the objects while the intent stands, and only then: where the commit's
 		// answer was lost, the intent is gone and the file stays.
 		v.live.Delete(p.fileID)
@@ -77,7 +83,6 @@ type put struct {
 
 	entry    Entry
 	envelope []byte
-	written  bool // an envelope has been written
 }
 
 func (v *Vault) newPut(a Actor, r PutRequest) (*put, error) {
@@ -144,25 +149,52 @@ func (p *put) plan(ctx context.Context, tx Tx) error {
 	return err
 }
 
-// run writes the body and what follows from it.
-func (p *put) run(ctx context.Context) error {
+// announce begins to write the intent, which must be durable before an object has its name. The returned
+// function waits for it.
+func (p *put) announce(ctx context.Context) func() error {
+	done := make(chan error, 1)
+	intent := Intent{FileID: p.fileID, Kind: IntentPut, CreatedAt: p.v.now()}
+	go func() {
+		done <- p.v.db.Update(ctx, func(tx Tx) error { return tx.Intents().Insert(ctx, intent) })
+	}()
+	return sync.OnceValue(func() error { return <-done })
+}
+
+// run writes the body and what follows from it. announced tells when its objects may have names.
+func (p *put) run(ctx context.Context, announced func() error) error {
 	body, err := p.writeBody(ctx)
 	if err != nil {
 		return err
 	}
 	defer body.Abort()
-	return p.finish(ctx, body.Commit)
+	return p.finish(ctx, func() error {
+		if err := announced(); err != nil {
+			return err
+		}
+		envelope, err := p.v.objects.Create(ctx, envelopeName(p.fileID), int64(len(p.envelope)))
+		if err != nil {
+			return err
+		}
+		defer envelope.Abort()
+		if _, err := envelope.Write(p.envelope); err != nil {
+			return err
+		}
+		return p.v.objects.Commit(body, envelope)
+	})
 }
 
-// finish makes the body visible and writes the envelope and the rows until no other change came between.
-func (p *put) finish(ctx context.Context, commitBody func() error) error {
+// finish makes body and envelope durable and visible, which is what publish does, and writes the rows, until
+// no other change came between. Nobody reads the objects before the rows are committed.
+func (p *put) finish(ctx context.Context, publish func() error) error {
 	for range planAttempts {
 		if err := p.seal(); err != nil {
 			return err
 		}
-		if err := p.publish(ctx, commitBody); err != nil {
+		if err := publish(); err != nil {
 			return err
 		}
+		// Planned again, another envelope takes the first one's place.
+		publish = func() error { return p.v.objects.Replace(ctx, envelopeName(p.fileID), p.envelope) }
 		err := p.v.db.Update(ctx, func(tx Tx) error { return p.commit(ctx, tx) })
 		if !errors.Is(err, errReplan) {
 			return err
@@ -243,19 +275,6 @@ func (p *put) seal() error {
 	}
 	p.entry.Version.ManifestDigest, err = stone.ManifestDigest(p.envelope)
 	return err
-}
-
-// publish makes body and envelope durable and visible under their names; nobody reads them before the
-// rows are committed.
-func (p *put) publish(ctx context.Context, commitBody func() error) error {
-	if p.written {
-		return p.v.objects.Replace(ctx, envelopeName(p.fileID), p.envelope)
-	}
-	p.written = true
-	done := make(chan error, 1)
-	go func() { done <- commitBody() }()
-	err := p.v.objects.Replace(ctx, envelopeName(p.fileID), p.envelope)
-	return errors.Join(<-done, err)
 }
 
 // commit checks that the plan still holds and makes the file visible.

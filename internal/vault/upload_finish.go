@@ -44,12 +44,19 @@ func (v *Vault) complete(ctx context.Context, a Actor, id stone.FileID) (*Entry,
 	if err := v.db.View(ctx, func(tx Tx) error { return p.plan(ctx, tx) }); err != nil {
 		return nil, err
 	}
-	c, err := v.closeBody(ctx, u, p, rows)
+	commitBody, err := v.closeBody(ctx, u, p, rows)
 	if err != nil {
 		return nil, err
 	}
 	p.sealed = millis(v.now())
-	if err := p.finish(ctx, c); err != nil {
+	err = p.finish(ctx, func() error {
+		done := make(chan error, 1)
+		go func() { done <- commitBody() }()
+		// An earlier attempt may have left an envelope.
+		err := v.objects.Replace(ctx, envelopeName(id), p.envelope)
+		return errors.Join(<-done, err)
+	})
+	if err != nil {
 		v.doubtful.Store(id, nil)
 		return nil, err
 	}

@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) vault.Objects) {
 		{"Lengths", testLengths},
 		{"ReadAt", testReadAt},
 		{"Commit", testCommit},
+		{"CommitTogether", testCommitTogether},
 		{"Abort", testAbort},
 		{"Exists", testExists},
 		{"Race", testRace},
@@ -147,6 +148,57 @@ func testCommit(t *testing.T, objects vault.Objects) {
 		if err := objects.Delete(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// testCommitTogether: all of them, or an error; and a name that is taken stays what it was.
+func testCommitTogether(t *testing.T, objects vault.Objects) {
+	data := map[string][]byte{}
+	first := NewName("body")
+	for _, name := range []string{first, first[:32] + ".env", NewName("env")} {
+		data[name] = Bytes(100+len(data), uint64(len(data)))
+	}
+	var writers []vault.ObjectWriter
+	for name, b := range data {
+		w := begin(t, objects, name, int64(len(b)))
+		write(t, w, b, 50)
+		writers = append(writers, w)
+	}
+	wantNames(t, objects, nil)
+	if err := objects.Commit(writers...); err != nil {
+		t.Fatalf("Commit: %v", err)
+	}
+	for name, b := range data {
+		want(t, objects, name, b)
+	}
+	if err := objects.Commit(writers...); err == nil {
+		t.Error("a second Commit succeeded")
+	}
+	// One whose name is taken, in either order.
+	for _, taken := range []int{0, 1} {
+		names := []string{NewName("env"), NewName("env")}
+		names[taken] = first
+		writers = nil
+		var err error
+		for _, name := range names {
+			w, refused := objects.Create(t.Context(), name, -1)
+			if refused != nil {
+				err = refused
+				continue
+			}
+			write(t, w, []byte("other"), 5)
+			writers = append(writers, w)
+		}
+		if err == nil {
+			err = objects.Commit(writers...)
+		}
+		for _, w := range writers {
+			w.Abort()
+		}
+		if !errors.Is(err, vault.ErrExists) {
+			t.Errorf("a name that is taken: %v, want ErrExists", err)
+		}
+		want(t, objects, first, data[first])
 	}
 }
 

@@ -11,8 +11,8 @@
 //   - A name appears only after every byte behind it has been synced, and a call returns nil only after
 //     the name itself has been synced. A process killed at any moment leaves whole objects and temporary
 //     files, and RemoveTemporary removes the latter.
-//   - Create never replaces: names are published by a hard link, or by a rename that refuses to replace
-//     where a file system has no links.
+//   - Create never replaces: names are published by a rename that refuses to replace, or by a hard link
+//     where a file system has no such rename.
 //   - A sync that failed is not tried again. The kernel may have dropped the pages and would report
 //     success the second time, so the object is given up and the caller told.
 //   - A part survives as far as it was synced. It becomes an object as others do, by a name that does
@@ -23,7 +23,7 @@
 //
 // Temporaries have names, and are not made with O_TMPFILE, because that measured no faster, needs /proc,
 // and would be a second path beside the one that Replace and other systems take. Every commit syncs its
-// own file and directory: concurrent ones already share the file system's journal commits, and a shared
+// own files and directories: concurrent ones already share the file system's journal commits, and a shared
 // syncfs was slower at 8 writers and waits for whatever other programs have written.
 package local
 
@@ -61,10 +61,11 @@ type Store struct {
 
 	// The calls whose failure decides what may be acknowledged. Tests replace them to fail on demand.
 	sys struct {
-		syncFile func(*os.File) error
-		syncDir  func(dir string) error
-		link     func(root *os.Root, from, to string) error
-		direct   func(f *os.File, on bool) error
+		syncFile  func(*os.File) error
+		syncDir   func(dir string) error
+		link      func(root *os.Root, from, to string) error
+		renameNew func(dir, from, to string) error
+		direct    func(f *os.File, on bool) error
 	}
 }
 
@@ -91,6 +92,7 @@ func Open(dir string) (*Store, error) {
 	s.sys.syncFile = (*os.File).Sync
 	s.sys.syncDir = syncDir
 	s.sys.link = (*os.Root).Link
+	s.sys.renameNew = renameNew
 	s.sys.direct = setDirect
 	return s, nil
 }
@@ -287,8 +289,15 @@ func (s *Store) createTemp(path string) (*os.File, string, error) {
 	return f, tmp, err
 }
 
-// publish gives the file at tmp the name path alone, if nothing has it.
+// publish gives the file at tmp the name path instead, if nothing has it.
 func (s *Store) publish(tmp, path string) error {
+	switch err := s.sys.renameNew(s.dir, tmp, path); {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrExist):
+		return vault.ErrExists
+	}
+	// A file system that cannot rename without replacing.
 	if _, err := s.giveName(tmp, path); err != nil {
 		return err
 	}
@@ -306,7 +315,7 @@ func (s *Store) giveName(from, to string) (undo func(), err error) {
 	}
 	if !errors.Is(err, fs.ErrExist) {
 		// A file system without links (exFAT, some network mounts); they say so in different words.
-		err2 := renameNew(s.dir, from, to)
+		err2 := s.sys.renameNew(s.dir, from, to)
 		if err2 == nil {
 			return func() { _ = s.root.Rename(to, from) }, nil
 		}

@@ -48,6 +48,14 @@ func TestObjectsWithoutLinks(t *testing.T) {
 	})
 }
 
+func TestObjectsWithoutRename(t *testing.T) {
+	blobtest.Run(t, func(t *testing.T) vault.Objects {
+		s := open(t, t.TempDir())
+		s.sys.renameNew = func(string, string, string) error { return errors.ErrUnsupported }
+		return s
+	})
+}
+
 func TestOpen(t *testing.T) {
 	parent := t.TempDir()
 	if _, err := Open(filepath.Join(parent, "missing", "objects")); !errors.Is(err, fs.ErrNotExist) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"stonevault/internal/vault"
@@ -114,31 +115,82 @@ func (w *writer) writeSome(p []byte) (int, error) {
 }
 
 // Commit makes the object durable, then visible, then its name durable.
-func (w *writer) Commit() error {
-	if w.ended {
-		return fail("commit object", w.name, errEnded)
-	}
-	if err := w.finish(); err != nil {
-		w.Abort()
-		return fail("commit object", w.name, err)
-	}
-	w.ended = true
-	publish := w.s.publish
-	if w.replace {
-		publish = w.s.root.Rename
-	}
-	if err := publish(w.tmp, w.path); err != nil {
-		_ = w.s.root.Remove(w.tmp)
-		return fail("commit object", w.name, err)
-	}
-	if err := w.s.sys.syncDir(filepath.Join(w.s.dir, filepath.Dir(w.path))); err != nil {
-		if !w.replace {
-			// The name is this writer's own. After a power failure it may be there again.
-			_ = w.s.root.Remove(w.path)
+func (w *writer) Commit() error { return w.s.commit(w) }
+
+// Commit does that for several objects at once. Those in one directory share the syncing of their names.
+func (s *Store) Commit(writers ...vault.ObjectWriter) error {
+	own := make([]*writer, len(writers))
+	for i, w := range writers {
+		var ok bool
+		if own[i], ok = w.(*writer); !ok || own[i].s != s {
+			return errors.New("commit objects: a writer is another store's")
 		}
-		return fail("commit object", w.name, err)
+	}
+	return s.commit(own...)
+}
+
+func (s *Store) commit(writers ...*writer) error {
+	for _, w := range writers {
+		if w.ended {
+			return fail("commit object", w.name, errEnded)
+		}
+	}
+	if err := finishAll(writers); err != nil {
+		for _, w := range writers {
+			w.Abort()
+		}
+		return err
+	}
+	dirs := make(map[string]bool)
+	for i, w := range writers {
+		w.ended = true
+		publish := s.publish
+		if w.replace {
+			publish = s.root.Rename
+		}
+		if err := publish(w.tmp, w.path); err != nil {
+			_ = s.root.Remove(w.tmp)
+			for _, later := range writers[i+1:] {
+				later.Abort()
+			}
+			takeBack(writers[:i])
+			return fail("commit object", w.name, err)
+		}
+		dirs[filepath.Dir(w.path)] = true
+	}
+	for dir := range dirs {
+		if err := s.sys.syncDir(filepath.Join(s.dir, dir)); err != nil {
+			takeBack(writers)
+			return fail("commit object", writers[0].name, err)
+		}
 	}
 	return nil
+}
+
+// finishAll syncs the writers' files side by side.
+func finishAll(writers []*writer) error {
+	errs := make([]error, len(writers))
+	var wg sync.WaitGroup
+	for i, w := range writers[1:] {
+		wg.Go(func() { errs[i+1] = w.finish() })
+	}
+	errs[0] = writers[0].finish()
+	wg.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return fail("commit object", writers[i].name, err)
+		}
+	}
+	return nil
+}
+
+// takeBack removes names that are the writers' own. After a power failure they may be there again.
+func takeBack(writers []*writer) {
+	for _, w := range writers {
+		if !w.replace {
+			_ = w.s.root.Remove(w.path)
+		}
+	}
 }
 
 // finish writes what is left, syncs and closes the file.
