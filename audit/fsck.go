@@ -42,7 +42,9 @@ type StoredLog struct {
 //
 // It needs 32 bytes for each 256 events, and 16 KiB for each tile of events in which something is wrong. An
 // error is one of Rows or Tiles, or ErrNoHead: the log could not be checked.
-func Fsck(l StoredLog) (*Report, error) {
+func Fsck(l StoredLog) (*Report, error) { return run(l, maxKept) }
+
+func run(l StoredLog, keep int) (*Report, error) {
 	if len(l.Heads) == 0 {
 		return nil, ErrNoHead
 	}
@@ -53,7 +55,7 @@ func Fsck(l StoredLog) (*Report, error) {
 	}
 	f := &fsck{
 		heads: heads, head: heads[len(heads)-1],
-		kept: map[int64]*leafTile{}, differing: map[int64]Hash{}, boundary: map[int64]bool{},
+		keep: keep, kept: map[int64]*leafTile{}, differing: map[int64]unkept{}, boundary: map[int64]bool{},
 		stored: map[Tile][]Hash{}, wrong: map[int64]bool{},
 	}
 	f.report.Head = f.head
@@ -92,9 +94,10 @@ type fsck struct {
 	haveTile bool
 	lastTile Tile
 
+	keep      int
 	cur       *leafTile            // that rows are being put into
 	kept      map[int64]*leafTile  // by index: those with a difference, and those in which a head ends
-	differing map[int64]Hash       // further ones with a difference, by the hash of the stored tile
+	differing map[int64]unkept     // further ones with a difference
 	boundary  map[int64]bool       // tiles in which a head ends
 	first     []Hash               // of level 1, as the rows say
 	stored    map[Tile][]Hash      // upper tiles, by level and index
@@ -104,6 +107,7 @@ type fsck struct {
 	anyRow    bool
 
 	missing    []int64 // PartNumbers of filled slots without an opening, ascending
+	absent     []int64 // PartNumbers of slots of which nothing is known
 	partFaults []Finding
 	erasures   []erasureList
 	wrong      map[int64]bool // indexes of rows that are not what the log has there
@@ -130,6 +134,12 @@ type erasureList struct {
 	parts []int64
 }
 
+// unkept is what remains of a tile of level 0 that is not kept.
+type unkept struct {
+	stored Hash // its root
+	bare   bool // without rows
+}
+
 // maxKept bounds the tiles of level 0 that are kept whole: 24 KiB each.
 const maxKept = 8192
 
@@ -138,6 +148,7 @@ type checked struct {
 	hash     Hash
 	problems []Finding
 	missing  []int64
+	absent   []int64 // parts that are not there, of a row that doesn't say whether they should be
 	sealed   int
 	erasure  *erasureList
 }
@@ -230,8 +241,13 @@ func check(row *Row) (c checked) {
 			fault(PartMissing, Operational)
 		}
 	}
-	if !open[Operational] {
-		return c // which says what else there must be
+	if !open[Operational] { // which says what else there must be
+		for slot := Actor; slot < slotCount; slot++ {
+			if p := row.Parts[slot]; p.Opening == nil && !p.Sealed {
+				c.absent = append(c.absent, PartNumber(row.Index, slot))
+			}
+		}
+		return c
 	}
 	var has [slotCount]bool
 	var ok bool
@@ -278,6 +294,7 @@ func (f *fsck) place(row *Row, c *checked) error {
 	f.report.Unchecked += int64(c.sealed)
 	f.partFaults = append(f.partFaults, c.problems...)
 	f.missing = append(f.missing, c.missing...)
+	f.absent = append(f.absent, c.absent...)
 	if c.erasure != nil && c.erasure.parts != nil {
 		f.erasures = append(f.erasures, *c.erasure)
 	}
@@ -288,7 +305,7 @@ func (f *fsck) place(row *Row, c *checked) error {
 	}
 	f.anyRow, f.lastIndex = true, row.Index
 	if row.Index >= f.head.Size {
-		if len(f.beyond) < maxKept*TileWidth {
+		if len(f.beyond) < f.keep*TileWidth {
 			f.beyond = append(f.beyond, placed{row.Index, c.hash})
 		}
 		return nil
@@ -330,7 +347,8 @@ func (f *fsck) finish(t *leafTile) error {
 		return err
 	}
 	copy(t.tile[:t.width], data)
-	differs := t.rows != t.tile
+	// Where neither says anything, both differ from the log.
+	differs := t.rows != t.tile || slices.Contains(t.rows[:t.width], Hash{})
 	h := Hash{}
 	if t.width == TileWidth {
 		h = rootOf(combine(t.rows[:], t.tile[:]))
@@ -338,10 +356,10 @@ func (f *fsck) finish(t *leafTile) error {
 	if f.first = append(f.first, h); !differs && !f.boundary[t.index] {
 		return nil
 	}
-	if len(f.kept) < maxKept || f.boundary[t.index] {
+	if len(f.kept) < f.keep || f.boundary[t.index] {
 		f.kept[t.index] = t
 	} else {
-		f.differing[t.index] = rootOf(combine(t.tile[:], t.rows[:]))
+		f.differing[t.index] = unkept{rootOf(combine(t.tile[:], t.rows[:])), t.rows == [TileWidth]Hash{}}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package audit
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 )
 
@@ -54,6 +55,11 @@ func (f *fsck) nameRows() {
 		}
 	}
 
+	// From the first tile on that is not kept, a row's event can't be looked up: places alone are named.
+	limit := int64(math.MaxInt64)
+	for n := range f.differing {
+		limit = min(limit, n*TileWidth)
+	}
 	var by, last int64 // a row at stands for event at+by
 	for _, d := range all {
 		if d.at != last+1 && by != 0 {
@@ -64,6 +70,13 @@ func (f *fsck) nameRows() {
 		expected := d.at + by
 		event, known := names.eventOf[d.row]
 		switch {
+		case max(d.at, expected) >= limit && d.at < f.head.Size:
+			kind := EventChanged
+			if d.row == (Hash{}) {
+				kind = EventRemoved
+			}
+			f.span(kind, d.at, d.at)
+			f.wrong[d.at] = true
 		case d.row == Hash{}:
 			if names.lost[expected] > 0 {
 				f.span(EventRemoved, expected, expected)
@@ -197,6 +210,10 @@ func (f *fsck) settleParts() {
 		} else {
 			f.report.add(Finding{Kind: PartMissing, Event: index, Slot: slot})
 		}
+	}
+	for _, part := range f.absent {
+		index, slot := Part(part)
+		delete(authority, PartNumber(f.names.event(index), slot))
 	}
 	for _, event := range slices.Sorted(maps.Keys(erased)) {
 		f.report.Erasures = append(f.report.Erasures, Erasure{event, erased[event]})

@@ -213,12 +213,17 @@ func (f *fsck) settleLeaves(n int64) {
 	target := f.truth[1][n]
 	t := f.kept[n]
 	if t == nil {
-		stored, differs := f.differing[n]
-		if !differs && f.first[n] != target || differs && stored != target {
-			f.rewritten(0, n)
-		} else if differs {
-			f.report.add(Finding{Kind: EventChanged, Event: n * TileWidth, To: n*TileWidth + TileWidth - 1})
+		all := Finding{Kind: EventChanged, Event: n * TileWidth, To: n*TileWidth + TileWidth - 1}
+		rest, differs := f.differing[n]
+		switch {
+		case !differs && f.first[n] == target:
+			return
+		case differs && rest.bare:
+			all.Kind = EventRemoved
+		case !differs || rest.stored != target:
+			all.Kind = EventRewritten
 		}
+		f.report.add(all)
 		return
 	}
 	rows := combine(t.rows[:], t.tile[:])

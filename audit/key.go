@@ -107,9 +107,9 @@ func ParsePublicKey(text string) (*PublicKey, error) {
 		if i == len(raw) {
 			break
 		}
-		encoded := line[strings.LastIndexByte(line, '+')+1:]
-		b, err := base64.StdEncoding.Strict().DecodeString(encoded)
-		if err != nil || len(b) == 0 {
+		parts := strings.SplitN(line, "+", 3) // the name, the id, the key, which may have a + too
+		b, err := base64.StdEncoding.Strict().DecodeString(parts[len(parts)-1])
+		if len(parts) != 3 || err != nil || len(b) == 0 {
 			return nil, fmt.Errorf("%w: line %d is no verifier key", ErrKey, i+1)
 		}
 		raw[i] = b[1:]
