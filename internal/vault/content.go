@@ -136,7 +136,9 @@ func (v *Vault) keyState(ctx context.Context, tx Tx, e Entry) (keyState, error) 
 	if s.holder, err = tx.Identities().Current(ctx, KindPerson, e.Node.Owner); err != nil {
 		return s, fmt.Errorf("vault: identity of %s: %v", e.Node.Owner, err)
 	}
-	if s.signer, err = tx.Identities().ByFingerprint(ctx, e.Version.Signer); isMissing(err) {
+	if e.Version.Signer == s.holder.Fingerprint {
+		s.signer = s.holder
+	} else if s.signer, err = tx.Identities().ByFingerprint(ctx, e.Version.Signer); isMissing(err) {
 		return s, refused("the signer of %s is not known here", e.Version.FileID)
 	} else if err != nil {
 		return s, err
