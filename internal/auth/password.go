@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -112,8 +113,15 @@ func HashPassword(rand io.Reader, password string) (string, error) {
 	if _, err := io.ReadFull(rand, p.salt); err != nil {
 		return "", fmt.Errorf("auth: no randomness: %w", err)
 	}
-	p.sum = argon2.IDKey([]byte(normal), p.salt, p.time, p.memory, p.threads, sumBytes)
+	p.sum = p.hash(normal)
 	return p.String(), nil
+}
+
+// hash is argon2id of a normal password. What it took goes back to the system at once: as garbage it would
+// stay resident, and be the measure of how much more the collector lets pile up.
+func (p hashParams) hash(normal string) []byte {
+	defer debug.FreeOSMemory()
+	return argon2.IDKey([]byte(normal), p.salt, p.time, p.memory, p.threads, sumBytes)
 }
 
 // normalPassword is the password as it is hashed: NFC, so that two keyboards type the same one.
@@ -153,8 +161,7 @@ func (v *verifier) verify(ctx context.Context, phc, normal string) (bool, error)
 		return false, err
 	}
 	defer func() { <-v.slots }()
-	sum := argon2.IDKey([]byte(normal), p.salt, p.time, p.memory, p.threads, uint32(len(p.sum)))
-	return subtle.ConstantTimeCompare(sum, p.sum) == 1, nil
+	return subtle.ConstantTimeCompare(p.hash(normal), p.sum) == 1, nil
 }
 
 func (v *verifier) acquire(ctx context.Context) error {
