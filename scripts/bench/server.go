@@ -93,9 +93,7 @@ func memory(s settings) error {
 	}
 	defer p.stop()
 	client := &http.Client{}
-	// What the sign-in's argon2 took goes back to the system after a while.
-	time.Sleep(5 * time.Second)
-	idle, err := p.resident("VmRSS")
+	idle, err := p.settle(client)
 	if err != nil {
 		return err
 	}
