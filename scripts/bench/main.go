@@ -4,7 +4,9 @@
 //   - seal and open against age with a post-quantum recipient, and compression against Zstandard alone;
 //   - uploads and downloads through the server against a bare net/http handler that writes the body to a
 //     file and answers with http.ServeFile, in memory and on disk;
-//   - small files, memory, and lists.
+//   - the same through tus, with 1, 4 and 16 clients;
+//   - small files, memory, lists, and ranges of a large file;
+//   - and what the primitives cost on this machine.
 //
 // It wants bin/stonevault and bin/stonevaultd, as make bench builds them.
 package main
@@ -64,6 +66,7 @@ func main() {
 		name string
 		run  func(settings) error
 	}{
+		{"machine", machine},
 		{"offline", offline},
 		{"server", server},
 		{"memory", memory},

@@ -54,7 +54,11 @@ func store(name string, body io.Reader, sync bool) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(name))
+	return syncDir(filepath.Dir(name))
+}
+
+func syncDir(name string) error {
+	dir, err := os.Open(name)
 	if err != nil {
 		return err
 	}
