@@ -2,19 +2,24 @@ package identity
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"sync"
 )
 
-// maxCached bounds each half of a Cache, which begins anew when it is full: some 40 MiB of keys.
-const maxCached = 1024
+// Each part of a Cache is bounded, and begins anew when it is full.
+const (
+	maxCached   = 1024    // keys and certificates each, some 40 MiB
+	maxVerified = 1 << 15 // statements, some 2 MiB
+)
 
-// Cache remembers public keys that were expanded and certificates that were verified, by all of their
-// bytes, for programs that meet the same ones again and again. A nil Cache remembers nothing. It may be
-// used by many goroutines.
+// Cache remembers public keys that were expanded, certificates and statements that were verified, by all
+// of their bytes, for programs that meet the same ones again and again. A nil Cache remembers nothing. It
+// may be used by many goroutines.
 type Cache struct {
 	mu           sync.Mutex
 	publics      map[[sha256.Size]byte]*Public
 	certificates map[[sha256.Size]byte]*Certificate
+	verified     map[[sha256.Size]byte]struct{}
 }
 
 // Public is PublicFromBytes.
@@ -22,7 +27,7 @@ func (c *Cache) Public(suite Suite, b []byte) (*Public, error) {
 	if c == nil {
 		return PublicFromBytes(suite, b)
 	}
-	return cached(c, &c.publics, suite, b, PublicFromBytes)
+	return cached(c, &c.publics, maxCached, keyOf(suite, b), func() (*Public, error) { return PublicFromBytes(suite, b) })
 }
 
 // Certificate is ParseCertificate.
@@ -30,25 +35,46 @@ func (c *Cache) Certificate(suite Suite, b []byte) (*Certificate, error) {
 	if c == nil {
 		return ParseCertificate(suite, b)
 	}
-	return cached(c, &c.certificates, suite, b, ParseCertificate)
+	return cached(c, &c.certificates, maxCached, keyOf(suite, b), func() (*Certificate, error) { return ParseCertificate(suite, b) })
 }
 
-func cached[T any](c *Cache, values *map[[sha256.Size]byte]*T, suite Suite, b []byte, parse func(Suite, []byte) (*T, error)) (*T, error) {
-	at := sha256.Sum256(append([]byte{byte(suite)}, b...))
+// Verify is p.Verify.
+func (c *Cache) Verify(p *Public, s Statement, payload, sig []byte) error {
+	if c == nil {
+		return p.Verify(s, payload, sig)
+	}
+	at := keyOf(p.Suite(), []byte(p.Fingerprint()), []byte(s.Context), []byte(s.PayloadType), payload, sig)
+	_, err := cached(c, &c.verified, maxVerified, at, func() (struct{}, error) { return struct{}{}, p.Verify(s, payload, sig) })
+	return err
+}
+
+func keyOf(suite Suite, parts ...[]byte) (key [sha256.Size]byte) {
+	h := sha256.New()
+	h.Write([]byte{byte(suite)})
+	for _, part := range parts {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+		h.Write(part)
+	}
+	h.Sum(key[:0])
+	return key
+}
+
+// cached looks a value up, or makes and remembers it.
+func cached[T any](c *Cache, values *map[[sha256.Size]byte]T, limit int, at [sha256.Size]byte, find func() (T, error)) (T, error) {
 	c.mu.Lock()
 	value, ok := (*values)[at]
 	c.mu.Unlock()
 	if ok {
 		return value, nil
 	}
-	value, err := parse(suite, b)
+	value, err := find()
 	if err != nil {
-		return nil, err
+		return value, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if *values == nil || len(*values) >= maxCached {
-		*values = make(map[[sha256.Size]byte]*T)
+	if *values == nil || len(*values) >= limit {
+		*values = make(map[[sha256.Size]byte]T)
 	}
 	(*values)[at] = value
 	return value, nil

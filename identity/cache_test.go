@@ -49,3 +49,37 @@ func TestCache(t *testing.T) {
 		t.Errorf("a full cache has %d keys, %v", len(full.publics), err)
 	}
 }
+
+// TestCacheVerify: what was verified once holds for the same key, statement, payload and signature alone.
+func TestCacheVerify(t *testing.T) {
+	for name, cache := range map[string]*Cache{"none": nil, "empty": {}} {
+		for _, suite := range bothSuites {
+			id, other := generated(t, suite), generated(t, suite)
+			payload := []byte("payload")
+			sig, err := id.Sign(StatementManifest, payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			flipped := append([]byte{}, sig...)
+			flipped[0] ^= 1
+			shifted := Statement{StatementManifest.Context[:1], StatementManifest.Context[1:] + StatementManifest.PayloadType}
+			for range 2 {
+				if err := cache.Verify(id.Public(), StatementManifest, payload, sig); err != nil {
+					t.Errorf("%s, suite %d: %v", name, suite, err)
+				}
+				for what, err := range map[string]error{
+					"another key":       cache.Verify(other.Public(), StatementManifest, payload, sig),
+					"another statement": cache.Verify(id.Public(), StatementCertificate, payload, sig),
+					"a shifted one":     cache.Verify(id.Public(), shifted, payload, sig),
+					"another payload":   cache.Verify(id.Public(), StatementManifest, []byte("payloae"), sig),
+					"a longer payload":  cache.Verify(id.Public(), StatementManifest, append(payload[:7:7], sig[0]), sig[1:]),
+					"another signature": cache.Verify(id.Public(), StatementManifest, payload, flipped),
+				} {
+					if err == nil {
+						t.Errorf("%s, suite %d: %s is accepted", name, suite, what)
+					}
+				}
+			}
+		}
+	}
+}

@@ -247,7 +247,7 @@ func ParseEnvelopeCached(b []byte, cache *identity.Cache) (*Envelope, error) {
 	if e.Signer, err = cache.Public(t.suite, keys); err != nil {
 		return nil, refuse("the signer: %w", err)
 	}
-	if err := e.Signer.Verify(identity.StatementManifest, e.manifest, sig); err != nil {
+	if err := cache.Verify(e.Signer, identity.StatementManifest, e.manifest, sig); err != nil {
 		return nil, refuse("the manifest: %w", err)
 	}
 	if err := e.parseManifest(); err != nil {
