@@ -3,12 +3,23 @@ package contract
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 )
 
 // The sizes that are tried in all pairs.
 const everySize = 64
+
+// campaign returns how much is tried: full when STONEVAULT_TORTURE is 1.
+func campaign(t *testing.T, what string, part, full int) int {
+	t.Helper()
+	if os.Getenv("STONEVAULT_TORTURE") == "1" {
+		part = full
+	}
+	t.Logf("%d %s; %d with STONEVAULT_TORTURE=1", part, what, full)
+	return part
+}
 
 // agrees asks the contract and tlog whether first is a beginning of second. The log id has the head first.
 // Where one of them has no answer, because tlog knows no proof from nothing and the contract no anchor that
@@ -72,11 +83,12 @@ func TestProofsWithANodeMoreLessOrElsewhere(t *testing.T) {
 }
 
 func TestProofsWithAFlippedBit(t *testing.T) {
-	m, log := newMachine(t, "Osaka"), denseTree(16)
-	for first := range int64(16) {
+	sizes := int64(campaign(t, "sizes", 8, 24))
+	m, log := newMachine(t, "Osaka"), denseTree(sizes)
+	for first := range sizes {
 		old := log.head(t, first)
 		id := m.anchored(fmt.Sprint(first), old)
-		for second := first + 1; second <= 16; second++ {
+		for second := first + 1; second <= sizes; second++ {
 			head, proof := log.head(t, second), log.proof(t, first, second)
 			for bit := range 256 * len(proof) {
 				flip(proof, bit)
@@ -137,7 +149,7 @@ func TestLargeLogs(t *testing.T) {
 	const seed = 20 // any; the same each time, so that a failure can be looked at
 	r := rand.New(rand.NewPCG(seed, seed))
 	m := newMachine(t, "Osaka")
-	for i := range 300 {
+	for i := range campaign(t, "pairs of sizes", 30, 600) {
 		first, second := randomPair(r, 62)
 		log := newTree(0, first-1, first, second-1, r.Int64N(second), r.Int64N(second))
 		old, head, proof := log.head(t, first), log.head(t, second), log.proof(t, first, second)
