@@ -10,9 +10,7 @@ export default defineConfig({
           include: ['test/**/*.e2e.ts'],
           globalSetup: ['test/built.ts'],
           poolOptions: { forks: { singleFork: true } },
-          // A browser on a busy machine may be late; what is wrong is wrong twice.
-          retry: 1,
-          testTimeout: 120_000,
+          testTimeout: 240_000,
           hookTimeout: 120_000,
         },
       },

@@ -9,6 +9,15 @@ import { start } from './session/session';
 import { notify } from './shell/notices';
 import { watchUploads } from './transfers/uploads';
 
+// A file that is dropped where no page takes it must not open in place of this page, and end its uploads.
+for (const name of ['dragover', 'drop'] as const) {
+  addEventListener(name, (event) => {
+    if (!event.dataTransfer?.types.includes('Files')) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = 'none';
+  });
+}
+
 const app = createApp(App);
 app.config.errorHandler = (error) => notify.problem(error);
 watchUploads();

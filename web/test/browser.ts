@@ -4,7 +4,7 @@ import type { AxeResults } from 'axe-core';
 import { chromium as playwright, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
 import { expect } from 'vitest';
 import { chromium } from './built';
-import { person, type Server } from './server';
+import { person } from './server';
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -22,12 +22,14 @@ export class Visitor {
   /** What the browser says of failed requests is expected while a test makes requests fail. */
   expectFailures = false;
 
-  private constructor(readonly context: BrowserContext, readonly page: Page, readonly server: Server) {}
+  private constructor(readonly context: BrowserContext, readonly page: Page, readonly url: string) {}
 
-  static async open(browser: Browser, server: Server, options: BrowserContextOptions = {}): Promise<Visitor> {
+  /** `at` is the server, or a line to it. */
+  static async open(browser: Browser, at: { url: string }, options: BrowserContextOptions = {}): Promise<Visitor> {
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB', timezoneId: 'UTC', acceptDownloads: true, ...options });
+    context.setDefaultTimeout(60_000); // a machine may be busy
     const page = await context.newPage();
-    const visitor = new Visitor(context, page, server);
+    const visitor = new Visitor(context, page, at.url);
     page.on('console', (message) => {
       if (message.type() !== 'error' && message.type() !== 'warning') return;
       if (visitor.expectFailures && /Failed to load resource/.test(message.text())) return;
@@ -35,7 +37,7 @@ export class Visitor {
     });
     page.on('pageerror', (error) => visitor.errors.push(String(error)));
     context.on('request', (request) => {
-      if (!request.url().startsWith(`${server.url}/`) && !request.url().startsWith('blob:')) visitor.outside.push(request.url());
+      if (!request.url().startsWith(`${at.url}/`) && !request.url().startsWith('blob:')) visitor.outside.push(request.url());
     });
     return visitor;
   }
@@ -48,7 +50,7 @@ export class Visitor {
   }
 
   async signIn(path = '/'): Promise<void> {
-    await this.page.goto(this.server.url + path);
+    await this.page.goto(this.url + path);
     await this.page.getByLabel('Name', { exact: true }).fill(person.name);
     await this.page.getByLabel('Password', { exact: true }).fill(person.password);
     await this.page.getByRole('button', { name: 'Sign in' }).click();
@@ -71,6 +73,16 @@ export class Visitor {
   async act(name: string, action: string): Promise<void> {
     await this.page.getByRole('button', { name: `Actions for ${name}`, exact: true }).click();
     await this.page.getByRole('menuitem', { name: action, exact: true }).click();
+  }
+
+  /** Nothing may be wider than the screen, from the narrowest phone on. */
+  async fits(what: string): Promise<void> {
+    const before = this.page.viewportSize()!;
+    for (const width of [320, 390, 768, 1440]) {
+      await this.page.setViewportSize({ width, height: 844 });
+      expect(await this.page.evaluate(() => document.documentElement.scrollWidth - innerWidth), `${what} at ${width} pixels`).toBeLessThanOrEqual(0);
+    }
+    await this.page.setViewportSize(before);
   }
 
   /** What axe finds that is serious or worse, in both themes. */

@@ -1,6 +1,5 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { Browser } from 'playwright-core';
+import { readFileSync } from 'node:fs';
+import type { Browser, Download } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { content, launch, Visitor } from './browser';
 import { person, Server, until } from './server';
@@ -223,22 +222,69 @@ describe('files and folders', () => {
     expect(await details.textContent()).toMatch(/Sealed by ?You.*Hybrid post-quantum/s);
     await details.getByRole('button', { name: 'Verify' }).click();
     await details.getByText('Exactly as it was sealed').waitFor();
-    expect(await details.textContent()).toMatch(/3 segments, 2\.5 MB.*Signed by: You/s);
+    expect(await details.textContent()).toMatch(/3 segments, 2\.5 MB.*You signed it on/s);
+    await visitor.fits('details');
     await visitor.examine('details');
     await page.keyboard.press('Escape');
     await until(async () => (await details.count()) === 0);
     expect(await page.evaluate(() => document.activeElement?.textContent)).toMatch(/big\.bin/);
 
-    // One bit of what is stored is flipped.
-    const { file_id: id } = (await (await server.get('/api/v1/files/lookup?path=/broken.bin')).json()) as { file_id: string };
-    const body = find(server.data, `${id}.body`);
-    const bytes = readFileSync(body);
-    bytes[1_200_000]! ^= 1;
-    writeFileSync(body, bytes);
+    await server.damage('/broken.bin', 1_200_000);
     await page.getByRole('button', { name: 'broken.bin', exact: true }).click();
     await details.getByRole('button', { name: 'Verify' }).click();
     await details.getByText('Not what was sealed', { exact: true }).waitFor();
+    expect(await details.textContent()).toMatch(/changed or damaged\. It is refused.*Only its first segment is sound\..*Restore it from a backup/s);
     await visitor.examine('a file that was tampered with');
+  });
+
+  it('are refused in words where they are not what was sealed', async () => {
+    const { page } = visitor;
+    const large = 40 << 20;
+    await server.put('/refused/small.bin', content(3_000_000, 4));
+    await server.put('/refused/large.bin', content(large, 5));
+    await server.put('/refused/in a folder/deep.txt', 'deep');
+    await server.damage('/refused/small.bin', 2_500_000);
+    await server.damage('/refused/large.bin', large - 1000);
+    await visitor.signIn('/files/refused');
+    const downloads: Download[] = [];
+    page.on('download', (download) => downloads.push(download));
+
+    // Of a small one, no download even begins.
+    await visitor.act('small.bin', 'Download');
+    await page.getByText('“small.bin” is refused: it is not what was sealed.').waitFor();
+    await page.getByText('nothing of it was downloaded').waitFor();
+    await page.getByText('Restore it from a backup').waitFor();
+    expect(downloads).toHaveLength(0);
+    await visitor.examine('a refused download');
+    await visitor.fits('a refused download');
+    await page.getByRole('button', { name: 'Close', exact: true }).click();
+
+    // A large one breaks off in the browser, and the page says why.
+    await visitor.act('large.bin', 'Download');
+    await page.getByText('“large.bin” is refused: it is not what was sealed.').waitFor();
+    await page.getByText('delete what your browser kept of it').waitFor();
+    await until(() => downloads.length === 1);
+    expect(await downloads[0]!.failure()).not.toBeNull();
+    await page.getByRole('button', { name: 'Close', exact: true }).click();
+
+    // A zip breaks off at the file that is not sound.
+    await server.damage('/refused/in a folder/deep.txt', 100);
+    await page.goto(`${server.url}/files`);
+    await visitor.act('refused', 'Download as zip');
+    await page.getByText(/“(deep\.txt|large\.bin|small\.bin)” is refused: it is not what was sealed\./).waitFor();
+    await until(() => downloads.length === 2);
+    expect(await downloads[1]!.failure()).not.toBeNull();
+
+    // And so is an older version, while the newer one is sound.
+    await server.put('/refused/versions.txt', 'first');
+    await server.damage('/refused/versions.txt', 100);
+    await server.put('/refused/versions.txt', 'second');
+    await page.goto(`${server.url}/files/refused`);
+    await page.getByRole('button', { name: 'versions.txt', exact: true }).click();
+    await page.getByRole('button', { name: 'Download version 1' }).click();
+    await page.getByText('“versions.txt” is refused').waitFor();
+    const [sound] = await Promise.all([page.waitForEvent('download'), page.getByRole('complementary').getByRole('button', { name: 'Download', exact: true }).click()]);
+    expect(readFileSync((await sound.path())!, 'utf8')).toBe('second');
   });
 });
 
@@ -293,6 +339,107 @@ describe('the keyboard', () => {
     await page.keyboard.press('n');
     await page.getByRole('dialog', { name: 'New folder' }).waitFor();
   });
+
+  it('is enough for everything from signing in to signing out', async () => {
+    const { page } = visitor;
+    const { keyboard } = page;
+    await server.put('/keyboard/draft.txt', 'by keyboard');
+    /** The name of what has the focus, which must show that it has it. */
+    const focused = async (): Promise<string> => {
+      const [name, outline] = await page.evaluate(() => {
+        const at = document.activeElement!;
+        const labels = (at as HTMLInputElement).labels;
+        // The whole content, where a page begins, has no outline; nor does what nobody reaches by Tab.
+        const outline = (at as HTMLElement).tabIndex < 0 ? 'of no use' : getComputedStyle(at).outlineStyle;
+        return [at.getAttribute('aria-label') ?? labels?.[0]?.textContent ?? at.textContent ?? '', outline] as const;
+      });
+      expect(outline, `the focus on ${name}`).not.toBe('none');
+      return name.trim();
+    };
+    /** Tab until something has the focus, as people do who use no mouse. */
+    const tabTo = async (name: string | RegExp): Promise<void> => {
+      for (let i = 0; i < 40; i++) {
+        const at = await focused();
+        if (typeof name === 'string' ? at === name : name.test(at)) return;
+        await keyboard.press('Tab');
+      }
+      throw new Error(`Tab does not lead to ${name}`);
+    };
+    const there = async (path: string): Promise<number> => (await server.get(`/api/v1/files/lookup?path=${encodeURIComponent(path)}`)).status;
+
+    await page.goto(`${server.url}/files/keyboard`);
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    await keyboard.type(person.name);
+    await keyboard.press('Tab');
+    await keyboard.type(person.password);
+    await keyboard.press('Enter');
+    await visitor.row('draft.txt').waitFor();
+
+    await keyboard.press('n');
+    await page.getByRole('dialog', { name: 'New folder' }).waitFor();
+    await keyboard.type('box');
+    await keyboard.press('Enter');
+    await visitor.row('box').waitFor();
+    await until(async () => (await page.getByRole('dialog').count()) === 0);
+
+    await tabTo(/^Folder box/);
+    await keyboard.press('End');
+    await keyboard.press('F2');
+    await page.getByRole('dialog', { name: /Rename/ }).waitFor();
+    await keyboard.type('final'); // the part before the dot is selected
+    await keyboard.press('Enter');
+    await visitor.row('final.txt').waitFor();
+    await until(async () => /^final/.test(await focused()));
+
+    await keyboard.press('Enter');
+    await page.getByRole('complementary', { name: 'Details' }).getByText('11 bytes').first().waitFor();
+    await tabTo('Verify');
+    await keyboard.press('Enter');
+    await page.getByText('Exactly as it was sealed').waitFor();
+    await keyboard.press('Escape');
+    await until(async () => /^final/.test(await focused()));
+
+    for (const key of ['ArrowRight', 'ArrowRight', 'ArrowRight']) await keyboard.press(key);
+    expect(await focused()).toBe('Actions for final.txt');
+    await keyboard.press('Enter');
+    await page.getByRole('menu', { name: 'Actions for final.txt' }).waitFor();
+    await until(async () => (await focused()) === 'Download');
+    const [download] = await Promise.all([page.waitForEvent('download'), keyboard.press('Enter')]);
+    expect(readFileSync((await download.path())!, 'utf8')).toBe('by keyboard');
+
+    await keyboard.press('Enter');
+    await until(async () => (await focused()) === 'Download');
+    for (const key of ['ArrowDown', 'ArrowDown', 'ArrowDown']) await keyboard.press(key);
+    expect(await focused()).toBe('Move');
+    await keyboard.press('Enter');
+    await page.getByRole('dialog').getByRole('button', { name: 'box' }).waitFor();
+    await tabTo('box');
+    await keyboard.press('Enter');
+    await page.getByText('No folders in here.').waitFor();
+    await keyboard.press('Tab');
+    await tabTo('Move here');
+    await keyboard.press('Enter');
+    await until(async () => (await there('/keyboard/box/final.txt')) === 200);
+    await until(async () => (await page.getByRole('dialog').count()) === 0);
+
+    await until(async () => /^Folder box/.test(await focused()));
+    await keyboard.press('Delete');
+    await page.getByRole('dialog', { name: 'Delete “box”?' }).waitFor();
+    await tabTo(/^To be sure/);
+    await keyboard.type('box');
+    await tabTo('Delete for good');
+    await keyboard.press('Enter');
+    await until(async () => (await there('/keyboard/box')) === 404);
+    await page.getByRole('heading', { name: 'This folder is empty' }).waitFor();
+
+    await tabTo('Account');
+    await keyboard.press('Enter');
+    await until(async () => /Keyboard shortcuts/.test(await focused()));
+    await keyboard.press('ArrowDown');
+    await keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    await until(async () => (await focused()) === 'Name');
+  });
 });
 
 describe('the frame', () => {
@@ -339,14 +486,28 @@ describe('the frame', () => {
     await page.setViewportSize({ width: 390, height: 844 });
     await visitor.signIn();
     await visitor.row('big.bin').waitFor();
-    for (const width of [320, 390, 768]) {
-      await page.setViewportSize({ width, height: 844 });
-      expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), `${width} pixels`).toBeLessThanOrEqual(0);
-    }
-    await page.setViewportSize({ width: 390, height: 844 });
+    const long = `${'a very long name without an end '.repeat(7)}${'x'.repeat(20)}`;
+    await server.put(`/${long}/${long}.txt`, 'long');
+    await page.reload();
+    await visitor.row(long).waitFor();
+    await visitor.fits('files');
     await visitor.examine('files on a phone');
+    await visitor.row(long).getByRole('link').click();
+    await page.getByRole('button', { name: `${long}.txt`, exact: true }).click();
+    await page.getByRole('complementary').getByText('4 bytes').first().waitFor();
+    await visitor.fits('long names');
+    await page.getByRole('button', { name: 'Delete', exact: true }).click();
+    await page.getByRole('dialog').waitFor();
+    await visitor.fits('long names in a dialog');
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByRole('button', { name: 'Close the details' }).click();
     await page.getByRole('button', { name: 'Open the menu' }).click();
-    await page.getByRole('dialog', { name: 'Main' }).getByRole('link', { name: 'Keys and recovery' }).click();
+    const menu = page.getByRole('dialog', { name: 'Main' });
+    await visitor.examine('the menu on a phone');
+    await menu.getByRole('button', { name: 'Close the menu' }).click();
+    await until(async () => !(await menu.isVisible()));
+    await page.getByRole('button', { name: 'Open the menu' }).click();
+    await menu.getByRole('link', { name: 'Keys and recovery' }).click();
     await page.getByRole('heading', { name: 'Keys and recovery' }).waitFor();
   });
 
@@ -355,11 +516,13 @@ describe('the frame', () => {
     await visitor.signIn();
     await page.goto(`${server.url}/nowhere`);
     await page.getByRole('heading', { name: 'There is no such page' }).waitFor();
+    await visitor.examine('no such page');
     visitor.expectFailures = true;
     await page.goto(`${server.url}/files/no/such/folder`);
-    expect(await page.getByRole('alert').textContent()).toMatch(/Load the folder again.*Request id/);
-    await visitor.examine('an error');
-    await page.goto(`${server.url}/files`);
+    expect(await page.getByRole('alert').textContent()).toMatch(/There is no such folder.*renamed, moved or deleted/);
+    expect(await page.getByRole('button', { name: 'Upload', exact: true }).count()).toBe(0);
+    await visitor.examine('no such folder');
+    await page.getByRole('link', { name: 'To all your files' }).click();
     await visitor.row('letters').waitFor();
     await visitor.context.setOffline(true);
     await visitor.row('letters').getByRole('link').click();
@@ -369,15 +532,3 @@ describe('the frame', () => {
     await visitor.row('to Zoë.txt').waitFor();
   });
 });
-
-function find(dir: string, name: string): string {
-  for (const each of readdirSync(dir)) {
-    const path = join(dir, each);
-    if (each === name) return path;
-    if (statSync(path).isDirectory()) {
-      const found = find(path, name);
-      if (found) return found;
-    }
-  }
-  return '';
-}

@@ -32,6 +32,8 @@ const papers: [path: string, size: number, type: string][] = [
   ['/Ledger 2025.csv', 48_210, 'text/csv'],
   ['/Notes.txt', 412, 'text/plain'],
   ['/site-backup.tar.zst', 9_200_000, 'application/zstd'],
+  ['/DSC_20260301_093000_northern_boundary_with_the_surveyor_and_both_neighbours_colour_corrected.jpeg', 2_100_000, 'image/jpeg'],
+  ['/Correspondence with the land registry about the northern boundary/Second instance, spring 2026/Annex 12, signed by everybody concerned in the presence of two witnesses (final).pdf', 91_000, 'application/pdf'],
 ];
 
 it.each(looks)('$colorScheme at $width', async ({ colorScheme, width, height }) => {
@@ -61,11 +63,21 @@ it.each(looks)('$colorScheme at $width', async ({ colorScheme, width, height }) 
     await shoot('recovery-sheet-printed');
     await page.emulateMedia({ media: 'screen', colorScheme, reducedMotion: 'reduce' });
     const secret = (await page.getByTestId('secret').textContent())!;
-    await page.getByLabel('The last 11 letters').fill(secret.replaceAll('-', '').trim().slice(-11));
+    await page.getByLabel('The last 11 letters').fill('WRONG-DIGIT');
     await page.getByRole('button', { name: 'I have kept it' }).click();
+    await shoot('recovery-sheet-wrong');
+    // Somebody who leaves the sheet is reminded, and may confirm it later.
+    page.once('dialog', (dialog) => void dialog.accept());
+    await page.reload();
     await page.getByRole('heading', { name: 'Nothing here yet' }).waitFor();
-    await page.getByRole('button', { name: 'Close', exact: true }).click();
     await shoot('files-empty');
+    await page.getByText('The recovery sheet has not been confirmed').click();
+    await page.getByLabel('Recovery secret, as on the sheet').fill(secret);
+    await shoot('keys-unconfirmed', true);
+    await page.getByRole('button', { name: 'Confirm that it is kept' }).click();
+    await page.getByText('The recovery sheet is confirmed.').waitFor();
+    await shoot('keys', true);
+    await page.goto(`${server.url}/files`);
 
     for (const [path, size, type] of papers) await server.put(path, content(size), type);
     await server.put('/Notes.txt', content(520), 'text/plain');
@@ -108,31 +120,73 @@ it.each(looks)('$colorScheme at $width', async ({ colorScheme, width, height }) 
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'Nothing found' }).waitFor();
     await shoot('search-empty');
-    await page.goto(`${server.url}/keys`);
-    await page.getByRole('heading', { name: 'Keys and recovery' }).waitFor();
-    await shoot('keys', true);
     await page.goto(`${server.url}/files/Contracts/2024`);
     await page.getByRole('alert').waitFor();
-    await shoot('error');
+    await shoot('no-such-folder');
     await page.goto(`${server.url}/nowhere`);
     await shoot('not-found');
+
+    // Names that are longer than the room there is.
+    await page.goto(`${server.url}${encodeURI('/files/Correspondence with the land registry about the northern boundary/Second instance, spring 2026')}`);
+    await page.getByRole('button', { name: /^Annex 12/ }).click();
+    await page.getByText('91,000 bytes').waitFor();
+    await shoot('long-names');
+    await page.getByRole('button', { name: 'Delete', exact: true }).click();
+    await shoot('long-names-delete');
+    await close();
+    await page.getByRole('button', { name: 'Close the details' }).click();
+
+    await page.goto(`${server.url}/files`);
+    await server.damage('/Annual report.pdf', 700_000);
+    await page.getByRole('button', { name: 'Annual report.pdf', exact: true }).click();
+    await page.getByRole('button', { name: 'Verify' }).click();
+    await page.getByText('Not what was sealed').waitFor();
+    await page.getByRole('complementary').getByRole('button', { name: 'Download' }).click();
+    await page.getByText('“Annual report.pdf” is refused').waitFor();
+    await shoot('refused');
+    await page.getByRole('button', { name: 'Close', exact: true }).click();
+    await page.getByRole('button', { name: 'Close the details' }).click();
+    if (phone) {
+      await page.getByRole('button', { name: 'Open the menu' }).click();
+      await shoot('drawer');
+      await close();
+    }
 
     await page.goto(`${server.url}/files`);
     await visitor.row('Notes.txt').waitFor();
     const cdp = await visitor.context.newCDPSession(page);
     await cdp.send('Network.enable');
     await cdp.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 900_000 });
+    const data = { items: [], files: [fileURLToPath(import.meta.url)], dragOperationsMask: 1 };
+    for (const type of ['dragEnter', 'dragOver'] as const) await cdp.send('Input.dispatchDragEvent', { type, x: width / 2, y: 400, data });
+    await shoot('drop');
+    await page.getByText('Drop to upload into').waitFor({ state: 'detached' });
     const file = (name: string, size: number) => ({ name, mimeType: 'application/octet-stream', buffer: content(size) });
-    await visitor.choose(file('Notes.txt', 500), file('Survey of the valley.tiff', 20 << 20), file('Choir rehearsal.mov', 14 << 20), file('Minutes.docx', 40_000));
+    const survey = file('Survey of the northern boundary, all sheets, in colour and at full size.tiff', 20 << 20);
+    await visitor.choose(file('Notes.txt', 500), survey, file('Choir rehearsal.mov', 14 << 20), file('Minutes.docx', 40_000));
     await page.waitForTimeout(3500);
     await shoot('uploads');
     await visitor.context.setOffline(true);
     await page.getByRole('heading', { name: 'No network: uploads wait' }).waitFor();
     await shoot('uploads-offline');
     await visitor.context.setOffline(false);
+    await page.getByRole('button', { name: /^Pause Survey/ }).click();
     await page.getByRole('button', { name: 'Cancel all uploads' }).click();
     await shoot('cancel-uploads');
-    await page.getByRole('dialog').getByRole('button', { name: 'Cancel all uploads' }).click();
+    await close();
+    page.once('dialog', (dialog) => void dialog.accept());
+    await page.reload();
+    await page.getByTestId('interrupted').first().waitFor();
+    await shoot('uploads-interrupted');
+    await cdp.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+    for (let left = await page.getByTestId('interrupted').count(); left > 0; left--) {
+      await page.getByRole('button', { name: 'Discard' }).first().click();
+      await page.getByTestId('interrupted').nth(left - 1).waitFor({ state: 'detached' });
+    }
+    await visitor.choose(file('Seating plan.svg', 3000), file('Programme.pdf', 200_000));
+    await page.getByRole('heading', { name: '2 files uploaded' }).waitFor();
+    await shoot('uploads-done');
+    await page.getByRole('button', { name: 'Close', exact: true }).click();
 
     await page.getByRole('button', { name: 'Account' }).click();
     await shoot('account');
@@ -144,6 +198,19 @@ it.each(looks)('$colorScheme at $width', async ({ colorScheme, width, height }) 
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('alert').waitFor();
     await shoot('sign-in-refused');
+    await page.getByLabel('Password', { exact: true }).fill(person.password);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await visitor.row('Notes.txt').waitFor();
+    await visitor.context.clearCookies();
+    await visitor.row('Family').getByRole('link').click();
+    await page.getByText('Your session has ended').waitFor();
+    await shoot('session-ended');
+    await server.stop();
+    await page.getByLabel('Name', { exact: true }).fill(person.name);
+    await page.getByLabel('Password', { exact: true }).fill(person.password);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('alert').waitFor();
+    await shoot('unreachable');
     await visitor.leave();
   } finally {
     await server.end();

@@ -1,5 +1,5 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { daemon } from './built';
@@ -67,6 +67,16 @@ export class Server {
     if (!reply.ok) throw new Error(`put ${path}: ${reply.status} ${await reply.text()}`);
   }
 
+  /** Flips one bit of what is stored of a file, as a bad disk or a stranger would. */
+  async damage(path: string, at: number): Promise<void> {
+    const { file_id: id } = (await (await this.get(`/api/v1/files/lookup?path=${encodeURIComponent(path)}`)).json()) as { file_id: string };
+    const stored = readdirSync(this.data, { recursive: true, encoding: 'utf8' }).find((name) => name.endsWith(`${id}.body`));
+    if (!stored) throw new Error(`nothing is stored of ${path}`);
+    const bytes = readFileSync(join(this.data, stored));
+    bytes[at]! ^= 1;
+    writeFileSync(join(this.data, stored), bytes);
+  }
+
   private accessToken: Promise<string> | null = null;
   private token(): Promise<string> {
     this.accessToken ??= fetch(`${this.url}/api/v1/sessions`, {
@@ -79,7 +89,7 @@ export class Server {
 }
 
 /** Waits until something is so, looking every few milliseconds. */
-export async function until(check: () => boolean | Promise<boolean>, patience = 30_000): Promise<void> {
+export async function until(check: () => boolean | Promise<boolean>, patience = 60_000): Promise<void> {
   for (const end = Date.now() + patience; !(await check()); ) {
     if (Date.now() > end) throw new Error(`waited in vain: ${check.toString()}`);
     await new Promise((resolve) => setTimeout(resolve, 25));

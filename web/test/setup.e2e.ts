@@ -1,7 +1,7 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { launch, Visitor } from './browser';
-import { person, Server } from './server';
+import { person, Server, until } from './server';
 
 let browser: Browser;
 let server: Server;
@@ -37,7 +37,15 @@ it('makes the first account with the one-time code, and shows the recovery sheet
   expect(await refused.textContent()).toMatch(/Request id: ?[0-9a-f]{16}/);
   visitor.expectFailures = false;
 
+  visitor.expectFailures = true;
   await page.getByLabel('One-time code').fill(server.setupCode());
+  await page.getByLabel('Password', { exact: true }).fill('short');
+  await page.getByLabel('Password, once more').fill('short');
+  await page.getByRole('button', { name: 'Make the vault' }).click();
+  await page.getByText('Password is shorter than 15 characters.').waitFor();
+  visitor.expectFailures = false;
+  await page.getByLabel('Password', { exact: true }).fill(person.password);
+  await page.getByLabel('Password, once more').fill(person.password);
   await page.getByRole('button', { name: 'Make the vault' }).click();
   await page.getByRole('heading', { name: 'Keep this recovery sheet' }).waitFor();
   const secret = (await page.getByTestId('secret').textContent())!.trim();
@@ -68,21 +76,48 @@ it('makes the first account with the one-time code, and shows the recovery sheet
   await visitor.leave();
 });
 
-it('lets an admin confirm the sheet later, from paper', async () => {
-  const later = new Server();
+it('warns who leaves the recovery sheet, reminds of it, and lets an admin confirm it later, from paper', async () => {
+  const later = await new Server().start();
   try {
-    later.makeAdmin();
-    await later.start();
     const visitor = await Visitor.open(browser, later);
     const { page } = visitor;
-    await visitor.signIn();
+    await page.goto(later.url);
+    await page.getByLabel('One-time code').fill(later.setupCode());
+    await page.getByLabel('Your name').fill(person.name);
+    await page.getByLabel('Password', { exact: true }).fill(person.password);
+    await page.getByLabel('Password, once more').fill(person.password);
+    await page.getByRole('button', { name: 'Make the vault' }).click();
+    const secret = (await page.getByTestId('secret').textContent())!.trim();
+    await visitor.fits('recovery sheet');
+    await until(() => page.evaluate(() => localStorage.getItem('stonevault.access-until') !== null)); // signed in behind the sheet
+    const asked = new Promise<string>((resolve) => page.once('dialog', (dialog) => void dialog.accept().then(() => resolve(dialog.type()))));
+    await page.reload();
+    expect(await asked).toBe('beforeunload');
+
+    // The server has given the secret out once, and no page has it any more.
+    await page.getByRole('heading', { name: 'Nothing here yet' }).waitFor();
+    expect(await page.content()).not.toContain(secret.slice(0, 17));
+    await visitor.examine('an empty vault');
+    await visitor.fits('an empty vault');
     await page.getByText('The recovery sheet has not been confirmed').click();
     await page.getByRole('heading', { name: 'Keys and recovery' }).waitFor();
     await visitor.examine('keys and recovery');
+    await visitor.fits('keys and recovery');
     visitor.expectFailures = true;
-    await page.getByLabel('Recovery secret, as on the sheet').fill('SVSEC1-NOT-THE-SECRET');
+    const field = page.getByLabel('Recovery secret, as on the sheet');
+    await field.fill('SVSEC1-NOT-THE-SECRET');
     await page.getByRole('button', { name: 'Confirm that it is kept' }).click();
     await page.getByRole('alert').waitFor();
+    visitor.expectFailures = false;
+    expect(await state(later)).toMatchObject({ recovery_confirmed: false });
+    await field.fill(secret.toLowerCase().replaceAll('-', ' '));
+    await page.getByRole('button', { name: 'Confirm that it is kept' }).click();
+    await page.getByText('Somebody has shown that the recovery sheet is kept').waitFor();
+    expect(await state(later)).toMatchObject({ recovery_confirmed: true });
+    await visitor.examine('a confirmed sheet');
+    await page.goto(`${later.url}/files`);
+    await page.getByRole('heading', { name: 'Nothing here yet' }).waitFor();
+    expect(await page.getByText('The recovery sheet has not been confirmed').count()).toBe(0);
     await visitor.leave();
   } finally {
     await later.end();

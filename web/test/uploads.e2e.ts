@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import type { Browser, CDPSession } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { content, launch, Visitor } from './browser';
+import { Line } from './line';
 import { person, Server, until } from './server';
 
 let browser: Browser;
@@ -21,11 +22,13 @@ afterAll(async () => {
   await browser?.close();
   await server?.end();
 });
-beforeEach(async () => {
-  visitor = await Visitor.open(browser, server);
+beforeEach(() => enter(server));
+
+async function enter(at: { url: string }): Promise<void> {
+  visitor = await Visitor.open(browser, at);
   cdp = await visitor.context.newCDPSession(visitor.page);
   await visitor.signIn();
-});
+}
 afterEach(() => visitor.leave());
 
 const large = 24 << 20;
@@ -78,6 +81,18 @@ async function done(path: string): Promise<void> {
   await until(async () => (await state(path)) === 'done', 60_000);
 }
 
+/** Drags what lies on this machine's disk over the page, until the page has noticed or has not, and lets it go. */
+async function drop(files: string[], noticed: () => Promise<boolean>): Promise<void> {
+  const drag = (type: 'dragEnter' | 'dragOver' | 'drop') =>
+    cdp.send('Input.dispatchDragEvent', { type, x: 600, y: 400, data: { items: [], files, dragOperationsMask: 1 } });
+  await drag('dragEnter');
+  await until(async () => {
+    await drag('dragOver');
+    return noticed();
+  });
+  await drag('drop');
+}
+const veiled = () => visitor.page.getByText('Drop to upload into').isVisible();
 
 describe('uploading', () => {
   it('takes chosen files of all sizes, and shows them', async () => {
@@ -101,11 +116,7 @@ describe('uploading', () => {
     for (const [name, bytes] of Object.entries(tree)) onDisk(name, bytes);
     for (let i = 0; i < 130; i++) onDisk(`trip/many/${i}.txt`, `file ${i}`);
     mkdirSync(join(server.dir, 'local', 'trip', 'nothing here'), { recursive: true });
-    const data = { items: [], files: [join(server.dir, 'local', 'trip'), onDisk('alone.txt', 'alone')], dragOperationsMask: 1 };
-    await cdp.send('Input.dispatchDragEvent', { type: 'dragEnter', x: 600, y: 400, data });
-    await cdp.send('Input.dispatchDragEvent', { type: 'dragOver', x: 600, y: 400, data });
-    await page.getByText('Drop to upload into').waitFor();
-    await cdp.send('Input.dispatchDragEvent', { type: 'drop', x: 600, y: 400, data });
+    await drop([join(server.dir, 'local', 'trip'), onDisk('alone.txt', 'alone')], veiled);
     await page.getByRole('heading', { name: '134 files uploaded' }).waitFor();
     expect(await page.getByText('Drop to upload into').count()).toBe(0);
     for (const [name, bytes] of Object.entries(tree)) await arrived(`/${name}`, bytes);
@@ -115,6 +126,41 @@ describe('uploading', () => {
     const { modified_at: modified } = (await (await server.get('/api/v1/files/lookup?path=/alone.txt')).json()) as { modified_at: string };
     expect(new Date(modified).toISOString()).toBe('2026-02-03T04:05:06.000Z');
     await visitor.row('trip').waitFor();
+  });
+
+  it('takes a drop into the folder that is open, and a chosen folder', async () => {
+    const { page } = visitor;
+    await page.goto(`${server.url}/files/trip`);
+    await visitor.row('plan.txt').waitFor();
+    onDisk('parcel/one.txt', 'one');
+    onDisk('parcel/deeper/two.txt', 'two');
+    await drop([onDisk('into.txt', 'into')], veiled);
+    await done('/trip/into.txt');
+    await arrived('/trip/into.txt', 'into');
+    await page.getByTestId('folders').setInputFiles(join(server.dir, 'local', 'parcel'));
+    await done('/trip/parcel/deeper/two.txt');
+    await done('/trip/parcel/one.txt');
+    await arrived('/trip/parcel/deeper/two.txt', 'two');
+    await visitor.row('parcel').waitFor();
+  });
+
+  it('lets no file that is dropped elsewhere take the place of the page', async () => {
+    const { page } = visitor;
+    await page.getByRole('link', { name: 'Keys and recovery' }).click();
+    await page.getByRole('heading', { name: 'Your keys' }).waitFor();
+    await drop([onDisk('astray.txt', 'astray')], async () => true);
+    await page.waitForTimeout(300);
+    expect(new URL(page.url()).pathname).toBe('/keys');
+    await page.getByRole('heading', { name: 'Your keys' }).waitFor();
+    expect(await page.locator('[data-path]').count()).toBe(0);
+  });
+
+  it('takes a drag that was given up for over', async () => {
+    const { page } = visitor;
+    const data = { items: [], files: [onDisk('never.txt', 'never')], dragOperationsMask: 1 };
+    for (const type of ['dragEnter', 'dragOver'] as const) await cdp.send('Input.dispatchDragEvent', { type, x: 600, y: 400, data });
+    await page.getByText('Drop to upload into').waitFor({ state: 'detached' });
+    expect(await page.locator('[data-path]').count()).toBe(0);
   });
 
   it('asks where there is a file already: replace, keep both, skip', async () => {
@@ -168,6 +214,56 @@ describe('uploading', () => {
     expect(await visitor.transfer('/unwanted.bin').count()).toBe(0);
     expect((await server.get('/api/v1/files/lookup?path=/unwanted.bin')).status).toBe(404);
   });
+
+  it('pauses, goes on with and cancels all of them', async () => {
+    const { page } = visitor;
+    const names = ['one', 'two', 'three', 'four', 'five'].map((name) => `${name} of all.bin`);
+    await limit(3 << 20);
+    await page.getByTestId('files').setInputFiles(names.map((name, i) => onDisk(name, content(6 << 20, 20 + i))));
+    await until(async () => (await pending()).length === 3); // three at a time
+    expect(await page.locator('[data-state="queued"]').count()).toBe(2);
+    visitor.expectFailures = true;
+    await page.getByRole('button', { name: 'Pause all uploads' }).click();
+    await page.getByRole('heading', { name: 'Uploads are paused' }).waitFor();
+    expect(await page.locator('[data-state="paused"]').count()).toBe(5);
+    await visitor.examine('paused uploads');
+    await visitor.fits('paused uploads');
+    await page.getByRole('button', { name: 'Go on with all uploads' }).click();
+    await page.getByRole('heading', { name: 'Uploading 0 of 5' }).waitFor();
+
+    await page.getByRole('button', { name: 'Cancel all uploads' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Cancel all uploads?' });
+    await visitor.examine('cancelling uploads');
+    await dialog.getByRole('button', { name: 'Keep uploading' }).click();
+    expect(await page.locator('[data-path]').count()).toBe(5);
+    await page.getByRole('button', { name: 'Cancel all uploads' }).click();
+    await dialog.getByRole('button', { name: 'Cancel all', exact: true }).click();
+    expect(await page.locator('[data-path]').count()).toBe(0);
+    await until(async () => (await pending()).length === 0);
+    for (const name of names) expect((await server.get(`/api/v1/files/lookup?path=/${encodeURIComponent(name)}`)).status).toBe(404);
+  });
+
+  it('says so when a file has changed on the disk, and does not mix the two', async () => {
+    const { page } = visitor;
+    await limit(4 << 20);
+    const path = onDisk('changing.bin', content(large, 30));
+    await page.getByTestId('files').setInputFiles(path);
+    await underWay('/changing.bin');
+    visitor.expectFailures = true;
+    await page.getByRole('button', { name: 'Pause changing.bin' }).click();
+    const other = content(large, 31);
+    onDisk('changing.bin', other, new Date('2026-05-06T07:08:09Z'));
+    await page.getByRole('button', { name: 'Go on with changing.bin' }).click();
+    await until(async () => (await state('/changing.bin')) === 'failed');
+    await visitor.transfer('/changing.bin').getByText('was changed, moved or deleted after it was chosen').waitFor();
+    await visitor.examine('a file that has changed');
+    await page.getByRole('button', { name: 'Cancel changing.bin' }).click();
+    await until(async () => (await pending()).length === 0);
+    await limit(0);
+    await page.getByTestId('files').setInputFiles(path);
+    await done('/changing.bin');
+    await arrived('/changing.bin', other);
+  });
 });
 
 describe('an upload survives', () => {
@@ -187,6 +283,34 @@ describe('an upload survives', () => {
     await arrived('/offline.bin', bytes);
   });
 
+  it('a line that breaks again and again, and is told of nothing', async () => {
+    await visitor.leave();
+    const line = await Line.to(server);
+    try {
+      await enter(line);
+      const cuts = 4;
+      const bytes = content(32 << 20, 12);
+      await limit(12 << 20);
+      visitor.expectFailures = true;
+      line.sent = 0;
+      await visitor.page.getByTestId('files').setInputFiles(onDisk('broken line.bin', bytes));
+      const bar = visitor.transfer('/broken line.bin').locator('progress');
+      for (let i = 1; i <= cuts; i++) {
+        await until(async () => (await state('/broken line.bin')) === 'sending' && Number(await bar.getAttribute('value')) > i * 0.18);
+        line.cut();
+        await until(async () => (await state('/broken line.bin')) === 'waiting');
+      }
+      await limit(0);
+      await done('/broken line.bin');
+      await arrived('/broken line.bin', bytes);
+      await visitor.transfer('/broken line.bin').getByText('in several parts').waitFor();
+      // Each cut costs a segment at most, beside what fills the line's buffers.
+      expect(line.sent - bytes.length).toBeLessThan(bytes.length / 100 + cuts * (2 << 20));
+    } finally {
+      line.end();
+    }
+  });
+
   it('a server that is killed and started again', async () => {
     const bytes = content(large, 8);
     await limit(6 << 20);
@@ -199,6 +323,19 @@ describe('an upload survives', () => {
     await limit(0);
     await done('/killed.bin');
     await arrived('/killed.bin', bytes);
+  });
+
+  it('a server that is asked to stop, which takes what is on its way to the end or leaves it to the next one', async () => {
+    const bytes = content(large, 13);
+    await limit(6 << 20);
+    await visitor.page.getByTestId('files').setInputFiles(onDisk('stopped.bin', bytes));
+    await underWay('/stopped.bin');
+    visitor.expectFailures = true;
+    await server.stop('SIGTERM');
+    await server.start();
+    await limit(0);
+    await done('/stopped.bin');
+    await arrived('/stopped.bin', bytes);
   });
 
   it('a page that is closed: the same file goes on where it had stopped, another one does not', async () => {

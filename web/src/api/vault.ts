@@ -95,8 +95,25 @@ export async function versions(id: string): Promise<Entry[]> {
   return ((await listVersions({ path: { id } })).data as FileList).items;
 }
 
-export async function verify(id: string): Promise<VerifyReport> {
-  return (await verifyFile({ path: { id } })).data as VerifyReport;
+/** Has the server read all of a file and compare it with what was sealed. */
+export async function verify(id: string, version?: number): Promise<VerifyReport> {
+  return (await verifyFile({ path: { id }, ...(version ? { query: { version } } : {}) })).data as VerifyReport;
+}
+
+/** All files among these entries and below them. */
+export async function* filesIn(entries: Entry[]): AsyncGenerator<Entry> {
+  for (const entry of entries) {
+    if (entry.kind === 'file') {
+      yield entry;
+      continue;
+    }
+    for (let cursor: string | undefined, first = true; first || cursor; first = false) {
+      const query = { folder: entry.path, kind: 'file' as const, limit: pageSize, ...(cursor ? { cursor } : {}) };
+      const page = (await findFiles({ query })).data as FileList;
+      yield* page.items;
+      cursor = page.next_cursor;
+    }
+  }
 }
 
 export async function pendingUploads(): Promise<Upload[]> {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { en } from './en';
 import { has, t } from './index';
 import { formatDuration, formatSize, formatSpeed, formatTime, shortFingerprint } from './format';
-import { problemFrom, networkProblem } from '../api/problem';
+import { asProblem, networkProblem, pageProblem, problemFrom } from '../api/problem';
 
 describe('messages', () => {
   it('put values in their places and choose the plural', () => {
@@ -14,8 +14,8 @@ describe('messages', () => {
   });
 
   it('know what there is', () => {
-    expect(has('problems.exists')).toBe(true);
-    for (const key of ['problems.nothing', 'problems', 'problems.exists.more', '', 'problems.constructor']) expect(has(key), key).toBe(false);
+    expect(has('advice.exists')).toBe(true);
+    for (const key of ['advice.nothing', 'advice', 'advice.exists.more', '', 'advice.constructor']) expect(has(key), key).toBe(false);
   });
 
   it('are sentences of one kind: no empty text, no straight quotes, no double spaces', () => {
@@ -55,9 +55,12 @@ describe('problems', () => {
 
   it('are read from the server’s documents', () => {
     const problem = problemFrom(409, { type: '/problems/exists', title: 'There', status: 409, detail: 'It is there.', request_id: 'abc' }, header);
-    expect(problem).toMatchObject({ code: 'exists', status: 409, message: 'It is there.', requestId: 'abc', retryAfter: 7, temporary: false });
-    expect(problem.advice).toBe(en.problems.exists);
-    expect(problemFrom(409, '{"type":"/problems/exists","title":"There"}', header)).toMatchObject({ code: 'exists', message: 'There', requestId: 'from-header' });
+    expect(problem).toMatchObject({ code: 'exists', status: 409, message: en.said.exists, requestId: 'abc', retryAfter: 7, temporary: false });
+    expect(problem.advice).toBe(en.advice.exists);
+    // What the page has no words of its own for, it takes from the server.
+    const invalid = '{"type":"/problems/invalid","title":"Values","detail":"password is too short."}';
+    expect(problemFrom(422, invalid, header)).toMatchObject({ code: 'invalid', message: 'Password is too short.', requestId: 'from-header' });
+    expect(problemFrom(418, '{"type":"/problems/teapot","title":"A teapot"}', header)).toMatchObject({ code: 'teapot', message: 'A teapot', advice: en.advice.other });
   });
 
   it('make the best of any other answer', () => {
@@ -65,5 +68,7 @@ describe('problems', () => {
       expect(problemFrom(502, body, header)).toMatchObject({ code: 'status-502', status: 502, requestId: 'from-header', temporary: true });
     }
     expect(networkProblem()).toMatchObject({ code: 'network', temporary: true });
+    expect(asProblem(new Error('x is not a function'))).toMatchObject({ message: 'Something went wrong in this page: x is not a function', advice: en.advice.unexpected, temporary: false });
+    expect(asProblem(pageProblem('Type it again.'))).toMatchObject({ message: 'Type it again.', advice: '', temporary: false });
   });
 });

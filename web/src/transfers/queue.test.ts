@@ -116,6 +116,21 @@ describe('the queue', () => {
     expect(items[0]!.state).toBe('done');
   });
 
+  it('waits longer after each failure in vain, and not after one that brought it further', () => {
+    const { clock, wire, items } = setUp(['a'], 100 << 20);
+    const attempt = (from: number, to: number): number => {
+      wire.of(items[0]!).progress(from);
+      wire.of(items[0]!).progress(to);
+      wire.of(items[0]!).failed(networkProblem());
+      const began = clock.now();
+      while (items[0]!.state === 'waiting') clock.pass(100);
+      return (clock.now() - began) / 1000;
+    };
+    for (let i = 1; i < 10; i++) expect(attempt(i << 20, (i + 1) << 20)).toBeLessThanOrEqual(1.3);
+    for (const least of [1.5, 3, 6, 12, 22.5, 22.5]) expect(attempt(50 << 20, (51 << 20) - 1)).toBeGreaterThanOrEqual(least);
+    expect(attempt(50 << 20, 51 << 20)).toBeLessThanOrEqual(1.3);
+  });
+
   it('waits as long as the server asks', () => {
     const { clock, wire, items } = setUp(['a']);
     wire.of(items[0]!).failed(problem('busy', 503, 20));

@@ -64,6 +64,9 @@ export function backoff(attempt: number, random = Math.random()): number {
   return Math.min(30_000, 1000 * 2 ** (attempt - 1)) * (0.75 + random / 2);
 }
 
+/** A sending that gets this many bytes on their way was worth its attempt: the next one waits no longer for it. */
+const worthwhile = 1 << 20;
+
 export interface Totals {
   files: number;
   done: number;
@@ -258,9 +261,12 @@ export class Queue {
     // An event of a sending that was stopped or replaced meanwhile says nothing about this one.
     const current = (): boolean => item.state === 'sending' && (sending === undefined || this.sendings.get(item.id) === sending);
     let sending: Sending | undefined;
+    let from = Infinity; // where it goes on, which the first progress tells
     sending = this.send(item, {
       progress: (sent) => {
         if (!current()) return;
+        from = Math.min(from, sent);
+        if (sent - from >= worthwhile) item.attempts = 0;
         item.sent = sent;
         this.rate.add(this.timer.now(), this.totals().sent);
       },

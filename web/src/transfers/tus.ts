@@ -1,7 +1,8 @@
 import { defaultOptions, DetailedError, Upload, type PreviousUpload } from 'tus-js-client';
-import { networkProblem, Problem, problemFrom } from '../api/problem';
+import { asProblem, networkProblem, pageProblem, Problem, problemFrom } from '../api/problem';
 import { freshen, renewOrEnd } from '../api/transport';
 import { discardUpload, uploadsUrl } from '../api/vault';
+import { t } from '../messages';
 import { session } from '../session/session';
 import type { Item, Send } from './queue';
 
@@ -38,7 +39,19 @@ function toProblem(error: unknown): Problem {
     if (response) return problemFrom(response.getStatus(), response.getBody(), (name) => response.getHeader(name));
     return networkProblem();
   }
-  return error instanceof Problem ? error : networkProblem();
+  return asProblem(error);
+}
+
+/** Browsers report a file that has changed since it was chosen as if the network had failed. */
+async function reasonOf(error: unknown, file: Blob): Promise<Problem> {
+  const problem = toProblem(error);
+  if (problem.code !== 'network') return problem;
+  try {
+    await file.slice(0, 1).arrayBuffer();
+    return problem;
+  } catch {
+    return pageProblem(t('transfers.unreadable'));
+  }
 }
 
 function metadata(item: Item): Record<string, string> {
@@ -77,8 +90,9 @@ export const sendByTus: Send = (item, events) => {
       release(item);
       events.done();
     },
-    onError: (error: unknown) => {
-      if (!stopped) events.failed(toProblem(error));
+    onError: async (error: unknown) => {
+      const problem = await reasonOf(error, item.file);
+      if (!stopped) events.failed(problem);
     },
   };
   if (known?.target === target(item)) {

@@ -1,4 +1,5 @@
 import { reactive } from 'vue';
+import { Problem } from '../../api/problem';
 import { findPage, listPage, type Cursor, type Entry, type Page, type Sort, type SortField } from '../../api/vault';
 
 const key = 'stonevault.sort';
@@ -22,6 +23,11 @@ export class Listing {
   loading = false;
   error: unknown = null;
   private asked = 0;
+
+  /** There is no such folder, or none that this person may see. */
+  get gone(): boolean {
+    return this.error instanceof Problem && this.error.code === 'not-found';
+  }
 
   show(folder: string, contains = ''): void {
     this.folder = folder;
