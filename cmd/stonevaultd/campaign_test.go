@@ -20,6 +20,8 @@ import (
 // tree is what a folder holds: the digest of each file's content by its path.
 type tree map[string][sha256.Size]byte
 
+func digestOf(content []byte) [sha256.Size]byte { return sha256.Sum256(content) }
+
 // doubt is a request whose outcome is not known: it took place wholly or not at all. Both trees have only
 // the paths at which they differ.
 type doubt struct{ before, after tree }
@@ -70,6 +72,8 @@ type writer struct {
 	reader *identity.Identity // for whom it exports
 	names  int                // of files in each folder
 	faulty bool               // the server may answer that it failed
+	// One in how many files is large.
+	oneLarge int
 
 	places  [2]string // folders that it puts files into
 	made    int       // folders named so far
@@ -78,13 +82,13 @@ type writer struct {
 	upload  *upload   // in progress, or nil
 	lost    []*upload // announced, and never acknowledged
 	done    map[string]int
-	refused int // requests that the server answered with its own failure
+	refused map[string]int // requests that the server answered with its own failure, by its problem
 }
 
 func newWriter(i int, seed uint64, reader *identity.Identity) *writer {
 	w := &writer{
-		folder: fmt.Sprintf("/writer %d", i), random: rand.New(rand.NewPCG(seed, uint64(i)+1)), reader: reader, names: 6,
-		now: tree{}, done: map[string]int{},
+		folder: fmt.Sprintf("/writer %d", i), random: rand.New(rand.NewPCG(seed, uint64(i)+1)), reader: reader, names: 6, oneLarge: 12,
+		now: tree{}, done: map[string]int{}, refused: map[string]int{},
 	}
 	for i := range w.places {
 		w.places[i] = w.newPlace()
@@ -165,7 +169,7 @@ func (w *writer) step(c *client) error {
 		return err
 	}
 	if w.faulty && r.status >= 500 && (r.problem() != "" || kind == "resume") { // a HEAD has no body
-		w.refused++
+		w.refused[r.problem()]++
 		return nil
 	}
 	c.t.Errorf("%s: %s: status %d, want %v: %.300s", w.folder, kind, r.status, a.want, r.body)
@@ -177,8 +181,10 @@ func (w *writer) drop(ch *doubt) {
 }
 
 // free tells whether nothing unsure is about a path.
-func (w *writer) free(path string) bool {
-	return !slices.ContainsFunc(w.unsure, func(ch *doubt) bool { return ch.touches(path) })
+func (w *writer) free(path string) bool { return w.freeBut(path, nil) }
+
+func (w *writer) freeBut(path string, known *doubt) bool {
+	return !slices.ContainsFunc(w.unsure, func(ch *doubt) bool { return ch != known && ch.touches(path) })
 }
 
 // any returns a path at which a file is known to be, or nothing.
@@ -203,11 +209,11 @@ func (w *writer) somewhere() string {
 // content is small mostly; the large ones take another way to the disk.
 func (w *writer) content() []byte {
 	size := w.random.IntN(20_000)
-	switch w.random.IntN(12) {
-	case 0:
-		size = 0
-	case 1:
+	switch {
+	case w.random.IntN(w.oneLarge) == 0:
 		size = 1<<20 + w.random.IntN(5<<20)
+	case w.random.IntN(12) == 0:
+		size = 0
 	}
 	var seed [32]byte
 	for i := range seed {
@@ -228,7 +234,7 @@ func (w *writer) planPut() *attempt {
 		want = http.StatusOK
 	}
 	next := maps.Clone(w.now)
-	next[path] = sha256.Sum256(content)
+	next[path] = digestOf(content)
 	return &attempt{next: next, want: []int{want}, act: func(c *client) (reply, error) { return c.put(path, content) }}
 }
 
@@ -241,7 +247,7 @@ func (w *writer) planGet() *attempt {
 		want: []int{http.StatusOK},
 		act:  func(c *client) (reply, error) { return c.get(path) },
 		took: func(c *client, r reply) {
-			if sha256.Sum256(r.body) != w.now[path] {
+			if digestOf(r.body) != w.now[path] {
 				c.t.Errorf("%s is not what was acknowledged", path)
 			}
 		},
@@ -367,7 +373,7 @@ func (w *writer) seen(c *client) tree {
 	for _, f := range c.pages("/api/v1/find", url.Values{"folder": {w.folder}, "kind": {"file"}}) {
 		r := c.must(c.get(f.Path))
 		r.want(c.t, http.StatusOK)
-		found[f.Path] = sha256.Sum256(r.body)
+		found[f.Path] = digestOf(r.body)
 		r = c.must(c.do("POST", "/api/v1/files/"+f.ID+"/verify", nil, nil))
 		r.want(c.t, http.StatusOK)
 		if !bytes.Contains(r.body, []byte(`"ok":true`)) {

@@ -20,14 +20,24 @@ type upload struct {
 	content  []byte
 	later    bool // the length is announced with the last piece
 
-	at int // acknowledged offset
-	// Of a request that was not acknowledged: how far it may have brought the upload, and whether that is
-	// all or nothing. Both hold while asking is set, which a HEAD ends.
-	asking   bool
-	reach    int
-	whole    bool
+	at     int  // acknowledged offset
+	asking bool // a request has failed, and a HEAD must tell where it stands
+	// What failed requests may have done since the last that was acknowledged. A HEAD does not end these
+	// doubts, for a commit that failed may come back with a restart.
+	failed   int
+	reach    int    // so far
+	whole    bool   // or not at all
 	cancel   bool   // it may have been cancelled
 	finished *doubt // it may have become a file
+}
+
+func (u *upload) acknowledged(at int) {
+	u.at, u.reach, u.failed, u.whole, u.cancel = at, at, 0, false, false
+}
+
+func (u *upload) left(reach int, whole bool) {
+	u.failed++
+	u.asking, u.reach, u.whole = true, max(u.reach, reach), whole && u.failed == 1
 }
 
 func (u *upload) size() int { return len(u.content) }
@@ -56,7 +66,7 @@ func tusBegin(path string, size int) http.Header {
 // after is the tree with the upload in it.
 func (w *writer) after(u *upload) tree {
 	next := maps.Clone(w.now)
-	next[u.path] = sha256.Sum256(u.content)
+	next[u.path] = digestOf(u.content)
 	return next
 }
 
@@ -87,7 +97,8 @@ func (w *writer) planBegin() *attempt {
 		},
 		took: func(c *client, r reply) {
 			w.upload = u
-			u.location, u.at = r.header.Get("Location"), len(body)
+			u.location = r.header.Get("Location")
+			u.acknowledged(len(body))
 			if got := r.header.Get("Upload-Offset"); got != strconv.Itoa(u.at) {
 				c.t.Errorf("%s: an upload of %d bytes stands at %s", u.path, u.at, got)
 			}
@@ -118,6 +129,9 @@ func (w *writer) planPiece() *attempt {
 		header.Set("Upload-Checksum", "sha-256 "+base64.StdEncoding.EncodeToString(sum[:]))
 	}
 	last := n == left
+	if last && !w.freeBut(u.path, u.finished) {
+		return nil
+	}
 	if last && u.later {
 		header.Set("Upload-Length", strconv.Itoa(u.size()))
 	}
@@ -125,7 +139,11 @@ func (w *writer) planPiece() *attempt {
 		want: []int{http.StatusNoContent},
 		act:  func(c *client) (reply, error) { return c.do("PATCH", u.location, bytes.NewReader(piece), header) },
 		took: func(c *client, r reply) {
-			u.at += n
+			u.acknowledged(u.at + n)
+			if u.finished != nil {
+				w.drop(u.finished)
+				u.finished = nil
+			}
 			if got := r.header.Get("Upload-Offset"); got != strconv.Itoa(u.at) {
 				c.t.Errorf("%s: after byte %d the upload stands at %s", u.path, u.at, got)
 			}
@@ -134,7 +152,11 @@ func (w *writer) planPiece() *attempt {
 			}
 		},
 		left: func(ch *doubt) {
-			u.asking, u.reach, u.whole, u.finished = true, u.at+n, header.Get("Upload-Checksum") != "", ch
+			u.left(u.at+n, header.Get("Upload-Checksum") != "")
+			if ch != nil {
+				w.drop(u.finished) // the same
+				u.finished = ch
+			}
 		},
 	}
 	if last {
@@ -152,7 +174,10 @@ func (w *writer) planCancel() *attempt {
 		want: []int{http.StatusNoContent},
 		act:  func(c *client) (reply, error) { return c.do("DELETE", u.location, nil, tusRequest(http.Header{})) },
 		took: func(*client, reply) { w.upload = nil },
-		left: func(*doubt) { u.asking, u.cancel, u.reach, u.whole = true, true, u.at, true },
+		left: func(*doubt) {
+			u.left(u.at, true)
+			u.cancel = true
+		},
 	}
 }
 
@@ -180,11 +205,11 @@ func (w *writer) resumed(c *client, u *upload, r reply) {
 		return
 	}
 	at, err := strconv.Atoi(r.header.Get("Upload-Offset"))
-	if err != nil || at < u.at || at > max(u.reach, u.at) || u.whole && at != u.at && at != u.reach {
+	if err != nil || at < u.at || at > u.reach || u.whole && at != u.at && at != u.reach {
 		c.t.Errorf("%s: the upload stands at %q of %d, %d bytes were acknowledged, and the last request led to %d (all or nothing: %v)",
 			u.path, r.header.Get("Upload-Offset"), u.size(), u.at, u.reach, u.whole)
 	}
-	u.at, u.asking, u.whole, u.cancel = at, false, false, false
+	u.at, u.asking, u.whole = at, false, false
 	if r.header.Get("Upload-Length") == "" || at != u.size() {
 		return
 	}
@@ -192,11 +217,11 @@ func (w *writer) resumed(c *client, u *upload, r reply) {
 		w.drop(u.finished)
 	}
 	w.upload = nil
-	w.now[u.path] = sha256.Sum256(u.content)
+	w.now[u.path] = digestOf(u.content)
 	if w.faulty { // the campaign's end will look
 		return
 	}
-	if r := c.must(c.get(u.path)); r.status != http.StatusOK || sha256.Sum256(r.body) != w.now[u.path] {
+	if r := c.must(c.get(u.path)); r.status != http.StatusOK || digestOf(r.body) != w.now[u.path] {
 		c.t.Errorf("%s: the upload is said to be complete, and reads otherwise: status %d, %.200s", u.path, r.status, r.body)
 	}
 }
@@ -207,7 +232,6 @@ func (w *writer) settleUploads(c *client) {
 	c.t.Helper()
 	if u := w.upload; u != nil {
 		u.asking, u.finished = true, nil
-		u.reach = max(u.reach, u.at)
 		a := w.planResume()
 		r := c.must(a.act(c))
 		if !slices.Contains(a.want, r.status) {
@@ -216,6 +240,9 @@ func (w *writer) settleUploads(c *client) {
 		}
 		a.took(c, r)
 		w.done["resume"]++
+		if u == w.upload { // what had not come back by now does not
+			u.acknowledged(u.at)
+		}
 	}
 	for _, listed := range c.uploads() {
 		if !strings.HasPrefix(listed.Path, w.folder+"/") || w.upload != nil && w.upload.location == listed.location() {
