@@ -63,6 +63,9 @@ func (e *Event) values() [slotCount]*Values {
 
 // encode writes the values of one slot as canonical JSON.
 func encode(fields []Field, v Values) ([]byte, error) {
+	if v == nil {
+		v = Values{} // nil would be written as null
+	}
 	if len(v) != len(fields) {
 		return nil, fmt.Errorf("%w: it has %d fields, not %d", ErrEvent, len(v), len(fields))
 	}

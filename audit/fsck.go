@@ -25,7 +25,7 @@ type Row struct {
 // doesn't decrypt is given as it lies there, as an Opening: it fits no commitment.
 type StoredPart struct {
 	Opening Opening
-	Sealed  bool // there, and the caller has no key for it
+	Sealed  bool // there, and the caller has no key for it, or is shown leaves alone
 }
 
 // StoredLog is what Fsck reads. The byte slices that come out of Rows and Tiles are kept for a while, so
