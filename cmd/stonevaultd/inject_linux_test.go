@@ -4,8 +4,10 @@ import (
 	"bufio"
 	crand "crypto/rand"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -152,7 +154,7 @@ func (x *injection) run(t *testing.T, calls, errno, when string, paths []string)
 			x.refused += n
 		}
 	}
-	injected := checkTrace(t, log)
+	injected, shaky := checkTrace(t, log)
 	x.injected += injected
 	t.Logf("%d errors injected, requests refused: %v", injected, refused)
 	// A database that could not sync takes no more until a restart, whatever the reason was.
@@ -199,6 +201,11 @@ func (x *injection) run(t *testing.T, calls, errno, when string, paths []string)
 	ann = signIn(t, p.addr, "ann")
 	for _, w := range x.writers {
 		w.settle(ann)
+		for _, f := range ann.pages("/api/v1/find", url.Values{"folder": {w.folder}, "kind": {"file"}}) {
+			if shaky[f.FileID+".body"] {
+				t.Errorf("%s is there by a name that could not be made durable", f.Path)
+			}
+		}
 	}
 	p.kill()
 	wantHealthy(t, x.data)
@@ -238,7 +245,7 @@ func attach(t testing.TB, p *process, calls, errno, when string, paths []string)
 	tr := &tracer{t: t, path: filepath.Join(t.TempDir(), "trace")}
 	args := []string{
 		"-f", "-y", "-s", "0", "-o", tr.path, "-p", strconv.Itoa(p.cmd.Process.Pid),
-		"-e", "trace=" + calls + ",fsync,pwrite64,linkat,renameat,renameat2,ftruncate", "-e", "signal=none",
+		"-e", "trace=" + calls + ",fsync,pwrite64,linkat,renameat,renameat2,unlinkat,ftruncate", "-e", "signal=none",
 		"-e", "inject=" + calls + ":error=" + errno + ":when=" + when,
 	}
 	for _, path := range paths {
@@ -299,18 +306,26 @@ func injectedInto(calls []string, name, file string) bool {
 	})
 }
 
+// naming are the calls that give a file a name.
+var naming = map[string]bool{"linkat": true, "renameat": true, "renameat2": true}
+
 var (
 	temporaryName = regexp.MustCompile(`\.tmp-[A-Z2-7]+`)
 	partName      = regexp.MustCompile(`[0-9a-f]{32}\.part`)
+	bodyName      = regexp.MustCompile(`[0-9a-f]{32}\.body`)
+	directory     = regexp.MustCompile(`/objects/([0-9a-f]{2})>`)
 )
 
 // checkTrace looks for what no later reading would show, since the pages are in memory all the same: a file
 // gets its lasting name after a write or sync of it has failed, or the database is written on after a commit
-// whose sync has failed. It returns the number of injected errors.
-func checkTrace(t testing.TB, calls []string) (injected int) {
+// whose sync has failed. It returns the number of injected errors, and names of bodies whose directory has
+// failed to sync and has not done so since, which must not be anybody's.
+func checkTrace(t testing.TB, calls []string) (injected int, shaky map[string]bool) {
 	t.Helper()
 	failed := map[string]bool{} // names of files
-	wal := ""                   // the last call on it
+	fresh := map[string]bool{}  // names of bodies since their directory was synced
+	shaky = map[string]bool{}
+	wal := "" // the last call on it
 	unsafe := false
 	for _, call := range calls {
 		name, _, _ := strings.Cut(call, "(")
@@ -333,7 +348,7 @@ func checkTrace(t testing.TB, calls []string) (injected int) {
 		switch {
 		case name == "ftruncate" && succeeded:
 			delete(failed, partName.FindString(call)) // it is at a length that was synced before
-		case (name == "linkat" || name == "renameat" || name == "renameat2") && succeeded:
+		case naming[name] && succeeded:
 			for _, kind := range []*regexp.Regexp{temporaryName, partName} {
 				if file := kind.FindString(call); failed[file] {
 					t.Errorf("%s is given a name after it has failed: %s", file, call)
@@ -341,11 +356,33 @@ func checkTrace(t testing.TB, calls []string) (injected int) {
 			}
 		case name == "pwrite64" && onWAL && unsafe && succeeded:
 			t.Errorf("the database is written after a commit has failed to sync: %s", call)
-			return injected
+			return injected, shaky
+		}
+		body := bodyName.FindString(call)
+		switch {
+		case name == "unlinkat" && succeeded:
+			delete(fresh, body)
+			delete(shaky, body)
+		case naming[name] && succeeded && body != "":
+			fresh[body] = true
+		case name == "fsync":
+			dir := directory.FindStringSubmatch(call)
+			if dir == nil {
+				break
+			}
+			for body := range fresh {
+				if body[:2] == dir[1] {
+					delete(fresh, body)
+					shaky[body] = true
+				}
+			}
+			if succeeded {
+				maps.DeleteFunc(shaky, func(body string, _ bool) bool { return body[:2] == dir[1] })
+			}
 		}
 		if onWAL {
 			wal = name
 		}
 	}
-	return injected
+	return injected, shaky
 }
