@@ -1,6 +1,7 @@
 package stone
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"sync/atomic"
@@ -33,19 +34,61 @@ type stages[J any] struct {
 // run returns when no stage runs any more. It cannot interrupt a blocked next or emit: their reader and
 // writer must end with ctx too.
 func (s stages[J]) run(ctx context.Context) error {
+	first, ok, err := s.begin(ctx)
+	if err != nil || !ok {
+		return err
+	}
+	second, more, err := s.begin(ctx)
+	if more && err == nil {
+		return s.parallel(ctx, first, second)
+	}
+	// Most files have one segment, which is not worth a goroutine.
+	return cmp.Or(s.alone(ctx, first), err)
+}
+
+// alone takes one job through the stages.
+func (s stages[J]) alone(ctx context.Context, job J) error {
+	defer s.release(job)
+	if err := s.work(job); err != nil {
+		return err
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return s.emit(job)
+}
+
+// begin is next, unless ctx has ended.
+func (s stages[J]) begin(ctx context.Context) (job J, ok bool, err error) {
+	if err := context.Cause(ctx); err != nil {
+		return job, false, err
+	}
+	return s.next()
+}
+
+// parallel runs the stages side by side, from jobs that next has returned already.
+func (s stages[J]) parallel(ctx context.Context, begun ...J) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	running.Add(1)
+	defer running.Add(-1)
 	type started struct {
 		job  J
 		done chan error
 	}
-	running.Add(1)
-	defer running.Add(-1)
 	order := make(chan started, maxWorkers+2)
 	ended := make(chan struct{}, cap(order))
+	start := func(job J) {
+		done := make(chan error, 1)
+		go func() { done <- s.work(job) }()
+		order <- started{job, done}
+	}
+	for _, job := range begun {
+		start(job)
+	}
 	go func() {
 		defer close(order)
-		for held := 0; ; held++ {
+		for held := len(begun); ; held++ {
 			for held >= allowance() {
 				select {
 				case <-ended:
@@ -54,19 +97,14 @@ func (s stages[J]) run(ctx context.Context) error {
 					return
 				}
 			}
-			if ctx.Err() != nil {
-				return
-			}
-			job, ok, err := s.next()
+			job, ok, err := s.begin(ctx)
 			if err != nil {
 				cancel(err)
 			}
 			if err != nil || !ok {
 				return
 			}
-			done := make(chan error, 1)
-			go func() { done <- s.work(job) }()
-			order <- started{job, done}
+			start(job)
 		}
 	}()
 	for r := range order {
