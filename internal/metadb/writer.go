@@ -4,19 +4,21 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
 )
 
 // maxBatch bounds the Updates that share one commit, and with it how long the first of them waits.
 const maxBatch = 64
 
-var errUnwound = errors.New("metadb: the function of the transaction did not return")
-
 // writer runs Updates in turn. Those that arrive while a transaction is open join it, each under a
 // savepoint of its own, and all are answered after its one commit.
 //
-// The goroutine in run owns the connection and the transaction. It lends the transaction to the caller
-// of an Update for as long as the caller's fn runs, so that a panic or runtime.Goexit in fn unwinds the
-// goroutine that it belongs to, and the writer only sees that the turn has ended.
+// The goroutine in run owns the connection and the transaction, and calls the functions itself: to lend the
+// transaction to their callers' goroutines would cost two switches each, with everybody else waiting. What
+// ends a function other than by returning is passed on to its caller.
 type writer struct {
 	dialect *dialect
 	db      *sql.DB
@@ -25,14 +27,31 @@ type writer struct {
 	closing <-chan struct{}
 	stopped chan struct{}
 	unsafe  error // set once the disk failed to sync; read and written by run alone
+
+	batched []*update // members of the open transaction
+	again   []*update // members of one that was lost with its goroutine; they are run once more
 }
 
 // update is one call of Update on its way through the writer.
 type update struct {
 	ctx    context.Context
-	turn   chan *Tx   // not buffered: either both sides see the turn begin or neither does
-	ended  chan error // what fn returned, or errUnwound
-	answer chan error // buffered, so that nobody waits for a caller who has gone
+	fn     func(*Tx) error
+	state  atomic.Int32
+	answer chan outcome // buffered, so that the writer never waits
+}
+
+// The states of an update. Whoever takes it from queued decides what becomes of it.
+const (
+	queued = iota
+	begun
+	withdrawn
+)
+
+// outcome is how an update ended.
+type outcome struct {
+	err      error
+	panicked any  // what fn panicked with
+	exited   bool // fn called runtime.Goexit
 }
 
 func newWriter(d *dialect, db *sql.DB, closing <-chan struct{}) *writer {
@@ -46,7 +65,7 @@ func (w *writer) update(ctx context.Context, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	u := &update{ctx: ctx, turn: make(chan *Tx), ended: make(chan error), answer: make(chan error, 1)}
+	u := &update{ctx: ctx, fn: fn, answer: make(chan outcome, 1)}
 	select {
 	case w.queue <- u:
 	case <-ctx.Done():
@@ -54,37 +73,48 @@ func (w *writer) update(ctx context.Context, fn func(*Tx) error) error {
 	case <-w.closing:
 		return ErrClosed
 	}
+	var o outcome
 	select {
-	case tx := <-u.turn:
-		u.run(tx, fn)
-		// From here on the change may become durable, so that only the writer knows what to report.
-		return <-u.answer
-	case err := <-u.answer:
-		return err
+	case o = <-u.answer:
 	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// run calls fn and ends the turn. When fn panics, the panic goes on after the rollback.
-func (u *update) run(tx *Tx, fn func(*Tx) error) {
-	err := errUnwound
-	defer func() {
-		u.ended <- err
-		if err == errUnwound {
-			<-u.answer
+		if u.state.CompareAndSwap(queued, withdrawn) {
+			return ctx.Err()
 		}
-	}()
-	err = fn(tx)
+		// From here on the change may become durable, so that only the writer knows what to report.
+		o = <-u.answer
+	}
+	switch {
+	case o.exited:
+		runtime.Goexit()
+	case o.panicked != nil:
+		panic(o.panicked)
+	}
+	return o.err
 }
 
 func (w *writer) run() {
-	defer close(w.stopped)
+	left := false
+	defer func() {
+		if left {
+			close(w.stopped)
+			return
+		}
+		// A function has ended this goroutine. What it did goes with the transaction, and the other members
+		// begin anew.
+		w.abandon()
+		w.again, w.batched = append(w.batched, w.again...), nil
+		go w.run()
+	}()
 	for {
+		if len(w.again) > 0 {
+			w.batch(w.next())
+			continue
+		}
 		select {
 		case u := <-w.queue:
 			w.batch(u)
 		case <-w.closing:
+			left = true
 			return
 		}
 	}
@@ -92,6 +122,11 @@ func (w *writer) run() {
 
 // next returns an update that waits, or nil.
 func (w *writer) next() *update {
+	if len(w.again) > 0 {
+		u := w.again[0]
+		w.again = w.again[1:]
+		return u
+	}
 	select {
 	case u := <-w.queue:
 		return u
@@ -105,81 +140,90 @@ func (w *writer) batch(first *update) {
 	if err := w.begin(); err != nil {
 		// Whoever waits now would wait for the same lock or disk in vain.
 		for u := first; u != nil; u = w.next() {
-			u.answer <- err
+			u.answer <- outcome{err: err}
 		}
 		return
 	}
-	var kept []*update
 	var err error
 	for u, n := first, 1; u != nil; u, n = w.next(), n+1 {
-		var keep bool
-		if keep, err = w.member(u); keep {
-			kept = append(kept, u)
-		}
-		if err != nil || n == maxBatch {
+		if err = w.member(u); err != nil || n == maxBatch {
 			break
 		}
 	}
-	switch {
-	case err != nil:
+	if err != nil || len(w.batched) == 0 {
 		w.abandon()
-	case len(kept) == 0:
-		w.abandon()
-	default:
+	} else {
 		err = w.commit()
 	}
-	for _, u := range kept {
-		u.answer <- err
+	for _, u := range w.batched {
+		u.answer <- outcome{err: err}
 	}
+	w.batched = nil
 }
 
-// member gives u its turn. keep means that u awaits the commit; otherwise it has been answered. An error
-// means that the transaction of the whole batch is lost.
-func (w *writer) member(u *update) (keep bool, lost error) {
+// member runs u. One that succeeds is added to batched and awaits the commit; any other has been answered.
+// An error means that the transaction of the whole batch is lost.
+func (w *writer) member(u *update) (lost error) {
+	if !u.state.CompareAndSwap(queued, begun) && u.state.Load() == withdrawn {
+		return nil
+	}
 	if err := u.ctx.Err(); err != nil {
-		u.answer <- err
-		return false, nil
+		u.answer <- outcome{err: err}
+		return nil
 	}
 	if err := w.session.exec("SAVEPOINT member"); err != nil {
 		err = w.dialect.classify(err)
-		u.answer <- err
-		return false, err
+		u.answer <- outcome{err: err}
+		return err
 	}
 	tx := &Tx{session: w.session, dialect: w.dialect, writes: true}
-	var result error
-	select {
-	case u.turn <- tx:
-		result = <-u.ended
-		tx.over = true
-		if result == nil {
-			// A refused statement whose error fn dropped would leave half a change behind.
-			result = tx.failed
-		}
-	case <-u.ctx.Done():
-		result = u.ctx.Err()
+	o := u.call(tx)
+	if o.err == nil && o.panicked == nil {
+		// A refused statement whose error fn dropped would leave half a change behind.
+		o.err = tx.failed
 	}
-	if result == nil {
+	if o.err == nil && o.panicked == nil {
 		if err := w.session.exec("RELEASE member"); err != nil {
 			err = w.dialect.classify(err)
-			u.answer <- err
-			return false, err
+			u.answer <- outcome{err: err}
+			return err
 		}
-		return true, nil
+		w.batched = append(w.batched, u)
+		return nil
 	}
 	err := w.session.exec("ROLLBACK TO member")
 	if err == nil {
 		err = w.session.exec("RELEASE member")
 	}
-	u.answer <- result
+	u.answer <- o
 	if err != nil {
 		// The database gave up the whole transaction, for the reason that fn was told.
 		lost = w.dialect.classify(err)
 		if tx.failed != nil {
 			lost = tx.failed
 		}
-		return false, lost
 	}
-	return false, nil
+	return lost
+}
+
+// call runs fn. It doesn't return where fn ends the goroutine.
+func (u *update) call(tx *Tx) (o outcome) {
+	returned := false
+	defer func() {
+		tx.over = true
+		if returned {
+			return
+		}
+		if o.panicked = recover(); o.panicked == nil {
+			u.answer <- outcome{exited: true}
+		} else if fault, ok := o.panicked.(runtime.Error); ok {
+			// The caller's stack will not show where it was.
+			o.panicked = fmt.Errorf("%w, in a transaction:\n%s", fault, debug.Stack())
+		}
+	}()
+	o.err = u.fn(tx)
+	returned = true
+	return o
 }
 
 func (w *writer) begin() error {
