@@ -40,8 +40,8 @@ type StoredLog struct {
 // Fsck reads a whole log and says what is wrong with it. The truth is the largest head; tiles and rows are
 // two copies of the same hashes, and where they differ, the one that leads to the head's root is right.
 //
-// It needs 32 bytes for each 256 events, and 16 KiB for each tile of events in which something is wrong. An
-// error is one of Rows or Tiles, or ErrNoHead: the log could not be checked.
+// It needs 32 bytes for each 256 events, 8 for each erased part, and 24 KiB for each tile of events in which
+// something is wrong, of the first 8,192 of them; what is wrong further on is named less precisely. An error is one of Rows or Tiles, or ErrNoHead: the log could not be checked.
 func Fsck(l StoredLog) (*Report, error) { return run(l, maxKept) }
 
 func run(l StoredLog, keep int) (*Report, error) {
@@ -92,7 +92,6 @@ type fsck struct {
 	nextTile func() (TileData, error, bool)
 	tile     TileData // the next one, where haveTile
 	haveTile bool
-	lastTile Tile
 
 	keep      int
 	cur       *leafTile            // that rows are being put into

@@ -22,39 +22,41 @@ type shift struct{ at, by int64 }
 type rowNames struct {
 	rowAt   map[Hash]int64  // where a displaced or strange row stands
 	eventOf map[Hash]int64  // which event a hash is
+	hashOf  map[int64]Hash  // and back
 	lost    map[int64]int64 // event → how many from it on have no row anywhere
 
-	shifts []shift
-	moved  map[int64]int64 // row → event
-	gone   []Finding       // ranges of events without a row
+	shifts  []shift
+	moved   map[int64]int64 // row → event
+	changed map[int64]bool  // events whose row is another
+	gone    []Finding       // ranges of events without a row
+}
+
+func newRowNames(all []difference, size int64) *rowNames {
+	n := &rowNames{
+		rowAt: map[Hash]int64{}, eventOf: map[Hash]int64{}, hashOf: map[int64]Hash{}, lost: map[int64]int64{},
+		moved: map[int64]int64{}, changed: map[int64]bool{},
+	}
+	for _, d := range all {
+		if d.row != (Hash{}) {
+			n.rowAt[d.row] = d.at
+		}
+		if d.truth != (Hash{}) {
+			n.eventOf[d.truth], n.hashOf[d.at] = d.at, d.truth
+		}
+	}
+	for _, d := range slices.Backward(all) {
+		if _, found := n.rowAt[d.truth]; !found && d.at < size {
+			n.lost[d.at] = 1 + n.lost[d.at+1]
+		}
+	}
+	return n
 }
 
 // nameRows says what was done to the rows where they differ from the log.
 func (f *fsck) nameRows() {
 	all := f.differences()
-	names := rowNames{
-		rowAt: map[Hash]int64{}, eventOf: map[Hash]int64{}, lost: map[int64]int64{}, moved: map[int64]int64{},
-	}
-	f.names = &names
-	for _, d := range all {
-		if d.row != (Hash{}) {
-			names.rowAt[d.row] = d.at
-		}
-		if d.at < f.head.Size {
-			names.eventOf[d.truth] = d.at
-		}
-	}
-	delete(names.eventOf, Hash{})
-	truth := map[int64]Hash{}
-	for _, d := range slices.Backward(all) {
-		if truth[d.at] = d.truth; d.at >= f.head.Size {
-			continue
-		}
-		if _, found := names.rowAt[d.truth]; !found {
-			names.lost[d.at] = 1 + names.lost[d.at+1]
-		}
-	}
-
+	names := newRowNames(all, f.head.Size)
+	f.names = names
 	// From the first tile on that is not kept, a row's event can't be looked up: places alone are named.
 	limit := int64(math.MaxInt64)
 	for n := range f.differing {
@@ -76,14 +78,14 @@ func (f *fsck) nameRows() {
 				kind = EventRemoved
 			}
 			f.span(kind, d.at, d.at)
-			f.wrong[d.at] = true
+			f.wrong[d.at], names.changed[d.at] = true, true
 		case d.row == Hash{}:
 			if names.lost[expected] > 0 {
 				f.span(EventRemoved, expected, expected)
 			}
 		case !known && names.lost[expected] > 0:
 			f.span(EventChanged, expected, expected)
-			f.wrong[d.at] = true
+			f.wrong[d.at], names.changed[expected] = true, true
 		case !known:
 			f.report.add(Finding{Kind: EventInserted, Event: d.at})
 			f.wrong[d.at] = true
@@ -96,7 +98,7 @@ func (f *fsck) nameRows() {
 			names.shifts = append(names.shifts, shift{d.at, by})
 		default:
 			names.moved[d.at] = event
-			if other, ok := names.rowAt[truth[expected]]; !ok || other != event-by {
+			if other, ok := names.rowAt[names.hashOf[expected]]; !ok || other != event-by {
 				f.report.add(Finding{Kind: EventMoved, Event: event, To: d.at})
 			} else if expected < event {
 				f.report.add(Finding{Kind: EventsSwapped, Event: expected, To: event})
@@ -220,7 +222,7 @@ func (f *fsck) settleParts() {
 	}
 	for _, part := range slices.Sorted(maps.Keys(authority)) {
 		index, slot := Part(part)
-		if !f.wrong[index] && !f.names.isGone(index) {
+		if !f.names.changed[index] && !f.names.isGone(index) {
 			f.report.add(Finding{Kind: PartNotErased, Event: index, Slot: slot, To: authority[part]})
 		}
 	}

@@ -242,6 +242,8 @@ func TestFsckOfParts(t *testing.T) {
 		}, "the actor part of event 10 is missing, and no erasure allows it; the subject part of event 10 is missing, and no erasure allows it; " +
 			"the subject part of event 300 is missing, and no erasure allows it; event 598 was changed"},
 		{"a gap closed before erased parts", func(l *storedLog) { l.rows = slices.Delete(l.rows, 5, 6); l.number() }, "event 5 was removed, and those behind renumbered"},
+		{"a gap closed before a changed event of the list", func(l *storedLog) { l.rows[300].Leaf[20] ^= 1; l.rows = slices.Delete(l.rows, 5, 6); l.number() },
+			"event 5 was removed, and those behind renumbered; event 300 was changed"},
 		{"an erased event swapped", func(l *storedLog) { l.rows[10], l.rows[299] = l.rows[299], l.rows[10]; l.number() }, "events 10 and 299 have changed places"},
 		{"an erased event deleted", func(l *storedLog) { l.rows = slices.Delete(l.rows, 10, 11) }, "event 10 was removed"},
 	} {
