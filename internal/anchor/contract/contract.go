@@ -8,7 +8,7 @@
 // It does no I/O: sending transactions, waiting for them and choosing whom to believe is its importer's.
 package contract
 
-//go:generate sh -c "[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --ignore-scripts --no-audit --no-fund"
+//go:generate sh -c "[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci"
 //go:generate node compile.mjs
 
 import (
