@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -149,6 +150,9 @@ func TestInjectedErrors(t *testing.T) {
 	}
 }
 
+// needed are failures of which somebody must be told.
+var needed = regexp.MustCompile(`(write|pwrite64|fsync)\([0-9]+<[^>]*/objects[^\n]*\(INJECTED\)`)
+
 // injectOne lets one call fail, and tells whether there was one.
 func injectOne(t *testing.T, call, errno string, n int) bool {
 	t.Helper()
@@ -162,7 +166,7 @@ func injectOne(t *testing.T, call, errno string, n int) bool {
 		}
 	}
 	trace := filepath.Join(t.TempDir(), "trace")
-	cmd := exec.Command("strace", "-f", "-qq", "-s", "0", "-o", trace, "-e", "signal=none", "-e", "trace="+call,
+	cmd := exec.Command("strace", "-f", "-y", "-qq", "-s", "0", "-o", trace, "-e", "signal=none", "-e", "trace="+call,
 		"-e", fmt.Sprintf("inject=%s:error=%s:when=%d", call, errno, n), os.Args[0], "-test.run=^TestInjectedErrors$")
 	cmd.Env = append(os.Environ(), injectedDirVariable+"="+dir)
 	out, err := cmd.CombinedOutput()
@@ -174,6 +178,10 @@ func injectOne(t *testing.T, call, errno string, n int) bool {
 		t.Fatal(readErr)
 	}
 	hit := strings.Contains(string(calls), "(INJECTED)")
+	// What is in memory is there to read, synced or not.
+	if needed.Match(calls) && strings.Contains(string(out), "begun\n") && !strings.Contains(string(out), "failed ") {
+		t.Errorf("every step is done: %s", needed.Find(calls))
+	}
 	if !strings.Contains(string(out), "begun\n") && (!hit || err == nil) {
 		t.Fatalf("the script did not run: %v: %s", err, out)
 	}
