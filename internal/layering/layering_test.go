@@ -87,6 +87,8 @@ func TestRules(t *testing.T) {
 		{"internal/vault", "stonevault/stone", ""},
 		{"internal/vault", "stonevault/internal/metadb", "may not import the adapter layer"},
 		{"internal/vault", "database/sql", "the core layer never does"},
+		{"internal/vault", "stonevault/internal/auditlog", ""},
+		{"internal/auditlog", "stonevault/internal/metadb", "may not import the adapter layer"},
 		{"internal/metadb", "stonevault/internal/vault", ""},
 		{"internal/metadb/sqlite", "stonevault/internal/metadb", ""},
 		{"internal/metadb", "database/sql", ""},

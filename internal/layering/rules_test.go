@@ -23,14 +23,14 @@ type layer struct {
 var layers = []layer{
 	{
 		name:     "library", // what other programs may import
-		packages: []string{"stone", "identity", "qkd", "audit"},
+		packages: []string{"stone", "identity", "qkd", "audit", "internal/simdstate"},
 		may:      []string{"library"},
 		never:    []string{"database/sql", "net", "net/http", "os", "os/exec", "os/signal", "os/user", "syscall"},
 		unlinked: []string{"database/sql", "net", "net/http", "os/exec", "testing"},
 	},
 	{
 		name:     "core",
-		packages: []string{"internal/vault", "internal/access", "internal/auth"},
+		packages: []string{"internal/vault", "internal/access", "internal/auditlog", "internal/auth"},
 		may:      []string{"library", "core"},
 		never:    []string{"database/sql", "net/http", "os/exec", "testing"},
 	},

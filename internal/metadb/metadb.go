@@ -38,6 +38,7 @@ type dialect struct {
 	classify              func(error) error
 	integrity             string // a query whose rows are complaints, or "ok"
 	references            string // a query whose rows are rows that refer to nothing
+	shredding, shredded   string // what overwrites deleted content from now on, and what ends that
 }
 
 // DB is an open database. Its methods may be called from any goroutine.
@@ -49,7 +50,8 @@ type DB struct {
 	closing chan struct{}
 	close   sync.Once
 	closed  error
-	finish  func(*session) error // the writer's last statement, or nil
+	finish  func(*session) error        // the writer's last statement, or nil
+	forget  func(context.Context) error // removes what was overwritten from the log of writes
 }
 
 var (

@@ -33,6 +33,8 @@ var sqliteDialect = &dialect{
 	beginWrite: "BEGIN IMMEDIATE",
 	classify:   classifySQLite,
 	integrity:  fmt.Sprintf("PRAGMA integrity_check(%d)", maxComplaints),
+	shredding:  "PRAGMA secure_delete = ON",
+	shredded:   "PRAGMA secure_delete = FAST",
 	references: `SELECT "table" || ' row ' || coalesce(rowid, '?') || ', which names ' || parent FROM pragma_foreign_key_check`,
 }
 
@@ -95,7 +97,9 @@ func openSQLite(ctx context.Context, path string, opts Options, migrations fs.FS
 	if err := m.run(ctx, writeDB); err != nil {
 		return nil, err
 	}
-	return newDB(sqliteDialect, readDB, writeDB, opts.Readers, truncateWAL), nil
+	db = newDB(sqliteDialect, readDB, writeDB, opts.Readers, truncateWAL)
+	db.forget = func(ctx context.Context) error { return emptyWAL(ctx, path) }
+	return db, nil
 }
 
 // prepareFiles creates an empty database and takes all rights from others. SQLite gives the -wal and
@@ -171,4 +175,22 @@ func truncateWAL(s *session) error {
 		return nil
 	}
 	return err
+}
+
+// emptyWAL moves everything into the database file and cuts the -wal file to nothing. It waits ten seconds
+// for readers that began before.
+func emptyWAL(ctx context.Context, path string) error {
+	handle, err := openHandle(path, true, 1)
+	if err != nil {
+		return err
+	}
+	defer handle.Close()
+	var busy, log, moved int64
+	if err := handle.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &log, &moved); err != nil {
+		return err
+	}
+	if busy != 0 || log != 0 {
+		return ErrBusy
+	}
+	return nil
 }

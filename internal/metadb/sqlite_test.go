@@ -192,16 +192,18 @@ func TestTwoPrograms(t *testing.T) {
 // later is this program's migrations and one more.
 func later(t *testing.T) fs.FS {
 	t.Helper()
-	files := fstest.MapFS{"00002_more.sql": {Data: []byte("-- +goose Up\nCREATE TABLE more (a TEXT) STRICT;\nINSERT INTO more SELECT name FROM settings;\n")}}
+	files := fstest.MapFS{"00003_more.sql": {Data: []byte("-- +goose Up\nCREATE TABLE more (a TEXT) STRICT;\nINSERT INTO more SELECT name FROM settings;\n")}}
 	names, err := fs.Glob(sqliteMigrations(), "*.sql")
-	if err != nil || len(names) != 1 {
+	if err != nil || len(names) != 2 {
 		t.Fatalf("%d migrations, %v: give the extra one the next number", len(names), err)
 	}
-	data, err := fs.ReadFile(sqliteMigrations(), names[0])
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range names {
+		data, err := fs.ReadFile(sqliteMigrations(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = &fstest.MapFile{Data: data}
 	}
-	files[names[0]] = &fstest.MapFile{Data: data}
 	return files
 }
 
@@ -234,7 +236,7 @@ func TestMigration(t *testing.T) {
 	if len(names) != 2 {
 		t.Errorf("files %q, want the database and its copy", names)
 	}
-	backup := path + ".before-2"
+	backup := path + ".before-3"
 	if info, err := os.Stat(backup); err != nil || info.Mode().Perm() != 0o600 && runtime.GOOS != "windows" {
 		t.Errorf("the copy: %v, %v", info, err)
 	}
@@ -252,7 +254,7 @@ func TestMigration(t *testing.T) {
 		}
 		_, err = OpenSQLite(t.Context(), path, Options{ProgramVersion: "1.0.1", ReadOnly: readOnly})
 		var newer *NewerError
-		if !errors.As(err, &newer) || *newer != (NewerError{Schema: 2, Program: "2.0.0"}) {
+		if !errors.As(err, &newer) || *newer != (NewerError{Schema: 3, Program: "2.0.0"}) {
 			t.Errorf("read-only %v: %v", readOnly, err)
 		}
 		after, err := os.ReadFile(path)
@@ -289,7 +291,7 @@ func TestFailedMigration(t *testing.T) {
 	}
 	db.Close()
 	files := later(t).(fstest.MapFS)
-	files["00002_more.sql"].Data = append(files["00002_more.sql"].Data, "DELETE FROM settings;\nINSERT INTO nowhere VALUES (1);\n"...)
+	files["00003_more.sql"].Data = append(files["00003_more.sql"].Data, "DELETE FROM settings;\nINSERT INTO nowhere VALUES (1);\n"...)
 	if _, err := openSQLite(t.Context(), path, Options{ProgramVersion: "2.0.0"}, files); err == nil {
 		t.Fatal("a migration that cannot be was done")
 	}
@@ -297,7 +299,7 @@ func TestFailedMigration(t *testing.T) {
 	if !hasSetting(t, db, "old") {
 		t.Error("half a migration remained")
 	}
-	if names, _ := filepath.Glob(path + ".before-2"); len(names) != 1 {
+	if names, _ := filepath.Glob(path + ".before-3"); len(names) != 1 {
 		t.Error("there is no copy")
 	}
 }
@@ -329,8 +331,8 @@ func TestConcurrentFirstOpen(t *testing.T) {
 	if err := raw.QueryRow(`SELECT count(*), (SELECT count(*) FROM more) FROM goose_db_version WHERE version_id > 0`).Scan(&steps, &rows); err != nil {
 		t.Fatal(err)
 	}
-	if steps != 2 || rows != 1 {
-		t.Errorf("%d steps were recorded, and step 2 wrote %d rows", steps, rows)
+	if steps != 3 || rows != 1 {
+		t.Errorf("%d steps were recorded, and step 3 wrote %d rows", steps, rows)
 	}
 }
 

@@ -1,0 +1,191 @@
+package auditlog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+
+	"stonevault/audit"
+	"stonevault/stone/cobblestone"
+)
+
+const (
+	keySize = cobblestone.KeySize
+	// maxCachedKeys bounds the cache, which begins anew when it is full.
+	maxCachedKeys = 4096
+)
+
+// keyring opens keys. It remembers what the master key has opened, by number, and believes itself only where
+// a transaction finds the same sealed key: one that was made in a transaction that failed is never used.
+type keyring struct {
+	master MasterKey
+	rand   io.Reader
+
+	mu     sync.Mutex
+	opened map[int64]openedKey // under mu
+	signer *signer             // under mu; of the log that was asked for last
+}
+
+type openedKey struct {
+	sealed []byte
+	key    [keySize]byte
+}
+
+// signer is a log with its signing key.
+type signer struct {
+	log Log
+	key *audit.SigningKey
+}
+
+func newKeyring(c Config) *keyring { return &keyring{master: c.Master, rand: c.Rand} }
+
+// keyContext binds a sealed key to its person and number.
+func keyContext(k Key) string {
+	return fmt.Sprintf("stonevault.v1/audit_keys/%s/%d", k.Person, k.Number)
+}
+
+// seedContext binds the seed of a signing key to its log.
+func seedContext(l Log) string { return fmt.Sprintf("stonevault.v1/audit_logs/%s/%d", l.Origin, l.ID) }
+
+func (r *keyring) open(k Key) ([keySize]byte, error) {
+	r.mu.Lock()
+	known, ok := r.opened[k.Number]
+	r.mu.Unlock()
+	if ok && bytes.Equal(known.sealed, k.Sealed) {
+		return known.key, nil
+	}
+	plain, err := r.master.Open(keyContext(k), k.Sealed)
+	if err != nil || len(plain) != keySize {
+		return [keySize]byte{}, fmt.Errorf("%w: key %d does not open: %v", ErrRewritten, k.Number, err)
+	}
+	opened := openedKey{k.Sealed, [keySize]byte(plain)}
+	clear(plain)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.opened == nil || len(r.opened) >= maxCachedKeys {
+		r.opened = map[int64]openedKey{}
+	}
+	r.opened[k.Number] = opened
+	return opened.key, nil
+}
+
+func (r *keyring) forget(number int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.opened, number)
+}
+
+// create makes the key of a person, or the log's own.
+func (r *keyring) create(ctx context.Context, store KeyStore, person string) (Key, error) {
+	number, err := store.NextKey(ctx)
+	if err != nil {
+		return Key{}, err
+	}
+	secret := make([]byte, keySize)
+	defer clear(secret)
+	if _, err := io.ReadFull(r.rand, secret); err != nil {
+		return Key{}, fmt.Errorf("auditlog: no randomness: %w", err)
+	}
+	k := Key{Number: number, Person: person}
+	if k.Sealed, err = r.master.Seal(keyContext(k), secret); err != nil {
+		return Key{}, err
+	}
+	return k, store.InsertKey(ctx, k)
+}
+
+// signing opens the signing key of a log, and holds its public half against the row.
+func (r *keyring) signing(l Log) (*audit.SigningKey, error) {
+	r.mu.Lock()
+	s := r.signer
+	r.mu.Unlock()
+	if s != nil && s.log.ID == l.ID && s.log.Origin == l.Origin && s.log.Public == l.Public && bytes.Equal(s.log.SealedSeed, l.SealedSeed) {
+		return s.key, nil
+	}
+	seed, err := r.master.Open(seedContext(l), l.SealedSeed)
+	if err != nil {
+		return nil, fmt.Errorf("auditlog: the signing key of log %d does not open: %w", l.ID, err)
+	}
+	defer clear(seed)
+	key, err := audit.SigningKeyFromSeed(l.Origin, seed)
+	if err != nil {
+		return nil, err
+	}
+	if key.Public().Text() != l.Public {
+		return nil, fmt.Errorf("%w: the public key of log %d is another", ErrRewritten, l.ID)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.signer = &signer{l, key}
+	return key, nil
+}
+
+// sealContext is different for every plaintext that one key seals: the leaf holds a commitment to the
+// opening. That is why the salt need not be random, and is taken from the commitment too.
+func sealContext(leaf []byte, slot audit.Slot) []byte {
+	return append([]byte("stonevault.v1/audit/part/"+strconv.Itoa(int(slot))+"/"), leaf...)
+}
+
+// sealPart seals the opening of a leaf's slot.
+func sealPart(key [keySize]byte, leaf []byte, slot audit.Slot, o audit.Opening) ([]byte, error) {
+	commitment := leaf[len(leaf)-(slotCount-int(slot))*audit.HashSize:]
+	return cobblestone.Seal(nil, o, key[:], commitment[:cobblestone.SaltSize], sealContext(leaf, slot))
+}
+
+// openPart opens what sealPart made.
+func openPart(key [keySize]byte, leaf []byte, slot audit.Slot, sealed []byte) (audit.Opening, error) {
+	return cobblestone.Open(nil, sealed, key[:], sealContext(leaf, slot))
+}
+
+// opener opens the parts of events in one transaction. Its keys are those of that transaction.
+type opener struct {
+	ctx   context.Context
+	ring  *keyring
+	store KeyStore
+	keys  map[int64]*readKey // by number, 0 for the log's own; nil where there is none
+}
+
+type readKey struct {
+	person string
+	key    [keySize]byte
+}
+
+func (r *keyring) opener(ctx context.Context, store KeyStore) *opener {
+	return &opener{ctx, r, store, map[int64]*readKey{}}
+}
+
+// key returns the key of a number, or nil where there is none any more.
+func (o *opener) key(number int64) (*readKey, error) {
+	if k, ok := o.keys[number]; ok {
+		return k, nil
+	}
+	var row Key
+	var err error
+	if number == 0 {
+		var found []Key
+		if found, err = o.store.KeysOf(o.ctx, ""); err == nil && len(found) != 1 {
+			err = ErrNoLog
+		} else if err == nil {
+			row = found[0]
+		}
+	} else {
+		row, err = o.store.Key(o.ctx, number)
+	}
+	if errors.Is(err, ErrNotFound) {
+		o.keys[number] = nil
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	secret, err := o.ring.open(row)
+	if err != nil {
+		return nil, err
+	}
+	k := &readKey{row.Person, secret}
+	o.keys[number] = k
+	return k, nil
+}

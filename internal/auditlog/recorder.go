@@ -1,0 +1,146 @@
+package auditlog
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"stonevault/audit"
+)
+
+// Recorder writes events into the transactions of those who make the changes. It may be used by many
+// goroutines.
+type Recorder struct {
+	Config
+	keys *keyring
+	wake func()
+}
+
+// NewRecorder makes a recorder. wake is called for each event, inside its transaction: give it
+// Sequencer.Wake, or a function that does nothing.
+func NewRecorder(c Config, wake func()) *Recorder { return &Recorder{c, newKeyring(c), wake} }
+
+// Record writes an event into a transaction, and returns the id of its row, which is the event's once the
+// transaction is committed. Whose keys it is sealed under, the event says itself: each slot's "person", and
+// the log's own where that is empty. When Record fails the transaction must fail.
+func (r *Recorder) Record(ctx context.Context, store Store, e audit.Event) (id int64, err error) {
+	record, err := e.Commit(r.Rand)
+	if err != nil {
+		return 0, err
+	}
+	persons := [slotCount]string{}
+	for slot, v := range map[audit.Slot]audit.Values{audit.Actor: e.Actor, audit.Subject: e.Subject} {
+		persons[slot], _ = v["person"].(string)
+	}
+	keys, err := r.sealing(ctx, store, persons)
+	if err != nil {
+		return 0, err
+	}
+	row := Event{Index: Pending, Leaf: record.Leaf.Bytes()}
+	for i, o := range record.Openings {
+		if o == nil {
+			continue
+		}
+		key := keys[i]
+		secret, err := r.keys.open(key)
+		if err != nil {
+			return 0, err
+		}
+		if key.Person != "" {
+			row.Parts[i].Key = key.Number
+		}
+		if row.Parts[i].Sealed, err = sealPart(secret, row.Leaf, audit.Slot(i), o); err != nil {
+			return 0, err
+		}
+	}
+	if id, err = store.InsertEvent(ctx, row); err != nil {
+		return 0, fmt.Errorf("auditlog: recording %s: %w", e.Type, err)
+	}
+	r.wake()
+	return id, nil
+}
+
+// sealing finds the keys of the persons of each slot, and makes those that are not there yet. It asks the
+// transaction each time: only there is known which key a person has now.
+func (r *Recorder) sealing(ctx context.Context, store KeyStore, persons [slotCount]string) (keys [slotCount]Key, err error) {
+	distinct := slices.Compact(slices.Sorted(slices.Values(persons[:])))
+	found, err := store.KeysOf(ctx, distinct...)
+	if err != nil {
+		return keys, err
+	}
+	for slot, person := range persons {
+		at := slices.IndexFunc(found, func(k Key) bool { return k.Person == person })
+		if at < 0 {
+			if person == "" {
+				return keys, ErrNoLog
+			}
+			made, err := r.keys.create(ctx, store, person)
+			if err != nil {
+				return keys, err
+			}
+			at, found = len(found), append(found, made)
+		}
+		keys[slot] = found[at]
+	}
+	return keys, nil
+}
+
+// Beginning is why a log begins. Where there was one before, its newest checkpoint becomes part of the new
+// one's first event by itself.
+type Beginning struct {
+	Reason         string // "first", "restored" or "recovered"
+	PreviousAnchor string // where the log before was last anchored, or empty
+}
+
+// Begin begins a log in a transaction, with its first event in its place, and returns its public key. Events
+// that have no place yet will be the new log's, as all that follow.
+func (r *Recorder) Begin(ctx context.Context, store Store, b Beginning) (*audit.PublicKey, error) {
+	var previous []byte
+	before, err := store.CurrentLog(ctx)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		if _, err := r.keys.create(ctx, store, ""); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, err
+	case b.Reason == "first":
+		return nil, ErrBegun
+	default:
+		c, err := store.Checkpoint(ctx, before.ID)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+		previous = c.Text
+	}
+	var random [16]byte
+	if _, err := io.ReadFull(r.Rand, random[:]); err != nil {
+		return nil, fmt.Errorf("auditlog: no randomness: %w", err)
+	}
+	l := Log{ID: before.ID + 1, Origin: "stonevault/audit/" + hex.EncodeToString(random[:]), BegunAt: r.Now()}
+	key, err := audit.NewSigningKey(r.Rand, l.Origin)
+	if err != nil {
+		return nil, err
+	}
+	l.Public = key.Public().Text()
+	if l.SealedSeed, err = r.Master.Seal(seedContext(l), key.Seed()); err != nil {
+		return nil, err
+	}
+	if err := store.InsertLog(ctx, l); err != nil {
+		return nil, err
+	}
+	id, err := r.Record(ctx, store, audit.Event{Type: audit.LogBegun, Time: r.Now(), Operational: audit.Values{
+		"origin": l.Origin, "reason": b.Reason, "previous_checkpoint": string(previous), "previous_anchor": b.PreviousAnchor,
+	}})
+	if err != nil {
+		return nil, err
+	}
+	first, err := store.Event(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return key.Public(), place(ctx, store, l, []Leaf{{id, first.Leaf}})
+}
