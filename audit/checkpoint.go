@@ -13,6 +13,8 @@ import (
 	"github.com/cloudflare/circl/sign/mldsa/mldsa44"
 	"github.com/transparency-dev/formats/log"
 	"golang.org/x/mod/sumdb/note"
+
+	"stonevault/internal/simdstate"
 )
 
 // MaxCheckpoint is the length of the longest checkpoint in bytes.
@@ -45,6 +47,7 @@ func (k *SigningKey) Sign(t Tree, at time.Time) ([]byte, error) {
 	classical, quantumSafe := k.public.lineKeys()
 	classical.sign = func(text []byte) ([]byte, error) { return ed25519.Sign(k.ed25519, text), nil }
 	quantumSafe.sign = func([]byte) ([]byte, error) {
+		defer simdstate.Clear()
 		sig := binary.BigEndian.AppendUint64(nil, uint64(seconds))
 		sig = append(sig, make([]byte, mldsa44.SignatureSize)...)
 		err := mldsa44.SignTo(k.mldsa44, statement(k.public.origin, uint64(seconds), t), nil, true, sig[timestampSize:])
@@ -130,6 +133,7 @@ func (k *PublicKey) lineKeys() (classical, quantumSafe *lineKey) {
 
 	quantumSafe = &lineKey{name: k.origin, hash: keyHash(k.origin, typeMLDSA44, k.mldsa44.Bytes())}
 	quantumSafe.verify = func(text, sig []byte) bool {
+		defer simdstate.Clear()
 		if len(sig) != timestampSize+mldsa44.SignatureSize {
 			return false
 		}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/cloudflare/circl/sign/mldsa/mldsa44"
 	"golang.org/x/mod/sumdb/note"
+
+	"stonevault/internal/simdstate"
 )
 
 const (
@@ -70,6 +72,7 @@ func SigningKeyFromSeed(origin string, seed []byte) (*SigningKey, error) {
 		return nil, fmt.Errorf("%w: its seed has %d bytes, not %d", ErrKey, len(seed), SeedSize)
 	}
 	k := &SigningKey{seed: [SeedSize]byte(seed), ed25519: ed25519.NewKeyFromSeed(seed[:ed25519.SeedSize])}
+	defer simdstate.Clear()
 	var public *mldsa44.PublicKey
 	public, k.mldsa44 = mldsa44.NewKeyFromSeed((*[mldsa44.SeedSize]byte)(seed[ed25519.SeedSize:]))
 	k.public = &PublicKey{origin, k.ed25519.Public().(ed25519.PublicKey), public}
@@ -117,6 +120,7 @@ func ParsePublicKey(text string) (*PublicKey, error) {
 	if len(raw[0]) != ed25519.PublicKeySize || len(raw[1]) != mldsa44.PublicKeySize {
 		return nil, fmt.Errorf("%w: it takes an Ed25519 and an ML-DSA-44 key, a line each", ErrKey)
 	}
+	defer simdstate.Clear()
 	k := &PublicKey{origin, raw[0], new(mldsa44.PublicKey)}
 	k.mldsa44.Unpack((*[mldsa44.PublicKeySize]byte)(raw[1]))
 	if k.Text() != text {

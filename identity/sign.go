@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/cloudflare/circl/sign"
+
+	"stonevault/internal/simdstate"
 )
 
 // ErrSignature is what Verify returns for a signature that does not hold.
@@ -67,6 +69,7 @@ func SigningKeyFromSeed(suite Suite, seed []byte) (*SigningKey, error) {
 	if len(seed) != row.scheme.SeedSize() {
 		return nil, fmt.Errorf("identity: a signing seed has %d bytes, not %d", row.scheme.SeedSize(), len(seed))
 	}
+	defer simdstate.Clear()
 	pub, priv := row.scheme.DeriveKey(seed)
 	raw, err := pub.MarshalBinary()
 	if err != nil {
@@ -89,6 +92,7 @@ func (k *SigningKey) GoString() string { return "[redacted]" }
 
 // Sign signs payload as a statement of the given kind.
 func (k *SigningKey) Sign(s Statement, payload []byte) ([]byte, error) {
+	defer simdstate.Clear()
 	suite := k.public.suite
 	sig := make([]byte, suite.SignatureSize())
 	if err := suites[suite].signTo(k.private, s.encode(payload), []byte(s.Context), sig); err != nil {
@@ -106,6 +110,7 @@ func VerifyingKeyFromBytes(suite Suite, b []byte) (*VerifyingKey, error) {
 	if len(b) != row.scheme.PublicKeySize() {
 		return nil, fmt.Errorf("identity: a verifying key of suite %d has %d bytes, not %d", suite, row.scheme.PublicKeySize(), len(b))
 	}
+	defer simdstate.Clear()
 	pub, err := row.scheme.UnmarshalBinaryPublicKey(b)
 	if err != nil {
 		return nil, fmt.Errorf("identity: verifying key: %w", err)
@@ -129,6 +134,7 @@ func (k *VerifyingKey) Verify(s Statement, payload, sig []byte) error {
 	if len(sig) != k.suite.SignatureSize() {
 		return ErrSignature
 	}
+	defer simdstate.Clear()
 	if !suites[k.suite].scheme.Verify(k.public, s.encode(payload), sig, &sign.SignatureOpts{Context: s.Context}) {
 		return ErrSignature
 	}
