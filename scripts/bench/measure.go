@@ -65,7 +65,11 @@ func compare(title string, runs int, bytes int64, contenders ...contender) error
 		}
 		ratio := median(ratios)
 		s := medianSample(samples[c])
-		fmt.Printf("| %s | %.3f | %.0f | %.2f | %.2f | %.0f |\n", contenders[c].name, s.seconds, float64(bytes)/1e6/s.seconds, ratio, 1/ratio, s.mib)
+		peak := "–" // a server's is measured by itself
+		if s.mib > 0 {
+			peak = fmt.Sprintf("%.0f", s.mib)
+		}
+		fmt.Printf("| %s | %.3f | %.0f | %.2f | %.2f | %s |\n", contenders[c].name, s.seconds, float64(bytes)/1e6/s.seconds, ratio, 1/ratio, peak)
 	}
 	return nil
 }
