@@ -106,4 +106,7 @@ require (
 	modernc.org/sqlite v1.61.1 // indirect
 )
 
-ignore ./web/node_modules
+ignore (
+	./internal/anchor/contract/node_modules
+	./web/node_modules
+)
