@@ -76,34 +76,35 @@ func (r *Reader) Fsck(ctx context.Context, heads ...audit.Tree) (report *Report,
 	return report, nil
 }
 
-// rows opens all events of the log: while one page is opened, the next is read.
+// rows opens all events of the log: while some pages are opened, the next is read.
 func (s *snapshot) rows(ctx context.Context) iter.Seq2[audit.Row, error] {
 	return func(yield func(audit.Row, error) bool) {
-		var opening chan []audit.Row
-		for from := int64(math.MinInt64); ; {
-			events, err := s.store.Events(ctx, s.log.ID, from, fsckPage)
-			if err != nil {
-				yield(audit.Row{}, err)
-				return
+		var opening []chan []audit.Row // each is given one page, also where nobody takes it
+		for from, more := int64(math.MinInt64), true; more || len(opening) > 0; {
+			if more && len(opening) < runtime.GOMAXPROCS(0) {
+				events, err := s.store.Events(ctx, s.log.ID, from, fsckPage)
+				var keys map[int64]*readKey
+				if err == nil {
+					keys, err = s.keysOf(events)
+				}
+				if err != nil {
+					yield(audit.Row{}, err)
+					return
+				}
+				if more = len(events) == fsckPage; len(events) > 0 {
+					from = events[len(events)-1].Index + 1
+				}
+				page := make(chan []audit.Row, 1)
+				go func() { page <- openRows(events, keys) }()
+				opening = append(opening, page)
+				continue
 			}
-			keys, err := s.keysOf(events)
-			if err != nil {
-				yield(audit.Row{}, err)
-				return
-			}
-			opened := make(chan []audit.Row, 1)
-			go func() { opened <- openRows(events, keys) }()
-			if opening != nil {
-				for _, row := range <-opening {
-					if !yield(row, nil) {
-						return
-					}
+			for _, row := range <-opening[0] {
+				if !yield(row, nil) {
+					return
 				}
 			}
-			if opening = opened; len(events) == 0 {
-				return
-			}
-			from = events[len(events)-1].Index + 1
+			opening = opening[1:]
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"sync"
 
 	"stonevault/audit"
@@ -123,21 +122,26 @@ func (r *keyring) signing(l Log) (*audit.SigningKey, error) {
 	return key, nil
 }
 
-// sealContext is different for every plaintext that one key seals: the leaf holds a commitment to the
-// opening. That is why the salt need not be random, and is taken from the commitment too.
-func sealContext(leaf []byte, slot audit.Slot) []byte {
-	return append([]byte("stonevault.v1/audit/part/"+strconv.Itoa(int(slot))+"/"), leaf...)
+// sealing returns the salt and the context of a part. The leaf's commitment to an opening is in both: no two
+// openings have the same, so that no salt is used for two under one key, and none opens in another's place.
+func sealing(leaf []byte, slot audit.Slot) (salt, context []byte) {
+	commitment := leaf[len(leaf)-(slotCount-int(slot))*audit.HashSize:][:audit.HashSize]
+	return commitment[:cobblestone.SaltSize], append([]byte("stonevault.v1/audit/"+slot.String()+"/"), commitment...)
 }
 
 // sealPart seals the opening of a leaf's slot.
 func sealPart(key [keySize]byte, leaf []byte, slot audit.Slot, o audit.Opening) ([]byte, error) {
-	commitment := leaf[len(leaf)-(slotCount-int(slot))*audit.HashSize:]
-	return cobblestone.Seal(nil, o, key[:], commitment[:cobblestone.SaltSize], sealContext(leaf, slot))
+	salt, context := sealing(leaf, slot)
+	return cobblestone.Seal(nil, o, key[:], salt, context)
 }
 
 // openPart opens what sealPart made.
 func openPart(key [keySize]byte, leaf []byte, slot audit.Slot, sealed []byte) (audit.Opening, error) {
-	return cobblestone.Open(nil, sealed, key[:], sealContext(leaf, slot))
+	if len(leaf) != audit.LeafSize {
+		return nil, audit.ErrLeaf
+	}
+	_, context := sealing(leaf, slot)
+	return cobblestone.Open(nil, sealed, key[:], context)
 }
 
 // opener opens the parts of events in one transaction. Its keys are those of that transaction.

@@ -153,7 +153,7 @@ func (s auditStore) EventsBefore(ctx context.Context, id, key int64, limit int) 
 		return all(ctx, s.tx, scanEvent, `SELECT `+eventColumns+` FROM audit_events WHERE id < $1 ORDER BY id DESC LIMIT $2`, id, int64(limit))
 	}
 	side := func(column string) string {
-		return `SELECT id FROM (SELECT id FROM audit_events WHERE ` + column + ` = $2 AND id < $1 ORDER BY id DESC LIMIT $3) AS ` + column
+		return `SELECT id FROM (SELECT id FROM audit_events WHERE ` + column + ` = $2 AND id < $1 ORDER BY id DESC LIMIT $3) AS found`
 	}
 	return all(ctx, s.tx, scanEvent, `SELECT `+eventColumns+` FROM audit_events WHERE id IN (`+side("actor_key")+` UNION `+side("subject_key")+`)
 		ORDER BY id DESC LIMIT $3`, id, key, int64(limit))

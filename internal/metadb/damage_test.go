@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"stonevault/identity"
+	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/metadb/metadbtest"
 	"stonevault/internal/vault"
@@ -31,10 +32,14 @@ func TestDamagedRows(t *testing.T) {
 	token := auth.RefreshToken{Hash: []byte(strings.Repeat("h", 32)), Session: "s", CreatedAt: now, ExpiresAt: now}
 	key := auth.TokenKey{ID: "k", Sealed: []byte{1}, CreatedAt: now}
 	intent := vault.Intent{FileID: version.FileID, Kind: vault.IntentPut, CreatedAt: now}
+	log := auditlog.Log{ID: 1, Origin: "o", Public: "p", SealedSeed: []byte{1}, BegunAt: now}
+	auditKey := auditlog.Key{Number: 1, Person: string(owner), Sealed: []byte{1}}
+	checkpoint := auditlog.Checkpoint{Log: 1, Size: 1, Text: []byte{1}, SignedAt: now}
 	ctx := t.Context()
 	if err := db.WriteTx(ctx, func(tx *Tx) error {
 		return errors.Join(metadbtest.InsertFile(ctx, tx, node, version), tx.Nodes().Insert(ctx, folder), tx.Identities().Insert(ctx, root),
-			tx.Intents().Insert(ctx, intent), tx.InsertSession(ctx, session), tx.InsertRefresh(ctx, token), tx.InsertTokenKey(ctx, key))
+			tx.Intents().Insert(ctx, intent), tx.InsertSession(ctx, session), tx.InsertRefresh(ctx, token), tx.InsertTokenKey(ctx, key),
+			tx.Audit().InsertLog(ctx, log), tx.Audit().InsertKey(ctx, auditKey), tx.Audit().PutCheckpoint(ctx, checkpoint))
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +79,14 @@ func TestDamagedRows(t *testing.T) {
 		},
 		"sessions":       {func(ctx context.Context, tx *Tx) error { _, err := tx.Session(ctx, "s"); return err }},
 		"refresh_tokens": {func(ctx context.Context, tx *Tx) error { _, err := tx.Refresh(ctx, token.Hash); return err }},
-		"token_keys":     {func(ctx context.Context, tx *Tx) error { _, err := tx.TokenKeys(ctx); return err }},
+		"audit_logs":     {func(ctx context.Context, tx *Tx) error { _, err := tx.Audit().CurrentLog(ctx); return err }},
+		"audit_heads":    {func(ctx context.Context, tx *Tx) error { _, err := tx.Audit().Head(ctx, 1); return err }},
+		"audit_checkpoints": {
+			func(ctx context.Context, tx *Tx) error { _, err := tx.Audit().Checkpoint(ctx, 1); return err },
+			func(ctx context.Context, tx *Tx) error { _, err := tx.Audit().Checkpoints(ctx, 1); return err },
+		},
+		"audit_keys": {func(ctx context.Context, tx *Tx) error { _, err := tx.Audit().Key(ctx, 1); return err }},
+		"token_keys": {func(ctx context.Context, tx *Tx) error { _, err := tx.TokenKeys(ctx); return err }},
 	}
 	read := func(table string) (errs []error) {
 		for _, fn := range readers[table] {
@@ -107,6 +119,10 @@ func TestDamagedRows(t *testing.T) {
 		{"intents", "kind", "'move'"}, {"intents", "kind", "'rewrite'"}, {"intents", "envelope", "x'00'"}, {"intents", "created_at", "-" + far},
 		{"sessions", "revoked_at", "-62135596800000"}, {"sessions", "expires_at", far}, {"sessions", "person", "'x'"},
 		{"refresh_tokens", "used_at", "-62135596800000"}, {"refresh_tokens", "session", "''"},
+		{"audit_logs", "origin", "''"}, {"audit_logs", "sealed_seed", "x''"}, {"audit_logs", "begun_at", far},
+		{"audit_heads", "size", "-1"}, {"audit_heads", "root", "zeroblob(33)"}, {"audit_heads", "root", "x''"},
+		{"audit_keys", "sealed", "x''"}, {"audit_keys", "person", "'ana'"},
+		{"audit_checkpoints", "size", "-1"}, {"audit_checkpoints", "text", "x''"}, {"audit_checkpoints", "text", "zeroblob(9999)"}, {"audit_checkpoints", "signed_at", far},
 		{"token_keys", "sealed", "x''"}, {"token_keys", "retired_at", far},
 	} {
 		where := ""

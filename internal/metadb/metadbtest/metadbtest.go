@@ -1,5 +1,5 @@
-// Package metadbtest is the conformance suite of metadata databases: whatever implements vault.Database
-// and auth.Store together runs it, each against its real server. It tests what the interfaces promise
+// Package metadbtest is the conformance suite of metadata databases: whatever implements vault.Database,
+// auth.Store and the audit log's side together runs it, each against its real server. It tests what the interfaces promise
 // and nothing of how a database keeps it.
 package metadbtest
 
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"stonevault/identity"
+	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
 	"stonevault/stone"
@@ -23,6 +24,7 @@ import (
 type Database interface {
 	vault.Database
 	auth.Store
+	Audit() auditlog.Database
 }
 
 // Run runs every test, each on an empty database from open.
@@ -57,6 +59,11 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"a transaction kept too long", testKeptTx},
 		{"contexts", testContexts},
 		{"both sides share a transaction", testBothSides},
+		{"audit logs", testAuditLogs},
+		{"audit events", testAuditEvents},
+		{"audit keys", testAuditKeys},
+		{"audit trees", testAuditTrees},
+		{"an event and its change", testAuditTogether},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, open(t)) })
