@@ -1,0 +1,79 @@
+package anchor
+
+import (
+	"errors"
+
+	"stonevault/internal/anchor/contract"
+	"stonevault/internal/anchor/journal"
+)
+
+// What keeps an anchor from being written or believed. All but the last group pass by themselves when their
+// cause does, and are tried again.
+var (
+	// Of the servers.
+	ErrUnreachable = errors.New("too few RPC servers answer; check their addresses and the network")
+	ErrDisagree    = errors.New("two RPC servers disagree, so that one of them is wrong or lies; find out which, and take it out of the configuration")
+	ErrLies        = errors.New("an RPC server contradicts the contract; take it out of the configuration")
+	ErrStalled     = errors.New("the chain has not made the block final for long; nothing has to be done unless this lasts")
+
+	// Of the place.
+	ErrWrongChain    = errors.New("the RPC server is for another chain; correct its address or the chain id")
+	ErrWrongContract = errors.New("the code at the contract's address is not the anchoring contract's; correct the address")
+	ErrWrongLog      = errors.New("the contract has no such log of this vault; create it, or correct creator and log id")
+
+	// Of the sender.
+	ErrNotAnchorer = errors.New("this key may not anchor for the log; the log's owner has to appoint its address")
+	ErrFunds       = errors.New("the anchorer's account holds too little for a transaction; send coins to it")
+	ErrFee         = errors.New("the chain's fees are above the ceiling that is configured; wait, or raise it")
+	ErrForeign     = errors.New("a transaction of the anchorer's key is under way that is not in the journal; use the key for nothing else, and wait")
+	ErrAbandoned   = errors.New("an anchor was abandoned; the next one is tried after the usual interval")
+
+	// Of a claim.
+	ErrReverted    = errors.New("the transaction was refused by the contract")
+	ErrNotFinal    = errors.New("the transaction is in a block that is not final; check again later")
+	ErrNotAnchored = errors.New("the chain has no anchor of this log yet")
+	ErrWrongClaim  = errors.New("the transaction is not the anchor that it is said to be")
+
+	// Of the log: evidence that it was tampered with, for a person to look into.
+	ErrForked     = errors.New("the anchored head is not a beginning of the log: the log's history was rewritten, or the anchorer's key was stolen")
+	ErrRolledBack = errors.New("the log is shorter than its anchored head: it was set back, or the checkpoint is an old one")
+	ErrTakenBack  = errors.New("the chain has taken back a head that was final")
+)
+
+// conditions give each error a name that does not change, for metrics and JSON. The first that fits counts.
+var conditions = []struct {
+	err  error
+	name string
+}{
+	{ErrForked, "forked"}, {ErrRolledBack, "rolled_back"}, {ErrTakenBack, "taken_back"},
+	{ErrDisagree, "rpc_disagree"}, {ErrLies, "rpc_lies"}, {ErrUnreachable, "rpc_unreachable"},
+	{ErrWrongChain, "wrong_chain"}, {ErrWrongContract, "wrong_contract"}, {ErrWrongLog, "wrong_log"},
+	{ErrNotAnchorer, "not_anchorer"}, {contract.ErrNotAnchorer, "not_anchorer"},
+	{ErrFunds, "funds_low"}, {ErrFee, "fee_ceiling"}, {ErrForeign, "nonce_in_use"},
+	{ErrStalled, "finality_stalled"}, {ErrReverted, "reverted"}, {ErrAbandoned, "abandoned"},
+	{journal.ErrConflict, "journal_conflict"}, {ErrKey, "key"},
+	{ErrNotFinal, "not_final"}, {ErrNotAnchored, "not_anchored"}, {ErrWrongClaim, "wrong_claim"},
+}
+
+// Condition returns the name of what an error of this package says: "ok" for nil, "failed" for what has none.
+func Condition(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	for _, c := range conditions {
+		if errors.Is(err, c.err) {
+			return c.name
+		}
+	}
+	return "failed"
+}
+
+// Tampering tells whether an error is evidence against the log itself, rather than a check that could not be made.
+func Tampering(err error) bool {
+	for _, e := range []error{ErrForked, ErrRolledBack, ErrReverted, ErrWrongClaim} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

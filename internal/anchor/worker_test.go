@@ -1,0 +1,507 @@
+package anchor
+
+import (
+	"context"
+	"errors"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ethereum/go-ethereum"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/hexutil"
+	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/params"
+
+	"stonevault/internal/anchor/contract"
+	"stonevault/internal/anchor/journal"
+	"stonevault/internal/anchor/journaltest"
+)
+
+func filter(t Target) ethereum.FilterQuery {
+	return ethereum.FilterQuery{
+		FromBlock: new(big.Int), Addresses: []common.Address{t.Contract},
+		Topics: [][]common.Hash{{contract.AnchoredTopic}, {common.Hash(t.Log)}},
+	}
+}
+
+func wantStates(t *testing.T, b *bench, want ...journal.State) {
+	t.Helper()
+	if got := b.states(); !slices.Equal(got, want) {
+		t.Fatalf("the rows are %v, not %v", got, want)
+	}
+}
+
+func TestAnchoring(t *testing.T) {
+	b := newBench(t)
+	w := b.worker(nil)
+	sizes := []uint64{5, 5 + 2, 5 + 2 + 1000}
+	for i, size := range sizes {
+		b.log.grow(int(size) - int(b.log.tree.Size))
+		step(t, w, nil)
+		step(t, w, nil)
+		if s := w.Status(); s.InFlight.State != journal.Mined || s.InFlight.Size != size || s.Condition != "ok" {
+			t.Fatalf("%+v", s)
+		}
+		b.mine(3)
+		step(t, w, nil)
+		last := w.Status().Last
+		if last.State != journal.Final || last.Size != size || last.Root != b.log.tree.Root || last.Nonce != uint64(i) {
+			t.Fatalf("%+v", last)
+		}
+		receipt, err := b.eth.TransactionReceipt(t.Context(), last.Hash)
+		if err != nil || receipt.BlockNumber.Uint64() != last.Block || receipt.BlockHash != last.BlockHash {
+			t.Errorf("%+v, %v", receipt, err)
+		}
+		// Neither time nor growth alone is enough.
+		b.log.grow(1)
+		b.wait(2 * time.Hour)
+		step(t, w, nil)
+		b.log.grow(1)
+		b.wait(-time.Hour - time.Minute)
+		step(t, w, nil)
+		if got := len(b.journal.Rows()); got != i+1 {
+			t.Fatalf("there are %d rows after %d anchors", got, i+1)
+		}
+		b.wait(time.Minute)
+		b.log = regrown(b.log, w, last.Size)
+	}
+	if got := b.anchored(); len(got) != len(sizes) || b.nonce() != uint64(len(sizes)) {
+		t.Errorf("the contract has %v, by %d transactions", got, b.nonce())
+	}
+}
+
+// regrown is the log as it was at a size.
+func regrown(l *testLog, w *Worker, size uint64) *testLog {
+	again := newLog(l.t, int(size), l.salt)
+	w.c.Heads = again
+	return again
+}
+
+// An idle worker leaves the chain alone.
+func TestIdle(t *testing.T) {
+	b := newBench(t)
+	p := b.proxy()
+	w := b.worker(func(c *Config) { c.Chain = b.chain(0, p.URL) })
+	for range 2 {
+		step(t, w, nil)
+		b.mine(3)
+	}
+	step(t, w, nil)
+	p.set(func(p *proxy) { clear(p.asked) })
+	for range 5 {
+		b.wait(time.Hour)
+		step(t, w, nil)
+	}
+	b.log.grow(1)
+	step(t, w, nil)
+	p.set(func(p *proxy) {
+		if len(p.asked) != 0 {
+			t.Errorf("it asks %v", p.asked)
+		}
+	})
+	w.AnchorNow()
+	step(t, w, nil)
+	wantStates(t, b, journal.Final, journal.Sent)
+	for range 2 {
+		b.mine(3)
+		step(t, w, nil)
+	}
+	w.AnchorNow() // with nothing to anchor, now or later
+	step(t, w, nil)
+	b.log.grow(1)
+	step(t, w, nil)
+	wantStates(t, b, journal.Final, journal.Final)
+
+	w.c.Events = 5
+	b.log.grow(4)
+	step(t, w, nil)
+	wantStates(t, b, journal.Final, journal.Final, journal.Sent)
+}
+
+func TestServerDown(t *testing.T) {
+	b := newBench(t)
+	p := b.proxy()
+	secret := p.URL + "/v2/SECRET-API-KEY"
+	w := b.worker(func(c *Config) { c.Chain = b.chain(0, secret) })
+	down := func(is bool) { p.set(func(p *proxy) { p.down = is }) }
+	for i, want := range [][]journal.State{nil, {journal.Sent}, {journal.Mined}} {
+		down(true)
+		for range 3 {
+			step(t, w, ErrUnreachable)
+			if s := w.Status(); s.Condition != "rpc_unreachable" || strings.Contains(s.Problem.Error(), "SECRET") {
+				t.Errorf("%+v", s)
+			}
+			b.wait(time.Minute)
+		}
+		if !slices.Equal(b.states(), want) {
+			t.Fatalf("the rows are %v, not %v", b.states(), want)
+		}
+		down(false)
+		if i == 2 {
+			b.mine(3)
+		}
+		step(t, w, nil)
+	}
+	wantStates(t, b, journal.Final)
+	if b.nonce() != 1 || len(b.anchored()) != 1 {
+		t.Errorf("%d transactions, %v", b.nonce(), b.anchored())
+	}
+	if got := w.Status(); got.Failures != 9 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// With three servers one may be down; with two, none.
+func TestQuorum(t *testing.T) {
+	b := newBench(t)
+	first, second := b.proxy(), b.proxy()
+	first.set(func(p *proxy) { p.down = true })
+	step(t, b.worker(func(c *Config) { c.Chain = b.chain(0, first.URL, b.node.URL) }), ErrUnreachable)
+	w := b.worker(func(c *Config) { c.Chain = b.chain(0, first.URL, b.node.URL, second.URL) })
+	for range 2 {
+		step(t, w, nil)
+		b.mine(3)
+	}
+	step(t, w, nil)
+	wantStates(t, b, journal.Final)
+}
+
+func TestReorganisation(t *testing.T) {
+	b := newBench(t, "--slots-in-an-epoch", "10")
+	b.mine(30)
+	w := b.worker(nil)
+	step(t, w, nil)
+	b.mine(4)
+	step(t, w, nil)
+	wantStates(t, b, journal.Mined)
+	raw := b.journal.Rows()[0].Raw
+
+	b.node.Call(t, nil, "evm_setAutomine", false)
+	b.node.Call(t, nil, "anvil_reorg", 5, []any{})
+	if len(b.anchored()) != 0 {
+		t.Fatal("the reorganisation left the anchor")
+	}
+	step(t, w, nil)
+	wantStates(t, b, journal.Sent)
+	b.mine(1)
+	step(t, w, nil)
+	wantStates(t, b, journal.Mined)
+	b.mine(25)
+	step(t, w, nil)
+	wantStates(t, b, journal.Final)
+	if got := b.journal.Rows()[0]; string(got.Raw) != string(raw) {
+		t.Error("other bytes were sent after the reorganisation")
+	}
+	if b.nonce() != 1 || len(b.anchored()) != 1 {
+		t.Errorf("%d transactions, %v", b.nonce(), b.anchored())
+	}
+}
+
+// A transaction that nobody takes is replaced by one with both fees an eighth higher, which has the newest head.
+func TestStuck(t *testing.T) {
+	b := newBench(t)
+	b.node.Call(t, nil, "evm_setAutomine", false)
+	w := b.worker(func(c *Config) { c.MaxFee = 100 * params.GWei })
+	step(t, w, nil)
+	const tries = 4
+	for i := range tries {
+		b.wait(3*time.Minute - time.Second)
+		step(t, w, nil)
+		b.log.grow(3)
+		if got := len(b.journal.Rows()); got != 1+i {
+			t.Fatalf("there are %d rows", got)
+		}
+		b.wait(time.Second)
+		step(t, w, nil)
+	}
+	rows := b.journal.Rows()
+	if len(rows) != 1+tries {
+		t.Fatalf("there are %d rows", len(rows))
+	}
+	for i := range rows[1:] {
+		before, after := readTx(t, rows[i]), readTx(t, rows[i+1])
+		for name, of := range map[string]func(*types.Transaction) *big.Int{
+			"tip": (*types.Transaction).GasTipCap, "fee": (*types.Transaction).GasFeeCap,
+		} {
+			eighth := new(big.Int).Mul(of(before), big.NewInt(9))
+			if new(big.Int).Mul(of(after), big.NewInt(8)).Cmp(eighth) < 0 {
+				t.Errorf("replacement %d: the %s goes from %v to %v", i, name, of(before), of(after))
+			}
+		}
+		if after.Nonce() != 0 || rows[i+1].Replaces != rows[i].ID || rows[i+1].Size != uint64(8+3*i) {
+			t.Errorf("%+v", rows[i+1])
+		}
+	}
+	b.mine(1)
+	step(t, w, nil)
+	b.mine(3)
+	step(t, w, nil)
+	wantStates(t, b, journal.Replaced, journal.Replaced, journal.Replaced, journal.Replaced, journal.Final)
+	if got := b.anchored(); len(got) != 1 || got[0].Size != 5+3*tries || b.nonce() != 1 {
+		t.Errorf("%d transactions, %v", b.nonce(), got)
+	}
+	if got := w.Status().Replaced; got != tries {
+		t.Errorf("%d replacements are counted", got)
+	}
+}
+
+func readTx(t *testing.T, r journal.Row) *types.Transaction {
+	t.Helper()
+	tx, err := transaction(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tx
+}
+
+// At the ceiling nothing more is paid, and the older transaction may still be taken.
+func TestCeiling(t *testing.T) {
+	b := newBench(t)
+	b.node.Call(t, nil, "evm_setAutomine", false)
+	w := b.worker(func(c *Config) { c.MaxFee = 3 * params.GWei })
+	b.node.Call(t, nil, "anvil_setNextBlockBaseFeePerGas", hexutil.EncodeUint64(2.5*params.GWei))
+	b.mine(1)
+	step(t, w, ErrFee)
+	wantStates(t, b)
+	b.node.Call(t, nil, "anvil_setNextBlockBaseFeePerGas", hexutil.EncodeUint64(params.GWei))
+	b.mine(1)
+	step(t, w, nil)
+	for range 5 {
+		b.wait(3 * time.Minute)
+		if err := w.Step(t.Context()); err != nil && !errors.Is(err, ErrFee) {
+			t.Fatal(err)
+		}
+	}
+	if w.Status().Condition != "fee_ceiling" {
+		t.Errorf("%+v", w.Status())
+	}
+	for _, r := range b.journal.Rows() {
+		if tx := readTx(t, r); tx.GasFeeCap().Cmp(big.NewInt(3*params.GWei)) > 0 || tx.GasTipCap().Cmp(tx.GasFeeCap()) > 0 {
+			t.Errorf("it pays %v and %v", tx.GasFeeCap(), tx.GasTipCap())
+		}
+	}
+	b.mine(1)
+	step(t, w, nil)
+	b.mine(3)
+	step(t, w, nil)
+	if got := b.anchored(); len(got) != 1 || b.nonce() != 1 {
+		t.Errorf("%d transactions, %v", b.nonce(), got)
+	}
+}
+
+func TestStalledFinality(t *testing.T) {
+	b := newBench(t)
+	w := b.worker(nil)
+	step(t, w, nil)
+	step(t, w, nil)
+	b.wait(15*time.Minute - time.Second)
+	step(t, w, nil)
+	b.wait(time.Second)
+	for range 3 {
+		step(t, w, ErrStalled)
+		b.log.grow(10)
+		b.wait(time.Hour)
+	}
+	wantStates(t, b, journal.Mined)
+	b.mine(3)
+	step(t, w, nil)
+	wantStates(t, b, journal.Final)
+}
+
+func TestNonceTaken(t *testing.T) {
+	b := newBench(t)
+	b.node.Call(t, nil, "evm_setAutomine", false)
+	w := b.worker(nil)
+	step(t, w, nil)
+	ours := b.journal.Rows()[0]
+	// The pool is left, and somebody with the same key pays for something else.
+	b.node.Call(t, nil, "anvil_dropTransaction", common.Hash(ours.Hash))
+	b.sendFrom(b.key.private, &b.key.address, nil)
+	b.mine(1)
+	step(t, w, ErrForeign)
+	wantStates(t, b, journal.Sent)
+	b.mine(3)
+	step(t, w, ErrAbandoned)
+	wantStates(t, b, journal.Abandoned)
+	step(t, w, ErrAbandoned)
+	b.wait(time.Hour)
+	step(t, w, nil)
+	b.mine(1)
+	step(t, w, nil)
+	b.mine(3)
+	step(t, w, nil)
+	wantStates(t, b, journal.Abandoned, journal.Final)
+	if got := b.anchored(); len(got) != 1 || b.nonce() != 2 {
+		t.Errorf("%d transactions, %v", b.nonce(), got)
+	}
+}
+
+// A database that was restored has lost its rows; what was sent is seen on the chain and not sent again.
+func TestLostJournal(t *testing.T) {
+	b := newBench(t)
+	b.node.Call(t, nil, "evm_setAutomine", false)
+	step(t, b.worker(nil), nil)
+	empty := *b
+	empty.journal = new(journaltest.Memory)
+	w := empty.worker(nil)
+	step(t, w, ErrForeign)
+	b.mine(1)
+	step(t, w, ErrForeign)
+	b.mine(3)
+	step(t, w, nil)
+	if rows := empty.journal.Rows(); len(rows) != 0 || w.Status().Anchored.Size != 5 {
+		t.Errorf("%+v, %+v", rows, w.Status())
+	}
+	if got := b.anchored(); len(got) != 1 || b.nonce() != 1 {
+		t.Errorf("%d transactions, %v", b.nonce(), got)
+	}
+}
+
+func TestFundsTooLow(t *testing.T) {
+	b := newBench(t)
+	b.node.Call(t, nil, "anvil_setBalance", b.key.address, "0x1")
+	w := b.worker(nil)
+	step(t, w, ErrFunds)
+	if s := w.Status(); s.Condition != "funds_low" || !strings.Contains(s.Problem.Error(), b.key.address.Hex()) {
+		t.Errorf("%+v", s)
+	}
+	wantStates(t, b)
+	b.node.Fund(t, b.key.address)
+	step(t, w, nil)
+	wantStates(t, b, journal.Sent)
+}
+
+// A transaction that the contract refuses after all is read, and not repeated at once.
+func TestReverted(t *testing.T) {
+	b := newBench(t)
+	b.node.Call(t, nil, "evm_setAutomine", false)
+	w := b.worker(nil)
+	step(t, w, nil)
+	stolen := newPrivate(t)
+	// The owner appoints another anchorer, whose block comes first.
+	b.sendFrom(b.owner, &b.target.Contract, contract.SetAnchorerCall(b.target.Log, newKey(stolen).address))
+	b.mine(1)
+	b.mine(3)
+	step(t, w, ErrReverted)
+	step(t, w, ErrAbandoned)
+	wantStates(t, b, journal.Abandoned)
+	if r := b.journal.Rows()[0]; r.Block == 0 || !strings.HasPrefix(r.Reason, "It was refused: ") {
+		t.Errorf("%+v", r)
+	}
+	b.wait(time.Hour)
+	step(t, w, ErrNotAnchorer)
+	if got := b.nonce(); got != 1 {
+		t.Errorf("%d transactions", got)
+	}
+}
+
+// What the log is made to show is no beginning of it any more.
+func TestRewrittenLog(t *testing.T) {
+	for name, c := range map[string]struct {
+		log  func(t *testing.T) *testLog
+		want error
+	}{
+		"rewritten and longer": {func(t *testing.T) *testLog { return newLog(t, 30, 1) }, ErrForked},
+		"rewritten":            {func(t *testing.T) *testLog { return newLog(t, 20, 1) }, ErrForked},
+		"set back":             {func(t *testing.T) *testLog { return newLog(t, 19, 0) }, ErrRolledBack},
+		"of another origin": {func(t *testing.T) *testLog {
+			l := newLog(t, 30, 0)
+			l.origin += "b"
+			return l
+		}, ErrWrongLog},
+		"continued": {func(t *testing.T) *testLog { return newLog(t, 30, 0) }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.log = newLog(t, 20, 0)
+			w := b.worker(nil)
+			for range 2 {
+				step(t, w, nil)
+				b.mine(3)
+			}
+			step(t, w, nil)
+			wantStates(t, b, journal.Final)
+			b.log = c.log(t)
+			b.wait(time.Hour)
+			step(t, b.worker(nil), c.want)
+			if want := 1; c.want != nil && len(b.journal.Rows()) != want {
+				t.Errorf("there are %d rows", len(b.journal.Rows()))
+			}
+			_, err := b.chain(0).Verify(t.Context(), checkpoint(b.log), b.log.consistency)
+			if !errors.Is(err, c.want) {
+				t.Errorf("the verifier says %v", err)
+			}
+		})
+	}
+}
+
+// The journal of a final head, and a chain that no longer has it.
+func TestTakenBack(t *testing.T) {
+	b := newBench(t)
+	var before string
+	b.node.Call(t, &before, "evm_snapshot")
+	w := b.worker(nil)
+	for range 2 {
+		step(t, w, nil)
+		b.mine(3)
+	}
+	step(t, w, nil)
+	wantStates(t, b, journal.Final)
+	b.node.Call(t, nil, "evm_revert", before)
+	b.mine(20)
+	step(t, b.worker(nil), ErrTakenBack)
+	wantStates(t, b, journal.Final)
+}
+
+// Wrong places are found before anything is written.
+func TestWrongPlace(t *testing.T) {
+	b := newBench(t)
+	p := b.proxy()
+	target := b.target
+	for name, c := range map[string]struct {
+		change func()
+		want   error
+	}{
+		"chain":    {func() { b.target.ChainID = 137 }, ErrWrongChain},
+		"contract": {func() { b.target.Contract = b.key.address }, ErrWrongContract},
+		"log":      {func() { b.target.Log[0] ^= 1 }, ErrWrongLog},
+		"creator": {func() {
+			b.target.Creator = b.key.address
+			b.target.Log = contract.NewLogID(b.key.address, contract.OriginHash(testOrigin))
+		}, ErrWrongLog},
+	} {
+		b.target = target
+		c.change()
+		step(t, b.worker(func(cfg *Config) { cfg.Chain = b.chain(0, p.URL) }), c.want)
+		if _, err := b.chain(0).Verify(t.Context(), checkpoint(b.log), b.log.consistency); !errors.Is(err, c.want) {
+			t.Errorf("another %s: the verifier says %v", name, err)
+		}
+		wantStates(t, b)
+	}
+	p.set(func(p *proxy) {
+		if p.asked["eth_sendRawTransaction"] != 0 {
+			t.Error("a transaction was sent")
+		}
+	})
+}
+
+func TestRun(t *testing.T) {
+	b := newBench(t, "--slots-in-an-epoch", "1", "--block-time", "1", "--mixed-mining")
+	w := b.worker(func(c *Config) { c.Poll, c.Now = 100*time.Millisecond, nil })
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); w.Run(ctx) }()
+	for end := time.Now().Add(2 * time.Minute); w.Status().Last.Size != 5; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%+v", w.Status())
+		}
+	}
+	cancel()
+	<-ended
+	if s := w.Status(); s.Condition != "ok" || s.Steps == 0 {
+		t.Errorf("%+v", s)
+	}
+}
