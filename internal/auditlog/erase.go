@@ -19,7 +19,8 @@ type Erased struct {
 // it, as the actor of the event; nil is nobody known. Where there is nothing of the person, it does nothing.
 //
 // Events and their erasure come into the tree together: all that waits for a place gets it first, since a
-// part is listed by its index.
+// part is listed by its index. Parts of older logs are destroyed as well, and no event of this log can list
+// them.
 func (r *Recorder) Erase(ctx context.Context, person string, by audit.Values) (done Erased, err error) {
 	switch {
 	case person == "":
@@ -28,7 +29,7 @@ func (r *Recorder) Erase(ctx context.Context, person string, by audit.Values) (d
 		return done, ErrSelf
 	}
 	var number int64
-	err = r.Database.Shred(ctx, func(store Store) error {
+	err = r.config.Database.Shred(ctx, func(store Store) error {
 		done, number = Erased{}, 0
 		keys, err := store.KeysOf(ctx, person)
 		if err != nil || len(keys) == 0 {
@@ -51,7 +52,7 @@ func (r *Recorder) Erase(ctx context.Context, person string, by audit.Values) (d
 		piece := 0
 		for list := range slices.Chunk(parts, audit.MaxParts) {
 			piece++
-			id, err := r.Record(ctx, store, audit.Event{Type: audit.PersonErased, Time: r.Now(), Actor: by,
+			id, err := r.Record(ctx, store, audit.Event{Type: audit.PersonErased, Time: r.config.Now(), Actor: by,
 				Operational: audit.Values{"parts": list, "piece": piece, "pieces": pieces}})
 			if err != nil {
 				return err

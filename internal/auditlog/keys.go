@@ -18,8 +18,8 @@ const (
 	maxCachedKeys = 4096
 )
 
-// keyring opens keys. It remembers what the master key has opened, by number, and believes itself only where
-// a transaction finds the same sealed key: one that was made in a transaction that failed is never used.
+// keyring opens keys. What it remembers, by number, it believes only where a transaction finds the same sealed
+// key: one that was made in a transaction that failed, or was erased elsewhere, is never used.
 type keyring struct {
 	master MasterKey
 	rand   io.Reader
@@ -50,26 +50,32 @@ func keyContext(k Key) string {
 // seedContext binds the seed of a signing key to its log.
 func seedContext(l Log) string { return fmt.Sprintf("stonevault.v1/audit_logs/%s/%d", l.Origin, l.ID) }
 
-func (r *keyring) open(k Key) ([keySize]byte, error) {
-	r.mu.Lock()
-	known, ok := r.opened[k.Number]
-	r.mu.Unlock()
-	if ok && bytes.Equal(known.sealed, k.Sealed) {
-		return known.key, nil
-	}
+// unseal opens a key with the master key.
+func (r *keyring) unseal(k Key) (key [keySize]byte, err error) {
 	plain, err := r.master.Open(keyContext(k), k.Sealed)
 	if err != nil || len(plain) != keySize {
-		return [keySize]byte{}, fmt.Errorf("%w: key %d does not open: %v", ErrRewritten, k.Number, err)
+		return key, fmt.Errorf("%w: key %d does not open: %v", ErrRewritten, k.Number, err)
 	}
-	opened := openedKey{k.Sealed, [keySize]byte(plain)}
-	clear(plain)
+	defer clear(plain)
+	return [keySize]byte(plain), nil
+}
+
+// open is unseal, which it does once for keys that are used often.
+func (r *keyring) open(k Key) ([keySize]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if known, ok := r.opened[k.Number]; ok && bytes.Equal(known.sealed, k.Sealed) {
+		return known.key, nil
+	}
+	key, err := r.unseal(k)
+	if err != nil {
+		return key, err
+	}
 	if r.opened == nil || len(r.opened) >= maxCachedKeys {
 		r.opened = map[int64]openedKey{}
 	}
-	r.opened[k.Number] = opened
-	return opened.key, nil
+	r.opened[k.Number] = openedKey{k.Sealed, key}
+	return key, nil
 }
 
 func (r *keyring) forget(number int64) {
@@ -144,7 +150,8 @@ func openPart(key [keySize]byte, leaf []byte, slot audit.Slot, sealed []byte) (a
 	return cobblestone.Open(nil, sealed, key[:], context)
 }
 
-// opener opens the parts of events in one transaction. Its keys are those of that transaction.
+// opener opens the parts of events in one transaction. Its keys end with that, so that no reader remembers the
+// key of somebody who is erased.
 type opener struct {
 	ctx   context.Context
 	ring  *keyring
@@ -185,7 +192,7 @@ func (o *opener) key(number int64) (*readKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	secret, err := o.ring.open(row)
+	secret, err := o.ring.unseal(row)
 	if err != nil {
 		return nil, err
 	}

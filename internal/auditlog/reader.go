@@ -11,8 +11,8 @@ import (
 
 // Reader shows the current log. What it gives out of the tree, a signed head covers.
 type Reader struct {
-	Config
-	keys *keyring
+	config Config
+	keys   *keyring
 }
 
 // NewReader makes a reader.
@@ -38,7 +38,7 @@ type snapshot struct {
 
 // view runs fn on the current log. ErrNotFound if nothing is signed yet.
 func (r *Reader) view(ctx context.Context, fn func(s *snapshot) error) error {
-	return r.Database.View(ctx, func(store Store) error {
+	return r.config.Database.View(ctx, func(store Store) error {
 		l, err := store.CurrentLog(ctx)
 		if errors.Is(err, ErrNotFound) {
 			return ErrNoLog
@@ -64,7 +64,7 @@ func (r *Reader) view(ctx context.Context, fn func(s *snapshot) error) error {
 
 // PublicKey is what the current log's checkpoints and receipts are verified with.
 func (r *Reader) PublicKey(ctx context.Context) (key *audit.PublicKey, err error) {
-	err = r.Database.View(ctx, func(store Store) error {
+	err = r.config.Database.View(ctx, func(store Store) error {
 		l, err := store.CurrentLog(ctx)
 		if errors.Is(err, ErrNotFound) {
 			return ErrNoLog
@@ -100,10 +100,11 @@ func (r *Reader) Tile(ctx context.Context, t audit.Tile) (data []byte, err error
 		}
 		if t.Level != audit.EntryLevel {
 			read, err := s.tiles.ReadTiles([]audit.Tile{t})
-			if err == nil {
-				data = read[0][:t.Width*audit.HashSize]
+			if err != nil {
+				return damage(err)
 			}
-			return err
+			data = read[0][:t.Width*audit.HashSize]
+			return nil
 		}
 		from := t.Index * audit.TileWidth
 		events, err := s.store.Events(ctx, s.log.ID, from, t.Width)
@@ -129,7 +130,7 @@ func (r *Reader) Consistency(ctx context.Context, old int64) (proof []audit.Hash
 	err = r.view(ctx, func(s *snapshot) error {
 		checkpoint = s.text
 		proof, err = s.signed.Tree.ProveConsistency(s.tiles, old)
-		return err
+		return damage(err)
 	})
 	return proof, checkpoint, err
 }
@@ -173,7 +174,7 @@ func (s *snapshot) receipt(e Event, show Show) (*audit.Receipt, error) {
 	}
 	proof, err := s.signed.Tree.ProveInclusion(s.tiles, e.Index)
 	if err != nil {
-		return nil, err
+		return nil, damage(err)
 	}
 	receipt := &audit.Receipt{Index: e.Index, Record: record, Proof: proof, Checkpoint: s.text}
 	if err := s.signed.Tree.VerifyInclusion(e.Index, audit.LeafHash(e.Leaf), proof); err != nil {
@@ -230,7 +231,7 @@ type Entry struct {
 
 // List returns a page of events, with those of older logs and those that have no index yet.
 func (r *Reader) List(ctx context.Context, q Query, show Show) (page []Entry, err error) {
-	err = r.Database.View(ctx, func(store Store) error {
+	err = r.config.Database.View(ctx, func(store Store) error {
 		page = nil
 		var key int64
 		if q.Person != "" {

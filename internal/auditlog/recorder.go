@@ -14,9 +14,9 @@ import (
 // Recorder writes events into the transactions of those who make the changes. It may be used by many
 // goroutines.
 type Recorder struct {
-	Config
-	keys *keyring
-	wake func()
+	config Config
+	keys   *keyring
+	wake   func()
 }
 
 // NewRecorder makes a recorder. wake is called for each event, inside its transaction: give it
@@ -27,7 +27,7 @@ func NewRecorder(c Config, wake func()) *Recorder { return &Recorder{c, newKeyri
 // transaction is committed. Whose keys it is sealed under, the event says itself: each slot's "person", and
 // the log's own where that is empty. When Record fails the transaction must fail.
 func (r *Recorder) Record(ctx context.Context, store Store, e audit.Event) (id int64, err error) {
-	record, err := e.Commit(r.Rand)
+	record, err := e.Commit(r.config.Rand)
 	if err != nil {
 		return 0, err
 	}
@@ -117,22 +117,22 @@ func (r *Recorder) Begin(ctx context.Context, store Store, b Beginning) (*audit.
 		previous = c.Text
 	}
 	var random [16]byte
-	if _, err := io.ReadFull(r.Rand, random[:]); err != nil {
+	if _, err := io.ReadFull(r.config.Rand, random[:]); err != nil {
 		return nil, fmt.Errorf("auditlog: no randomness: %w", err)
 	}
-	l := Log{ID: before.ID + 1, Origin: "stonevault/audit/" + hex.EncodeToString(random[:]), BegunAt: r.Now()}
-	key, err := audit.NewSigningKey(r.Rand, l.Origin)
+	l := Log{ID: before.ID + 1, Origin: "stonevault/audit/" + hex.EncodeToString(random[:]), BegunAt: r.config.Now()}
+	key, err := audit.NewSigningKey(r.config.Rand, l.Origin)
 	if err != nil {
 		return nil, err
 	}
 	l.Public = key.Public().Text()
-	if l.SealedSeed, err = r.Master.Seal(seedContext(l), key.Seed()); err != nil {
+	if l.SealedSeed, err = r.config.Master.Seal(seedContext(l), key.Seed()); err != nil {
 		return nil, err
 	}
 	if err := store.InsertLog(ctx, l); err != nil {
 		return nil, err
 	}
-	id, err := r.Record(ctx, store, audit.Event{Type: audit.LogBegun, Time: r.Now(), Operational: audit.Values{
+	id, err := r.Record(ctx, store, audit.Event{Type: audit.LogBegun, Time: r.config.Now(), Operational: audit.Values{
 		"origin": l.Origin, "reason": b.Reason, "previous_checkpoint": string(previous), "previous_anchor": b.PreviousAnchor,
 	}})
 	if err != nil {

@@ -18,11 +18,13 @@ const (
 	interval = 200 * time.Millisecond
 	// patrol is how often it looks for events of other programs, and again after something has failed.
 	patrol = 2 * time.Second
+	// turns is how often a batch is tried that others come before.
+	turns = 10
 )
 
 // Sequencer gives events their indexes and signs the heads. Several may run on one database.
 type Sequencer struct {
-	Config
+	config Config
 	keys   *keyring
 	wake   chan struct{} // holds one
 	urgent chan struct{} // holds one
@@ -35,7 +37,7 @@ type Sequencer struct {
 // NewSequencer makes a sequencer. failed gets the errors of Run, which goes on after each.
 func NewSequencer(c Config, failed func(error)) *Sequencer {
 	return &Sequencer{
-		Config: c, keys: newKeyring(c), failed: failed,
+		config: c, keys: newKeyring(c), failed: failed,
 		wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), signed: make(chan struct{}),
 	}
 }
@@ -84,16 +86,20 @@ func (s *Sequencer) Run(ctx context.Context) {
 
 // Step places all events that have no index, and signs the head.
 func (s *Sequencer) Step(ctx context.Context) error {
-	for {
+	for lost := 0; ; {
 		placed := 0
-		err := s.Database.Update(ctx, func(store Store) (err error) {
+		err := s.config.Database.Update(ctx, func(store Store) (err error) {
 			placed, err = placePending(ctx, store)
 			return err
 		})
-		if err != nil && !errors.Is(err, ErrConflict) { // another sequencer was faster
+		if errors.Is(err, ErrConflict) && lost < turns { // another sequencer was faster
+			lost++
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("auditlog: sequencing: %w", err)
 		}
-		if err == nil && placed < batchSize {
+		if lost = 0; placed < batchSize {
 			return s.sign(ctx)
 		}
 	}
@@ -117,9 +123,18 @@ func placePending(ctx context.Context, store Store) (placed int, err error) {
 
 // place appends leaves to a log: their indexes, the tiles and the head.
 func place(ctx context.Context, store Store, l Log, leaves []Leaf) error {
+	newest, err := store.Checkpoint(ctx, l.ID)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
 	head, err := store.Head(ctx, l.ID)
 	if err != nil {
 		return err
+	}
+	// A head that was set back must not grow into another log. Whether it is the signed one otherwise is seen
+	// to before the next signature.
+	if newest.Size > head.Size {
+		return fmt.Errorf("%w: its head has %d events, and %d were signed", ErrRewritten, head.Size, newest.Size)
 	}
 	ids, hashes := make([]int64, len(leaves)), make([]audit.Hash, len(leaves))
 	for i, leaf := range leaves {
@@ -127,7 +142,7 @@ func place(ctx context.Context, store Store, l Log, leaves []Leaf) error {
 	}
 	next, changed, err := head.Append(tiles{ctx, store, l.ID}, hashes)
 	if err != nil {
-		return err
+		return damage(err)
 	}
 	if err := store.MoveHead(ctx, l.ID, head, next); err != nil {
 		return err
@@ -145,7 +160,7 @@ func (s *Sequencer) sign(ctx context.Context) error {
 	var l Log
 	var head audit.Tree
 	done := false
-	err := s.Database.View(ctx, func(store Store) (err error) {
+	err := s.config.Database.View(ctx, func(store Store) (err error) {
 		if l, err = store.CurrentLog(ctx); err != nil {
 			return err
 		}
@@ -171,12 +186,12 @@ func (s *Sequencer) sign(ctx context.Context) error {
 	if done {
 		return nil
 	}
-	now := s.Now()
+	now := s.config.Now()
 	text, err := key.Sign(head, now)
 	if err != nil {
 		return err
 	}
-	err = s.Database.Update(ctx, func(store Store) error {
+	err = s.config.Database.Update(ctx, func(store Store) error {
 		return store.PutCheckpoint(ctx, Checkpoint{Log: l.ID, Size: head.Size, Text: text, SignedAt: now})
 	})
 	if err != nil {
@@ -203,10 +218,18 @@ func extends(r audit.TileReader, key *audit.PublicKey, signed Checkpoint, head a
 		err = head.VerifyConsistency(c.Tree, proof)
 	}
 	switch {
-	case errors.Is(err, audit.ErrProof), errors.Is(err, audit.ErrTiles), errors.Is(err, ErrNotFound):
+	case errors.Is(err, audit.ErrProof):
 		return fmt.Errorf("%w: %w", ErrRewritten, err)
 	case err == nil && head.Size == c.Tree.Size && head != c.Tree:
 		return fmt.Errorf("%w: two roots of %d events", ErrRewritten, head.Size)
+	}
+	return damage(err)
+}
+
+// damage says of tiles that are missing or wrong, though the tree has them, that the log was rewritten.
+func damage(err error) error {
+	if errors.Is(err, ErrNotFound) || errors.Is(err, audit.ErrTiles) {
+		return fmt.Errorf("%w: %v", ErrRewritten, err)
 	}
 	return err
 }
@@ -219,7 +242,7 @@ func (s *Sequencer) Wait(ctx context.Context, id int64) (index int64, err error)
 		signed := s.signed
 		s.mu.Unlock()
 		covered := false
-		err := s.Database.View(ctx, func(store Store) error {
+		err := s.config.Database.View(ctx, func(store Store) error {
 			e, err := store.Event(ctx, id)
 			if err != nil || e.Index == Pending {
 				return err

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"stonevault/audit"
@@ -325,7 +324,7 @@ func checkLog(l auditlog.Log) error {
 func checkAuditKey(k auditlog.Key) error {
 	return check("audit_keys",
 		rule{"number", k.Number > 0},
-		rule{"person", k.Person == "" || isID(k.Person) || len(k.Person) == 32 && strings.HasPrefix(k.Person, erasedPrefix)},
+		rule{"person", k.Person == "" || isID(k.Person)},
 		rule{"sealed", len(k.Sealed) > 0},
 	)
 }
