@@ -123,6 +123,9 @@ type atFinal struct {
 	nonce uint64
 }
 
+// Target is what the chain was opened with.
+func (c *Chain) Target() Target { return c.target }
+
 // look asks for the log at the newest block that every server holds for final, and for the number of
 // transactions that sender had sent by then. Chain, code and log are checked before anything is returned.
 func (c *Chain) look(ctx context.Context, sender common.Address) (finalized, uint64, error) {
@@ -164,11 +167,9 @@ func (c *Chain) look(ctx context.Context, sender common.Address) (finalized, uin
 		if a.block, _, err = s.blockAt(ctx, hexutil.EncodeUint64(number)); err != nil {
 			return a, err
 		}
-		code, err := s.eth.CodeAt(ctx, c.target.Contract, at)
-		if err != nil {
+		if a.code, err = s.codeAt(ctx, c.target.Contract, at); err != nil {
 			return a, err
 		}
-		a.code = crypto.Keccak256Hash(code)
 		if a.code == rightCode {
 			if a.log, err = c.log(ctx, s, at); err != nil {
 				return a, err
@@ -213,6 +214,12 @@ func (c *Chain) look(ctx context.Context, sender common.Address) (finalized, uin
 const maxLag = 1000
 
 var rightCode = crypto.Keccak256Hash(contract.RuntimeCode())
+
+// codeAt returns the hash of an address's code.
+func (s *server) codeAt(ctx context.Context, at common.Address, block *big.Int) (common.Hash, error) {
+	code, err := s.eth.CodeAt(ctx, at, block)
+	return crypto.Keccak256Hash(code), err
+}
 
 // log asks one server for the log; at nil is the latest block.
 func (c *Chain) log(ctx context.Context, s *server, at *big.Int) (contract.Log, error) {
@@ -410,22 +417,30 @@ func (c *Chain) estimate(ctx context.Context, from common.Address, data []byte) 
 }
 
 // broadcast gives a signed transaction to every server that doesn't have it. A nil error means that one has it
-// at least. What a server says against it is words alone, so that the question after is what counts.
+// at least, which needs nobody's agreement. What a server says against it is words alone, so that the question
+// after is what counts.
 func (c *Chain) broadcast(ctx context.Context, tx *types.Transaction) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	lone := &servers{all: c.servers.all, quorum: 1} // sending needs nobody's agreement
-	_, err := ask(ctx, lone, func(ctx context.Context, s *server) (struct{}, error) {
+	answers, err := ask(ctx, c.servers, func(ctx context.Context, s *server) (error, error) {
 		if knows(ctx, s, tx.Hash()) {
-			return struct{}{}, nil
+			return nil, nil
 		}
 		err := s.eth.SendTransaction(ctx, tx)
 		if err != nil && knows(ctx, s, tx.Hash()) {
 			err = nil
 		}
-		return struct{}{}, err
+		return err, nil
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	var refused []error
+	for _, a := range answers {
+		if a.value == nil {
+			return nil
+		}
+		refused = append(refused, fmt.Errorf("%s: %w", a.from.name, private(a.value)))
+	}
+	return fmt.Errorf("%w: %w", ErrNotTaken, errors.Join(refused...))
 }
 
 func knows(ctx context.Context, s *server, tx common.Hash) bool {

@@ -10,6 +10,6 @@
 // two of them differ nothing is done, and a transaction counts when the contract has its head. If all of them
 // lie together, nothing here finds out.
 //
-// The package holds the anchorer's key and no other. It reads no environment; its clock and its journal come
+// Worker holds the anchorer's key and no other; the owner's is Owner's alone, which a person starts. The package reads no environment; its clock and its journal come
 // in by Config. It is the one place that names go-ethereum.
 package anchor

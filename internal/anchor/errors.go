@@ -25,6 +25,7 @@ var (
 	ErrNotAnchorer = errors.New("this key may not anchor for the log; the log's owner has to appoint its address")
 	ErrFunds       = errors.New("the anchorer's account holds too little for a transaction; send coins to it")
 	ErrFee         = errors.New("the chain's fees are above the ceiling that is configured; wait, or raise it")
+	ErrNotTaken    = errors.New("no RPC server takes the transaction; it is sent again, and with higher fees after a while")
 	ErrForeign     = errors.New("a transaction of the anchorer's key is under way that is not in the journal; use the key for nothing else, and wait")
 	ErrAbandoned   = errors.New("an anchor was abandoned; the next one is tried after the usual interval")
 
@@ -35,9 +36,9 @@ var (
 	ErrWrongClaim  = errors.New("the transaction is not the anchor that it is said to be")
 
 	// Of the log: evidence that it was tampered with, for a person to look into.
-	ErrForked     = errors.New("the anchored head is not a beginning of the log: the log's history was rewritten, or the anchorer's key was stolen")
-	ErrRolledBack = errors.New("the log is shorter than its anchored head: it was set back, or the checkpoint is an old one")
-	ErrTakenBack  = errors.New("the chain has taken back a head that was final")
+	ErrForked     = errors.New("the anchored head is not a beginning of the log: the log's history was rewritten, or the anchorer's key was stolen; nothing is anchored until a person has compared the log with receipts and backups")
+	ErrRolledBack = errors.New("the log is shorter than its anchored head: it was set back, or the checkpoint is an old one; nothing is anchored until it has grown again from the same history")
+	ErrTakenBack  = errors.New("the chain has taken back a head that was final; look the contract up at another server, nothing is anchored until it has the head again")
 )
 
 // conditions give each error a name that does not change, for metrics and JSON. The first that fits counts.
@@ -49,7 +50,7 @@ var conditions = []struct {
 	{ErrDisagree, "rpc_disagree"}, {ErrLies, "rpc_lies"}, {ErrUnreachable, "rpc_unreachable"},
 	{ErrWrongChain, "wrong_chain"}, {ErrWrongContract, "wrong_contract"}, {ErrWrongLog, "wrong_log"},
 	{ErrNotAnchorer, "not_anchorer"}, {contract.ErrNotAnchorer, "not_anchorer"},
-	{ErrFunds, "funds_low"}, {ErrFee, "fee_ceiling"}, {ErrForeign, "nonce_in_use"},
+	{ErrFunds, "funds_low"}, {ErrFee, "fee_ceiling"}, {ErrForeign, "nonce_in_use"}, {ErrNotTaken, "not_taken"},
 	{ErrStalled, "finality_stalled"}, {ErrReverted, "reverted"}, {ErrAbandoned, "abandoned"},
 	{journal.ErrConflict, "journal_conflict"}, {ErrKey, "key"},
 	{ErrNotFinal, "not_final"}, {ErrNotAnchored, "not_anchored"}, {ErrWrongClaim, "wrong_claim"},

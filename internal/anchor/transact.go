@@ -57,6 +57,9 @@ func (w *Worker) begin(ctx context.Context, final finalized, nonce uint64, tree 
 	}
 	// A restored database has lost rows of what was sent: their transactions show here.
 	if ahead.pending > nonce || ahead.latest > nonce {
+		if rows, err := w.c.Journal.Unsettled(ctx, w.scope); err == nil && len(rows) > 0 {
+			return journal.ErrConflict // another server that shares the journal was quicker
+		}
 		return fmt.Errorf("%w (nonce %d of %v)", ErrForeign, nonce, w.c.Key.Address())
 	}
 	c, err := w.prepare(ctx, nonce, final.log.Head, tree, ahead, nil)
@@ -136,7 +139,7 @@ func (w *Worker) send(ctx context.Context, r journal.Row) error {
 		return err
 	}
 	if err := w.c.Chain.broadcast(ctx, tx); err != nil {
-		return fmt.Errorf("no RPC server takes the anchor: %w", err)
+		return err
 	}
 	if r.State == journal.Signed {
 		_, err = w.move(ctx, r, journal.Sent, nil)
@@ -168,6 +171,10 @@ func (w *Worker) follow(ctx context.Context, rows []journal.Row, final finalized
 		return err
 	}
 	if ahead.latest > newest.Nonce && seen == 0 {
+		// Unless it was mined between the two questions.
+		if seen, err = w.findMined(ctx, rows, final); err != nil || seen > 0 {
+			return err
+		}
 		return fmt.Errorf("%w (nonce %d of %v, which an anchor was to have)", ErrForeign, newest.Nonce, w.c.Key.Address())
 	}
 	// A row that was planned and not signed is taken up as it was planned. Where it replaces another, that
@@ -176,13 +183,16 @@ func (w *Worker) follow(ctx context.Context, rows []journal.Row, final finalized
 	if len(rows) > 1 {
 		before = &rows[len(rows)-2]
 	}
+	stuck := w.c.Now().Sub(newest.Changed) >= w.c.ReplaceAfter
 	switch newest.State {
 	case journal.Planned:
 		return w.resume(ctx, newest, before, final, ahead)
-	case journal.Signed:
-		return w.send(ctx, newest)
+	case journal.Signed: // after a stop, or because no server takes it
+		if err := w.send(ctx, newest); err == nil || !stuck {
+			return err
+		}
 	}
-	if w.c.Now().Sub(newest.Changed) >= w.c.ReplaceAfter {
+	if stuck {
 		return w.replace(ctx, newest, final, tree, ahead)
 	}
 	return w.resend(ctx, newest)

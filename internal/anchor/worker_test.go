@@ -11,9 +11,6 @@ import (
 
 	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/common/hexutil"
-	"github.com/ethereum/go-ethereum/core/types"
-	"github.com/ethereum/go-ethereum/params"
 
 	"stonevault/internal/anchor/contract"
 	"stonevault/internal/anchor/journal"
@@ -197,98 +194,6 @@ func TestReorganisation(t *testing.T) {
 	}
 	if b.nonce() != 1 || len(b.anchored()) != 1 {
 		t.Errorf("%d transactions, %v", b.nonce(), b.anchored())
-	}
-}
-
-// A transaction that nobody takes is replaced by one with both fees an eighth higher, which has the newest head.
-func TestStuck(t *testing.T) {
-	b := newBench(t)
-	b.node.Call(t, nil, "evm_setAutomine", false)
-	w := b.worker(func(c *Config) { c.MaxFee = 100 * params.GWei })
-	step(t, w, nil)
-	const tries = 4
-	for i := range tries {
-		b.wait(3*time.Minute - time.Second)
-		step(t, w, nil)
-		b.log.grow(3)
-		if got := len(b.journal.Rows()); got != 1+i {
-			t.Fatalf("there are %d rows", got)
-		}
-		b.wait(time.Second)
-		step(t, w, nil)
-	}
-	rows := b.journal.Rows()
-	if len(rows) != 1+tries {
-		t.Fatalf("there are %d rows", len(rows))
-	}
-	for i := range rows[1:] {
-		before, after := readTx(t, rows[i]), readTx(t, rows[i+1])
-		for name, of := range map[string]func(*types.Transaction) *big.Int{
-			"tip": (*types.Transaction).GasTipCap, "fee": (*types.Transaction).GasFeeCap,
-		} {
-			eighth := new(big.Int).Mul(of(before), big.NewInt(9))
-			if new(big.Int).Mul(of(after), big.NewInt(8)).Cmp(eighth) < 0 {
-				t.Errorf("replacement %d: the %s goes from %v to %v", i, name, of(before), of(after))
-			}
-		}
-		if after.Nonce() != 0 || rows[i+1].Replaces != rows[i].ID || rows[i+1].Size != uint64(8+3*i) {
-			t.Errorf("%+v", rows[i+1])
-		}
-	}
-	b.mine(1)
-	step(t, w, nil)
-	b.mine(3)
-	step(t, w, nil)
-	wantStates(t, b, journal.Replaced, journal.Replaced, journal.Replaced, journal.Replaced, journal.Final)
-	if got := b.anchored(); len(got) != 1 || got[0].Size != 5+3*tries || b.nonce() != 1 {
-		t.Errorf("%d transactions, %v", b.nonce(), got)
-	}
-	if got := w.Status().Replaced; got != tries {
-		t.Errorf("%d replacements are counted", got)
-	}
-}
-
-func readTx(t *testing.T, r journal.Row) *types.Transaction {
-	t.Helper()
-	tx, err := transaction(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tx
-}
-
-// At the ceiling nothing more is paid, and the older transaction may still be taken.
-func TestCeiling(t *testing.T) {
-	b := newBench(t)
-	b.node.Call(t, nil, "evm_setAutomine", false)
-	w := b.worker(func(c *Config) { c.MaxFee = 3 * params.GWei })
-	b.node.Call(t, nil, "anvil_setNextBlockBaseFeePerGas", hexutil.EncodeUint64(2.5*params.GWei))
-	b.mine(1)
-	step(t, w, ErrFee)
-	wantStates(t, b)
-	b.node.Call(t, nil, "anvil_setNextBlockBaseFeePerGas", hexutil.EncodeUint64(params.GWei))
-	b.mine(1)
-	step(t, w, nil)
-	for range 5 {
-		b.wait(3 * time.Minute)
-		if err := w.Step(t.Context()); err != nil && !errors.Is(err, ErrFee) {
-			t.Fatal(err)
-		}
-	}
-	if w.Status().Condition != "fee_ceiling" {
-		t.Errorf("%+v", w.Status())
-	}
-	for _, r := range b.journal.Rows() {
-		if tx := readTx(t, r); tx.GasFeeCap().Cmp(big.NewInt(3*params.GWei)) > 0 || tx.GasTipCap().Cmp(tx.GasFeeCap()) > 0 {
-			t.Errorf("it pays %v and %v", tx.GasFeeCap(), tx.GasTipCap())
-		}
-	}
-	b.mine(1)
-	step(t, w, nil)
-	b.mine(3)
-	step(t, w, nil)
-	if got := b.anchored(); len(got) != 1 || b.nonce() != 1 {
-		t.Errorf("%d transactions, %v", b.nonce(), got)
 	}
 }
 

@@ -1,0 +1,200 @@
+package anchor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+
+	"github.com/ethereum/go-ethereum"
+	"github.com/ethereum/go-ethereum/accounts/abi/bind/v2"
+	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/core/types"
+
+	"stonevault/internal/anchor/contract"
+)
+
+// Preset is what is known of a public chain. Addresses of servers are not part of it: whom to believe is the
+// operator's choice.
+type Preset struct {
+	Name    string
+	ChainID uint64
+	MinTip  int64 // wei; what its nodes take at least
+}
+
+// Presets are Polygon PoS and its test network. PIP-35 fixes the smallest tip of both at 25 gwei.
+var Presets = []Preset{
+	{"polygon", 137, 25 * gweiUnit},
+	{"amoy", 80002, 25 * gweiUnit},
+}
+
+// Owner makes contracts and logs, once and by a person's command. Its key may stay where no server is.
+type Owner struct {
+	ChainID uint64
+	Servers []string // addresses, as for Open
+	Quorum  int
+	Key     *Key
+	MaxFee  int64 // as in Config
+	MinTip  int64
+	// Sent is told the hash of each transaction before it is waited for, or nil.
+	Sent func(hash string)
+}
+
+// Deploy puts the contract on the chain and returns its address. Each call makes another contract; one is
+// enough for any number of logs.
+func (o Owner) Deploy(ctx context.Context) (address string, err error) {
+	receipt, err := o.transact(ctx, nil, contract.CreationCode())
+	if err != nil {
+		return "", err
+	}
+	return receipt.ContractAddress.Hex(), nil
+}
+
+// CreateLog makes a log that the owner's key owns and the anchorer's address may anchor. Where it was made
+// before, nothing is sent.
+func (o Owner) CreateLog(ctx context.Context, contractAddress, origin, anchorer string) (Target, error) {
+	by, err := parseAddress(anchorer)
+	if err != nil {
+		return Target{}, fmt.Errorf("the anchorer's address: %w", err)
+	}
+	if o.Key == nil {
+		return Target{}, errors.New("anchor: creating a log needs the owner's key")
+	}
+	target, err := NewTarget(o.ChainID, contractAddress, o.Key.address.Hex(), origin)
+	if err != nil {
+		return Target{}, err
+	}
+	chain, err := Open(ctx, target, o.Quorum, o.Servers...)
+	if err != nil {
+		return Target{}, err
+	}
+	defer chain.Close()
+	code, err := ask(ctx, chain.servers, func(ctx context.Context, s *server) (common.Hash, error) { return s.codeAt(ctx, target.Contract, nil) })
+	if err != nil {
+		return Target{}, err
+	}
+	if hash, err := agreed(code, "the contract's code"); err != nil {
+		return Target{}, err
+	} else if hash != rightCode {
+		return Target{}, fmt.Errorf("%w (at %v on chain %d)", ErrWrongContract, target.Contract, o.ChainID)
+	}
+	_, err = o.transact(ctx, &target.Contract, contract.CreateCall(contract.OriginHash(origin), by))
+	if errors.Is(err, contract.ErrAlreadyCreated) {
+		err = nil
+	}
+	return target, err
+}
+
+// transact sends one transaction and waits until enough servers have it in a block. No journal is kept: a
+// person sees how it ends, and a second deployment or creation does no harm.
+func (o Owner) transact(ctx context.Context, to *common.Address, data []byte) (*types.Receipt, error) {
+	if o.Key == nil {
+		return nil, errors.New("anchor: deploying needs the owner's key")
+	}
+	chain, err := Open(ctx, Target{ChainID: o.ChainID}, o.Quorum, o.Servers...)
+	if err != nil {
+		return nil, err
+	}
+	defer chain.Close()
+	type word struct {
+		chain   *big.Int
+		nonce   uint64
+		gas     uint64
+		market  feeMarket
+		balance *big.Int
+		refused error
+	}
+	answers, err := ask(ctx, chain.servers, func(ctx context.Context, s *server) (a word, err error) {
+		if a.chain, err = s.eth.ChainID(ctx); err != nil {
+			return a, err
+		}
+		if a.nonce, err = s.eth.PendingNonceAt(ctx, o.Key.address); err != nil {
+			return a, err
+		}
+		if _, a.market.base, err = s.blockAt(ctx, "latest"); err != nil {
+			return a, err
+		}
+		if a.market.tip, err = s.eth.SuggestGasTipCap(ctx); err != nil {
+			return a, err
+		}
+		if a.balance, err = s.eth.BalanceAt(ctx, o.Key.address, nil); err != nil {
+			return a, err
+		}
+		a.gas, err = s.eth.EstimateGasAtBlock(ctx, ethereum.CallMsg{From: o.Key.address, To: to, Data: data}, nil)
+		if a.refused = refusalIn(err); a.refused != nil {
+			err = nil
+		}
+		return a, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	best := answers[0].value
+	for _, a := range answers {
+		switch v := a.value; {
+		case !v.chain.IsUint64() || v.chain.Uint64() != o.ChainID:
+			return nil, fmt.Errorf("%w (%s is for chain %v, and %d is configured)", ErrWrongChain, a.from.name, v.chain, o.ChainID)
+		case v.refused != nil:
+			return nil, v.refused
+		default:
+			best.nonce, best.gas, best.balance = max(best.nonce, v.nonce), max(best.gas, v.gas), smaller(best.balance, v.balance)
+			best.market.base, best.market.tip = larger(best.market.base, v.market.base), larger(best.market.tip, v.market.tip)
+		}
+	}
+	const most = 1_000_000 // gas; deploying takes 569,642
+	if best.gas > most {
+		return nil, fmt.Errorf("%w (this is said to cost %d gas, and costs %d at most)", ErrLies, best.gas, most)
+	}
+	policy := feePolicy{big.NewInt(cmp.Or(o.MinTip, gweiUnit)), big.NewInt(cmp.Or(o.MaxFee, 500*gweiUnit))}
+	paid, err := policy.first(best.market)
+	if err != nil {
+		return nil, err
+	}
+	gas := best.gas + best.gas/8
+	if cost := new(big.Int).Mul(paid.max, new(big.Int).SetUint64(gas)); best.balance.Cmp(cost) < 0 {
+		return nil, fmt.Errorf("%w (%v holds %s and may need %s)", ErrFunds, o.Key.address, coins(best.balance), coins(cost))
+	}
+	tx, err := o.Key.sign(o.ChainID, call{best.nonce, to, data, gas, paid})
+	if err != nil {
+		return nil, err
+	}
+	if o.Sent != nil {
+		o.Sent(tx.Hash().Hex())
+	}
+	if err := chain.broadcast(ctx, tx); err != nil {
+		return nil, err
+	}
+	return chain.wait(ctx, tx.Hash())
+}
+
+// wait returns the receipt that enough servers give, by one of them.
+func (c *Chain) wait(ctx context.Context, tx common.Hash) (*types.Receipt, error) {
+	for {
+		answers, err := c.outcomes(ctx, tx)
+		if err == nil {
+			mined := 0
+			for _, a := range answers {
+				if a.value.mined {
+					mined++
+				}
+			}
+			if mined >= c.servers.quorum {
+				o, err := agreed(answers, "the transaction "+tx.Hex())
+				if err == nil && !o.ok {
+					err = fmt.Errorf("%w (%v)", ErrReverted, tx)
+				}
+				if err != nil {
+					return nil, err
+				}
+				return bind.WaitMined(ctx, answers[0].from.eth, tx)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the transaction %v is not in a block yet: %w", tx, ctx.Err())
+		case <-time.After(time.Second):
+		}
+	}
+}
