@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,6 +53,26 @@ func BenchmarkEvents(b *testing.B) {
 			b.ReportMetric(float64(batch*b.N)/b.Elapsed().Seconds(), "events/s")
 		})
 	}
+}
+
+// BenchmarkTogether records events in transactions of their own, from many goroutines at once, as requests do,
+// while a sequencer runs beside them.
+func BenchmarkTogether(b *testing.B) {
+	h := benchHouse(b)
+	ctx, cancel := context.WithCancel(b.Context())
+	var running sync.WaitGroup
+	running.Go(func() { h.sequencer.Run(ctx) })
+	e := put(1, 1, 2)
+	b.SetParallelism(50)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			h.record(b, e)
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	cancel()
+	running.Wait()
 }
 
 // BenchmarkRecord is what an event adds to a transaction.
