@@ -403,11 +403,15 @@ func (c *Chain) estimate(ctx context.Context, from common.Address, data []byte) 
 	if err != nil {
 		return 0, err
 	}
+	refused, err := agreed(part(answers, func(w word) bool { return w.refused != nil }), "whether the contract would refuse the anchor")
+	if err != nil {
+		return 0, err
+	}
+	if refused {
+		return 0, answers[0].value.refused
+	}
 	var gas uint64
 	for _, a := range answers {
-		if a.value.refused != nil {
-			return 0, a.value.refused
-		}
 		gas = max(gas, a.value.gas)
 	}
 	if gas > maxGas {

@@ -248,6 +248,7 @@ type proxy struct {
 	asked  map[string]int
 	raw    []string                        // transactions that were to be sent
 	before func(method string) (fail bool) // the request does not arrive
+	lost   func(method string) (fail bool) // its answer does not
 }
 
 func (b *bench) proxy() *proxy {
@@ -286,6 +287,10 @@ func (b *bench) proxy() *proxy {
 		r.Header.Del("Accept-Encoding")
 		answer := httptest.NewRecorder()
 		behind.ServeHTTP(answer, r)
+		if p.lost != nil && p.lost(request.Method) {
+			http.Error(w, "the answer is lost", http.StatusBadGateway)
+			return
+		}
 		var reply map[string]json.RawMessage
 		if err := json.Unmarshal(answer.Body.Bytes(), &reply); err == nil && p.lie != nil {
 			if other := p.lie(request.Method, request.Params, reply["result"]); other != nil {

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,5 +167,79 @@ func checkStops(t *testing.T, b *bench, name string, start uint64) {
 	}
 	if len(finals) != len(anchored) {
 		t.Errorf("%s: %d anchors, %v", name, len(anchored), finals)
+	}
+}
+
+// TestUnreliable anchors through servers that lose one request or answer in seven, on a chain that is now and
+// then reorganised, with workers that stop at random. With the seed, a failure can be repeated.
+func TestUnreliable(t *testing.T) {
+	seeds := 4
+	if os.Getenv("STONEVAULT_TORTURE") == "1" {
+		seeds = 60
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			b := newBench(t, "--slots-in-an-epoch", "4")
+			b.node.Call(t, nil, "evm_setAutomine", false)
+			r := rand.New(rand.NewPCG(uint64(seed), 4))
+			var lossy atomic.Bool
+			lossy.Store(true)
+			var addresses []string
+			for i := range 2 {
+				p, chance := b.proxy(), rand.New(rand.NewPCG(uint64(seed), uint64(100+i)))
+				p.before = func(string) bool { return lossy.Load() && chance.IntN(14) == 0 }
+				p.lost = func(string) bool { return lossy.Load() && chance.IntN(14) == 0 }
+				addresses = append(addresses, p.URL)
+			}
+			begin := func() *Worker { return b.worker(func(c *Config) { c.Chain = b.chain(1, addresses...) }) }
+			w := begin()
+			for range 150 {
+				if err := w.Step(t.Context()); Tampering(err) || errors.Is(err, ErrTakenBack) || errors.Is(err, ErrLies) {
+					t.Fatal(err)
+				}
+				b.wait(20 * time.Second)
+				switch r.IntN(10) {
+				case 0:
+					w = begin()
+				case 1:
+					b.node.Call(t, nil, "anvil_reorg", 1+r.IntN(5), []any{})
+				case 2, 3, 4:
+					b.mine(1 + r.IntN(4))
+				case 5:
+					b.log.grow(1 + r.IntN(4))
+				case 6:
+					b.wait(time.Hour)
+				}
+			}
+			lossy.Store(false)
+			b.log.grow(4)
+			b.wait(time.Hour)
+			for range 6 {
+				step(t, w, nil)
+				b.mine(5)
+			}
+			b.wait(time.Hour)
+			for range 6 {
+				step(t, w, nil)
+				b.mine(5)
+			}
+			anchored, nonces, finals := b.anchored(), map[[32]byte]uint64{}, 0
+			for _, row := range b.journal.Rows() {
+				if n, ok := nonces[row.Root]; ok && n != row.Nonce {
+					t.Errorf("the head of size %d has the nonces %d and %d", row.Size, n, row.Nonce)
+				}
+				nonces[row.Root] = row.Nonce
+				if row.State == journal.Final {
+					if finals < len(anchored) && anchored[finals].Size != row.Size {
+						t.Errorf("anchor %d has size %d and its row %d", finals, anchored[finals].Size, row.Size)
+					}
+					finals++
+				}
+			}
+			if n := len(anchored); finals != n || b.nonce() != uint64(n) || n == 0 || anchored[n-1].Size != uint64(b.log.tree.Size) {
+				t.Errorf("%d transactions, %d final rows, %d anchors, the log has %d events", b.nonce(), finals, n, b.log.tree.Size)
+			}
+			t.Logf("%d anchors by %d transactions", len(anchored), len(b.journal.Rows()))
+		})
 	}
 }

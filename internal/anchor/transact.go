@@ -200,6 +200,12 @@ func (w *Worker) follow(ctx context.Context, rows []journal.Row, final finalized
 
 // resume signs what was planned before a stop. What can't be made any more is given up; it was never signed.
 func (w *Worker) resume(ctx context.Context, r journal.Row, before *journal.Row, final finalized, ahead outlook) error {
+	if r.Size <= final.log.Size {
+		_, err := w.move(ctx, r, journal.Abandoned, func(r *journal.Row) {
+			r.Reason = fmt.Sprintf("The chain got a head of size %d before this one was signed.", final.log.Size)
+		})
+		return err
+	}
 	var old *fees
 	if before != nil {
 		tx, err := transaction(*before)
@@ -221,7 +227,7 @@ func (w *Worker) resume(ctx context.Context, r journal.Row, before *journal.Row,
 
 // refused tells whether waiting will not help an anchor.
 func refused(err error) bool {
-	for _, e := range []error{contract.ErrNotGrowing, contract.ErrInconsistent, contract.ErrZeroRoot, contract.ErrMalformed, ErrRolledBack, ErrForked} {
+	for _, e := range []error{contract.ErrNotGrowing, contract.ErrInconsistent, contract.ErrZeroRoot, contract.ErrMalformed, ErrForked} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -303,6 +303,32 @@ func TestReverted(t *testing.T) {
 	}
 }
 
+// A plan that was made before a stop, and that the chain has overtaken since, is given up without a signature.
+func TestOvertakenPlan(t *testing.T) {
+	b := newBench(t)
+	w := b.worker(nil)
+	plan, err := w.plan(t.Context(), journal.Row{Nonce: 0, Size: 5, Root: b.log.tree.Root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The owner lets another key anchor, and then ours again.
+	other := newPrivate(t)
+	b.node.Fund(t, newKey(other).address)
+	at := &b.target.Contract
+	b.log.grow(3)
+	b.transact(b.owner, at, contract.SetAnchorerCall(b.target.Log, newKey(other).address))
+	b.transact(other, at, contract.AnchorCall(b.target.Log, contract.Head{Size: 8, Root: b.log.tree.Root}, nil))
+	b.transact(b.owner, at, contract.SetAnchorerCall(b.target.Log, b.key.address))
+	b.mine(3)
+	step(t, b.worker(nil), nil)
+	if r := b.journal.Rows()[0]; r.ID != plan.ID || r.State != journal.Abandoned || r.Raw != nil {
+		t.Errorf("%+v", r)
+	}
+	if b.nonce() != 0 {
+		t.Error("a transaction was sent")
+	}
+}
+
 // What the log is made to show is no beginning of it any more.
 func TestRewrittenLog(t *testing.T) {
 	for name, c := range map[string]struct {
