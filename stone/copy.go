@@ -39,7 +39,7 @@ func (r *Reader) check(j *openJob) error {
 	if err != nil {
 		return err
 	}
-	buf := buffers.get(len(*j.buf))
+	buf := buffers.get(int(max(line.plain, line.sealed)))
 	defer buffers.put(buf)
 	plain, err := r.segments.open((*buf)[:0], j.i, line, sealed)
 	if err != nil {

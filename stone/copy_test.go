@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,6 +47,34 @@ func TestCopyBody(t *testing.T) {
 					t.Error("a writer that takes less than it is given makes no error")
 				}
 			})
+		}
+	}
+}
+
+// TestSmallBuffers makes sure that a small file never takes the room of a whole segment.
+func TestSmallBuffers(t *testing.T) {
+	large := buffers.large.New
+	defer func() { buffers.large = sync.Pool{New: large} }()
+	for _, class := range []Class{ClassNormal, ClassRestricted} {
+		for _, size := range []int{0, 1, 20_000} {
+			taken := 0
+			buffers.large = sync.Pool{New: func() any { taken++; return large() }}
+			body, u := sealedBody(t, class, size)
+			r, err := OpenBody(bytes.NewReader(body), int64(len(body)), u)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, err := range map[string]error{
+				"Stream":   r.Stream(t.Context(), io.Discard, 0, r.Size()),
+				"CopyBody": r.CopyBody(t.Context(), io.Discard),
+			} {
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			if taken > 0 {
+				t.Errorf("%s, %d bytes: %d large buffers were taken", class, size, taken)
+			}
 		}
 	}
 }
