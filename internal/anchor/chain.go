@@ -442,7 +442,7 @@ func (c *Chain) broadcast(ctx context.Context, tx *types.Transaction) error {
 		if a.value == nil {
 			return nil
 		}
-		refused = append(refused, fmt.Errorf("%s: %w", a.from.name, private(a.value)))
+		refused = append(refused, fmt.Errorf("%s: %w", a.from.name, a.from.said(a.value)))
 	}
 	return fmt.Errorf("%w: %w", ErrNotTaken, errors.Join(refused...))
 }

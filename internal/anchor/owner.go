@@ -12,6 +12,7 @@ import (
 	"github.com/ethereum/go-ethereum/accounts/abi/bind/v2"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/params"
 
 	"stonevault/internal/anchor/contract"
 )
@@ -26,8 +27,18 @@ type Preset struct {
 
 // Presets are Polygon PoS and its test network. PIP-35 fixes the smallest tip of both at 25 gwei.
 var Presets = []Preset{
-	{"polygon", 137, 25 * gweiUnit},
-	{"amoy", 80002, 25 * gweiUnit},
+	{"polygon", 137, 25 * params.GWei},
+	{"amoy", 80002, 25 * params.GWei},
+}
+
+// leastTip is the preset's, or what is usual.
+func leastTip(chainID uint64) int64 {
+	for _, p := range Presets {
+		if p.ChainID == chainID {
+			return p.MinTip
+		}
+	}
+	return params.GWei
 }
 
 // Owner makes contracts and logs, once and by a person's command. Its key may stay where no server is.
@@ -147,7 +158,7 @@ func (o Owner) transact(ctx context.Context, to *common.Address, data []byte) (*
 	if best.gas > most {
 		return nil, fmt.Errorf("%w (this is said to cost %d gas, and costs %d at most)", ErrLies, best.gas, most)
 	}
-	policy := feePolicy{big.NewInt(cmp.Or(o.MinTip, gweiUnit)), big.NewInt(cmp.Or(o.MaxFee, 500*gweiUnit))}
+	policy := feePolicy{big.NewInt(cmp.Or(o.MinTip, leastTip(o.ChainID))), big.NewInt(cmp.Or(o.MaxFee, defaultMaxFee))}
 	paid, err := policy.first(best.market)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -147,6 +148,25 @@ func TestEndlessAnswer(t *testing.T) {
 	s.Close()
 	if sent > 50<<20 {
 		t.Errorf("%d bytes were taken", sent)
+	}
+}
+
+// What a server writes into an error is short, printable, and has no key in it.
+func TestServersErrors(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "no route for\n\x1b[31m"+r.URL.RequestURI()+" nor SECRET"+strings.Repeat("x", 10000), http.StatusNotFound)
+	}))
+	defer s.Close()
+	for _, path := range []string{"/v2/SECRET", "/v2/SECRET/", "/?key=SECRET", "/rpc?key=SECRET"} {
+		c, err := Open(t.Context(), Target{ChainID: 1}, 0, s.URL+path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = c.look(t.Context(), common.Address{})
+		c.Close()
+		if text := fmt.Sprint(err); !errors.Is(err, ErrUnreachable) || strings.Contains(text, "SECRET") || strings.ContainsAny(text, "\n\x1b") || len(text) > 2*maxSaid {
+			t.Errorf("%s: %q", path, text)
+		}
 	}
 }
 

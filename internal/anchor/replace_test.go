@@ -199,7 +199,7 @@ func readTx(t *testing.T, r journal.Row) *types.Transaction {
 func TestCeiling(t *testing.T) {
 	b := newBench(t)
 	b.node.Call(t, nil, "evm_setAutomine", false)
-	w := b.worker(func(c *Config) { c.MaxFee = 3 * params.GWei })
+	w := b.worker(func(c *Config) { c.MaxFee, c.MinTip = 3*params.GWei, params.GWei })
 	b.node.Call(t, nil, "anvil_setNextBlockBaseFeePerGas", hexutil.EncodeUint64(2.5*params.GWei))
 	b.mine(1)
 	step(t, w, ErrFee)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/ethereum/go-ethereum/ethclient"
 	"github.com/ethereum/go-ethereum/rpc"
@@ -22,8 +23,9 @@ const (
 
 // server is one RPC server. Its name is its host alone, because addresses of paid servers hold a key.
 type server struct {
-	name string
-	eth  *ethclient.Client
+	name    string
+	eth     *ethclient.Client
+	secrets []string // what of the address may be a key
 }
 
 func dial(ctx context.Context, address string) (*server, error) {
@@ -31,11 +33,18 @@ func dial(ctx context.Context, address string) (*server, error) {
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return nil, errors.New("an RPC address must look like https://HOST/PATH")
 	}
+	s := &server{name: u.Host}
+	for _, part := range strings.FieldsFunc(u.RequestURI(), func(r rune) bool { return strings.ContainsRune("/?&=", r) }) {
+		if len(part) >= shortestSecret {
+			s.secrets = append(s.secrets, part)
+		}
+	}
 	client, err := rpc.DialOptions(ctx, address, rpc.WithHTTPClient(&http.Client{Transport: bounded{http.DefaultTransport}}))
 	if err != nil {
-		return nil, fmt.Errorf("RPC server %s: %w", u.Host, private(err))
+		return nil, fmt.Errorf("RPC server %s: %w", s.name, s.said(err))
 	}
-	return &server{u.Host, ethclient.NewClient(client)}, nil
+	s.eth = ethclient.NewClient(client)
+	return s, nil
 }
 
 // bounded keeps a server from filling the memory.
@@ -52,13 +61,37 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, err
 }
 
-// private takes addresses out of an error, as they may hold a key.
-func private(err error) error {
+const (
+	maxSaid        = 300 // bytes of an error
+	shortestSecret = 6   // bytes; shorter parts of an address are names such as rpc or v2
+)
+
+// said is an error of a server, for people to read: short and printable, because the server may have written
+// it, and without the address, which may hold a key. Servers repeat it where they don't know the path.
+func (s *server) said(err error) error {
 	if withURL, ok := errors.AsType[*url.Error](err); ok {
-		return withURL.Err
+		err = withURL.Err
 	}
-	return err
+	text := err.Error()
+	for _, secret := range s.secrets {
+		text = strings.ReplaceAll(text, secret, "…")
+	}
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text[:min(len(text), maxSaid)])
+	return &saidError{text, err}
 }
+
+type saidError struct {
+	text string
+	err  error
+}
+
+func (e *saidError) Error() string { return e.text }
+func (e *saidError) Unwrap() error { return e.err }
 
 // servers are asked together.
 type servers struct {
@@ -120,7 +153,7 @@ func ask[T any](ctx context.Context, s *servers, f func(context.Context, *server
 	var failed []error
 	for i, one := range s.all {
 		if errs[i] != nil {
-			failed = append(failed, fmt.Errorf("%s: %w", one.name, private(errs[i])))
+			failed = append(failed, fmt.Errorf("%s: %w", one.name, one.said(errs[i])))
 			continue
 		}
 		answers = append(answers, answer[T]{one, values[i]})

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ethereum/go-ethereum/params"
+
 	"stonevault/audit"
 	"stonevault/internal/anchor/contract"
 	"stonevault/internal/anchor/journal"
@@ -35,10 +37,10 @@ type Config struct {
 	// MinGrowth is how many events there must be since the last anchor; default 2. An anchor is an event too,
 	// so that with 1 a log in which nothing else happens would be anchored for ever.
 	MinGrowth int64
-	Events    int64 // as many make an anchor before the interval is over; default 0, never
+	Events    int64 // as many make an anchor before the interval is over; default 0, never; not below MinGrowth
 
 	MaxFee       int64         // wei for each unit of gas, the ceiling; default 500 gwei
-	MinTip       int64         // wei; default 1 gwei, on Polygon 30: its nodes take no less
+	MinTip       int64         // wei; default that of the chain's Preset, or 1 gwei
 	ReplaceAfter time.Duration // after this a transaction is stuck; default 3 min
 	StallAfter   time.Duration // after this a block that is not final is worth a warning; default 15 min
 	Poll         time.Duration // between looks at the chain; default 15 s
@@ -49,7 +51,7 @@ type Config struct {
 }
 
 const (
-	gweiUnit         = 1_000_000_000
+	defaultMaxFee    = 500 * params.GWei
 	longestRetry     = 5 * time.Minute
 	smallestInterval = time.Second
 )
@@ -94,7 +96,7 @@ func New(c Config) (*Worker, error) {
 		return nil, errors.New("anchor: a worker needs a chain, a key, a journal and heads")
 	}
 	c.Interval, c.MinGrowth = cmp.Or(c.Interval, time.Hour), cmp.Or(c.MinGrowth, 2)
-	c.MaxFee, c.MinTip = cmp.Or(c.MaxFee, 500*gweiUnit), cmp.Or(c.MinTip, gweiUnit)
+	c.MaxFee, c.MinTip = cmp.Or(c.MaxFee, defaultMaxFee), cmp.Or(c.MinTip, leastTip(c.Chain.target.ChainID))
 	c.ReplaceAfter, c.StallAfter = cmp.Or(c.ReplaceAfter, 3*time.Minute), cmp.Or(c.StallAfter, 15*time.Minute)
 	c.Poll = cmp.Or(c.Poll, 15*time.Second)
 	if c.Now == nil {
@@ -109,8 +111,8 @@ func New(c Config) (*Worker, error) {
 	switch {
 	case c.Interval < smallestInterval || c.ReplaceAfter <= 0 || c.StallAfter <= 0 || c.Poll <= 0:
 		return nil, errors.New("anchor: intervals must be positive, that between anchors a second at least")
-	case c.MinGrowth < 1 || c.Events < 0:
-		return nil, errors.New("anchor: the least growth must be one event or more")
+	case c.MinGrowth < 1 || c.Events != 0 && c.Events < c.MinGrowth:
+		return nil, errors.New("anchor: the least growth must be one event or more, and the number of events that make an anchor not below it")
 	case c.MinTip < 1 || c.MaxFee < c.MinTip:
 		return nil, errors.New("anchor: the fee ceiling must be at least the smallest tip, and that at least 1 wei")
 	}

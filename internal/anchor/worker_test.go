@@ -31,6 +31,39 @@ func wantStates(t *testing.T, b *bench, want ...journal.State) {
 	}
 }
 
+func TestConfig(t *testing.T) {
+	chain, err := Open(t.Context(), Target{ChainID: 137}, 0, "https://rpc.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer chain.Close()
+	good := Config{Chain: chain, Key: newKey(newPrivate(t)), Journal: new(journaltest.Memory), Heads: newLog(t, 0, 0)}
+	w, err := New(good)
+	if err != nil || w.policy.minTip.Int64() != 25e9 || w.c.MinGrowth != 2 || w.Status().Condition != "ok" {
+		t.Errorf("%+v, %v", w, err)
+	}
+	for name, change := range map[string]func(*Config){
+		"no chain":            func(c *Config) { c.Chain = nil },
+		"no key":              func(c *Config) { c.Key = nil },
+		"no journal":          func(c *Config) { c.Journal = nil },
+		"no heads":            func(c *Config) { c.Heads = nil },
+		"a short interval":    func(c *Config) { c.Interval = time.Second - 1 },
+		"no growth":           func(c *Config) { c.MinGrowth = -1 },
+		"anchors of anchors":  func(c *Config) { c.Events = 1 },
+		"a ceiling below":     func(c *Config) { c.MaxFee = 25e9 - 1 },
+		"a negative tip":      func(c *Config) { c.MinTip = -1 },
+		"a negative wait":     func(c *Config) { c.ReplaceAfter = -1 },
+		"a negative patience": func(c *Config) { c.StallAfter = -1 },
+		"a negative poll":     func(c *Config) { c.Poll = -1 },
+	} {
+		c := good
+		change(&c)
+		if _, err := New(c); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+}
+
 func TestAnchoring(t *testing.T) {
 	b := newBench(t)
 	w := b.worker(nil)
