@@ -13,6 +13,8 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -280,7 +282,10 @@ func (b *bench) proxy() *proxy {
 			return
 		}
 		if request.Method == "eth_sendRawTransaction" {
-			p.raw = append(p.raw, string(request.Params[0]))
+			p.raw = append(p.raw, strings.Trim(string(request.Params[0]), `"`))
+			if sent := p.raw[len(p.raw)-1]; !slices.ContainsFunc(b.journal.Rows(), func(r journal.Row) bool { return hexutil.Encode(r.Raw) == sent }) {
+				b.t.Errorf("%s is sent before it is in the journal", sent)
+			}
 		}
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		r.URL.Path = "/"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
@@ -12,6 +13,7 @@ import (
 	"stonevault/audit"
 	"stonevault/internal/anchor/contract"
 	"stonevault/internal/anchor/journal"
+	"stonevault/internal/anchor/journaltest"
 )
 
 func checkpoint(l *testLog) audit.Checkpoint { return audit.Checkpoint{Origin: l.origin, Tree: l.tree} }
@@ -221,4 +223,66 @@ func TestRevertedClaim(t *testing.T) {
 	if !errors.Is(err, ErrReverted) || !errors.Is(err, contract.ErrNotAnchorer) {
 		t.Errorf("%v", err)
 	}
+}
+
+// Gas is paid for by the anchorer's account, and so not what a server likes.
+func TestLiesAboutGas(t *testing.T) {
+	b := newBench(t)
+	p := b.proxy()
+	for gas, want := range map[string]error{`"0x30d41"`: ErrLies, `"0xffffffffffffffff"`: ErrLies, `"0x30d40"`: nil} {
+		p.set(func(p *proxy) {
+			p.lie = func(method string, _ []json.RawMessage, _ json.RawMessage) json.RawMessage {
+				if method == "eth_estimateGas" {
+					return json.RawMessage(gas)
+				}
+				return nil
+			}
+		})
+		b.journal = new(journaltest.Memory)
+		var before string
+		b.node.Call(t, &before, "evm_snapshot")
+		step(t, b.worker(func(c *Config) { c.Chain = b.chain(0, b.node.URL, p.URL) }), want)
+		if got := len(b.journal.Rows()); got != 0 && want != nil || got != 1 && want == nil {
+			t.Errorf("%s: there are %d rows", gas, got)
+		}
+		b.node.Call(t, nil, "evm_revert", before)
+	}
+}
+
+// A lone server gives the receipt of the anchor before for the one that was just sent.
+func TestLiesWithAnOldReceipt(t *testing.T) {
+	b := newBench(t)
+	w := b.worker(nil)
+	for range 2 {
+		step(t, w, nil)
+		b.mine(3)
+	}
+	step(t, w, nil)
+	b.node.Call(t, nil, "evm_setAutomine", false)
+	b.log.grow(5)
+	b.wait(time.Hour)
+	step(t, w, nil)
+	wantStates(t, b, journal.Final, journal.Sent)
+	rows := b.journal.Rows()
+	var old map[string]any
+	b.node.Call(t, &old, "eth_getTransactionReceipt", common.Hash(rows[0].Hash))
+	old["transactionHash"] = common.Hash(rows[1].Hash)
+	receipt, err := json.Marshal(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := b.proxy()
+	p.set(func(p *proxy) {
+		p.lie = func(method string, _ []json.RawMessage, _ json.RawMessage) json.RawMessage {
+			switch method {
+			case "eth_getTransactionCount":
+				return json.RawMessage(`"0x2"`)
+			case "eth_getTransactionReceipt":
+				return receipt
+			}
+			return nil
+		}
+	})
+	step(t, b.worker(func(c *Config) { c.Chain = b.chain(0, p.URL) }), ErrLies)
+	wantStates(t, b, journal.Final, journal.Sent)
 }

@@ -1,6 +1,7 @@
 package anchor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/big"
@@ -66,8 +67,10 @@ func TestConfig(t *testing.T) {
 
 func TestAnchoring(t *testing.T) {
 	b := newBench(t)
-	w := b.worker(nil)
+	p := b.proxy()
+	w := b.worker(func(c *Config) { c.Chain = b.chain(0, p.URL) })
 	sizes := []uint64{5, 5 + 2, 5 + 2 + 1000}
+	before := contract.Head{}
 	for i, size := range sizes {
 		b.log.grow(int(size) - int(b.log.tree.Size))
 		step(t, w, nil)
@@ -80,6 +83,17 @@ func TestAnchoring(t *testing.T) {
 		last := w.Status().Last
 		if last.State != journal.Final || last.Size != size || last.Root != b.log.tree.Root || last.Nonce != uint64(i) {
 			t.Fatalf("%+v", last)
+		}
+		// What everybody sees is this and nothing else.
+		nodes := make([][32]byte, 0, 20)
+		proof, err := prove(t.Context(), before, b.log.tree, b.log.consistency)
+		for _, h := range proof {
+			nodes = append(nodes, h)
+		}
+		before = contract.Head{Size: size, Root: last.Root}
+		tx := readTx(t, last)
+		if want := contract.AnchorCall(b.target.Log, before, nodes); err != nil || !bytes.Equal(tx.Data(), want) || tx.Value().Sign() != 0 || *tx.To() != b.target.Contract {
+			t.Errorf("the transaction is %+v, %v", tx, err)
 		}
 		receipt, err := b.eth.TransactionReceipt(t.Context(), last.Hash)
 		if err != nil || receipt.BlockNumber.Uint64() != last.Block || receipt.BlockHash != last.BlockHash {
