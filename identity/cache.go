@@ -1,7 +1,8 @@
 package identity
 
 import (
-	"crypto/sha256"
+	"crypto"
+	"crypto/sha512"
 	"encoding/binary"
 	"sync"
 )
@@ -17,9 +18,9 @@ const (
 // may be used by many goroutines.
 type Cache struct {
 	mu           sync.Mutex
-	publics      map[[sha256.Size]byte]*Public
-	certificates map[[sha256.Size]byte]*Certificate
-	verified     map[[sha256.Size]byte]struct{}
+	publics      map[cacheKey]*Public
+	certificates map[cacheKey]*Certificate
+	verified     map[cacheKey]struct{}
 }
 
 // Public is PublicFromBytes.
@@ -48,8 +49,15 @@ func (c *Cache) Verify(p *Public, s Statement, payload, sig []byte) error {
 	return err
 }
 
-func keyOf(suite Suite, parts ...[]byte) (key [sha256.Size]byte) {
-	h := sha256.New()
+// cacheKey is a digest of the suite's own strength.
+type cacheKey [sha512.Size384]byte
+
+func keyOf(suite Suite, parts ...[]byte) (key cacheKey) {
+	digest := crypto.SHA384
+	if row, ok := suites[suite]; ok {
+		digest = row.digest
+	}
+	h := digest.New()
 	h.Write([]byte{byte(suite)})
 	for _, part := range parts {
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
@@ -60,7 +68,7 @@ func keyOf(suite Suite, parts ...[]byte) (key [sha256.Size]byte) {
 }
 
 // cached looks a value up, or makes and remembers it.
-func cached[T any](c *Cache, values *map[[sha256.Size]byte]T, limit int, at [sha256.Size]byte, find func() (T, error)) (T, error) {
+func cached[T any](c *Cache, values *map[cacheKey]T, limit int, at cacheKey, find func() (T, error)) (T, error) {
 	c.mu.Lock()
 	value, ok := (*values)[at]
 	c.mu.Unlock()
@@ -74,7 +82,7 @@ func cached[T any](c *Cache, values *map[[sha256.Size]byte]T, limit int, at [sha
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if *values == nil || len(*values) >= limit {
-		*values = make(map[[sha256.Size]byte]T)
+		*values = make(map[cacheKey]T)
 	}
 	(*values)[at] = value
 	return value, nil

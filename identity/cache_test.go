@@ -41,9 +41,9 @@ func TestCache(t *testing.T) {
 	}
 	full := new(Cache)
 	id := generated(t, SuiteHybrid)
-	full.publics = make(map[[32]byte]*Public)
+	full.publics = make(map[cacheKey]*Public)
 	for i := range maxCached {
-		full.publics[[32]byte{byte(i), byte(i >> 8), 1}] = id.Public()
+		full.publics[cacheKey{byte(i), byte(i >> 8), 1}] = id.Public()
 	}
 	if _, err := full.Public(SuiteHybrid, id.Public().Bytes()); err != nil || len(full.publics) != 1 {
 		t.Errorf("a full cache has %d keys, %v", len(full.publics), err)

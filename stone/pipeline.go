@@ -32,7 +32,7 @@ type stages[J any] struct {
 }
 
 // run returns when no stage runs any more. It cannot interrupt a blocked next or emit: their reader and
-// writer must end with ctx too.
+// writer must end with ctx too. The first job waits until next has returned the second.
 func (s stages[J]) run(ctx context.Context) error {
 	first, ok, err := s.begin(ctx)
 	if err != nil || !ok {

@@ -130,6 +130,9 @@ func (s *Store) Commit(writers ...vault.ObjectWriter) error {
 }
 
 func (s *Store) commit(writers ...*writer) error {
+	if len(writers) == 0 {
+		return nil
+	}
 	for _, w := range writers {
 		if w.ended {
 			return fail("commit object", w.name, errEnded)
