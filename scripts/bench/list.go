@@ -43,12 +43,7 @@ func (p *process) getJSON(client *http.Client, path string, v any) error {
 
 // list shows that page 100 of a large folder costs what page 1 does.
 func list(s settings) error {
-	dir, remove, err := scratch(s.memory)
-	if err != nil {
-		return err
-	}
-	defer remove()
-	p, err := startVault(s, dir)
+	p, err := vaultBelow(s, s.memory)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,22 @@ type process struct {
 	cmd   *exec.Cmd
 	url   string
 	token string
+	dir   string // its own, removed at the end; or empty
+}
+
+// vaultBelow starts stonevaultd in a directory of its own below parent.
+func vaultBelow(s settings, parent string) (*process, error) {
+	dir, remove, err := scratch(parent)
+	if err != nil {
+		return nil, err
+	}
+	p, err := startVault(s, dir)
+	if err != nil {
+		remove()
+		return nil, err
+	}
+	p.dir = dir
+	return p, nil
 }
 
 // startVault starts stonevaultd on an empty directory and signs in.
@@ -113,6 +129,9 @@ func startBare(dir string, args ...string) (*process, error) {
 func (p *process) stop() {
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	p.cmd.Wait()
+	if p.dir != "" {
+		os.RemoveAll(p.dir)
+	}
 }
 
 // drains are lent to replies, so that the client's own memory costs the same whatever it asks for.

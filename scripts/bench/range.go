@@ -83,12 +83,7 @@ func (p *process) settle(client *http.Client) (float64, error) {
 // rangeStart shows that the end of a large file is as near as that of a small one, and what memory that takes. A file
 // of one whole segment stands between them, because a segment is opened whole, however little of it is asked for.
 func rangeStart(s settings) error {
-	dir, remove, err := scratch(s.disk)
-	if err != nil {
-		return err
-	}
-	defer remove()
-	p, err := startVault(s, dir)
+	p, err := vaultBelow(s, s.disk)
 	if err != nil {
 		return err
 	}

@@ -153,12 +153,7 @@ func together(n int, work func(i int) error) error {
 
 // small puts and gets files of 4 KiB on disk.
 func small(s settings) error {
-	dir, remove, err := scratch(s.disk)
-	if err != nil {
-		return err
-	}
-	defer remove()
-	p, err := startVault(s, dir)
+	p, err := vaultBelow(s, s.disk)
 	if err != nil {
 		return err
 	}

@@ -143,22 +143,17 @@ func (p *process) wantSame(client *http.Client, path, name string) error {
 // tus compares transfers by tus, and downloads of what came by it, with those of a bare handler, for one client and
 // for several that share the same total. The peak is that of the server above what it takes idle.
 func tus(s settings) error {
-	dir, remove, err := scratch(s.memory)
-	if err != nil {
-		return err
-	}
-	defer remove()
-	vault, err := startVault(s, dir)
+	vault, err := vaultBelow(s, s.memory)
 	if err != nil {
 		return err
 	}
 	defer vault.stop()
-	bare, err := startBare(dir)
+	bare, err := startBare(vault.dir)
 	if err != nil {
 		return err
 	}
 	defer bare.stop()
-	t := &tusBench{settings: s, dir: dir, vault: vault, bare: bare, idle: map[*process]float64{}, signedIn: time.Now()}
+	t := &tusBench{settings: s, dir: vault.dir, vault: vault, bare: bare, idle: map[*process]float64{}, signedIn: time.Now()}
 	if t.idle[vault], err = vault.settle(http.DefaultClient); err != nil {
 		return err
 	}
