@@ -71,7 +71,7 @@ var libraries = []struct {
 	{"crypto/hpke", []string{"identity"}},
 	{"crypto/mlkem", []string{"identity"}},
 	{"github.com/cloudflare/circl", []string{"identity", "audit"}}, // audit signs with ML-DSA-44, which no suite has
-	{"filippo.io/mldsa", nil}, // the oracle, for tests
+	{"filippo.io/mldsa", nil},                                      // the oracle, for tests
 
 	{"github.com/klauspost/compress", []string{"stone", "scripts/bench"}},
 	{"github.com/gowebpki/jcs", []string{"stone", "identity", "audit"}},
