@@ -45,7 +45,7 @@ func loseVault(t testing.TB, files int) *lostVault {
 		l.owners[name] = me.ID
 		l.files[name] = make(tree)
 		random := rand.New(rand.NewPCG(uint64(n), 7))
-		w := &writer{random: random}
+		w := &writer{random: random, oneLarge: 12}
 		for i := range files {
 			content := w.content()
 			path := fmt.Sprintf("/%d/deep er/file %d", i%3, i)
