@@ -53,7 +53,7 @@ func (s *trickle) Read(p []byte) (int, error) {
 // A timer of HTTP/2 ends a stream by itself, also one on which nothing is being written: neither a slow upload
 // nor a slow download may meet it, and a body that stands still must.
 func TestHTTP2Deadlines(t *testing.T) {
-	const patience = 600 * time.Millisecond
+	const patience = 1500 * time.Millisecond
 	_, send := overHTTP2(t, deadlines{quick: 30 * time.Second, patience: patience})
 	resp, err := send("PUT", "/api/v1/content/slow.txt", &trickle{left: 8, after: patience / 3})
 	if err != nil {
