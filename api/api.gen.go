@@ -17,6 +17,54 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AuditAnchorState.
+const (
+	AuditAnchorStateFinal   AuditAnchorState = "final"
+	AuditAnchorStateMined   AuditAnchorState = "mined"
+	AuditAnchorStatePlanned AuditAnchorState = "planned"
+	AuditAnchorStateSent    AuditAnchorState = "sent"
+	AuditAnchorStateSigned  AuditAnchorState = "signed"
+)
+
+// Valid indicates whether the value is a known member of the AuditAnchorState enum.
+func (e AuditAnchorState) Valid() bool {
+	switch e {
+	case AuditAnchorStateFinal:
+		return true
+	case AuditAnchorStateMined:
+		return true
+	case AuditAnchorStatePlanned:
+		return true
+	case AuditAnchorStateSent:
+		return true
+	case AuditAnchorStateSigned:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AuditSlot.
+const (
+	AuditSlotActor       AuditSlot = "actor"
+	AuditSlotOperational AuditSlot = "operational"
+	AuditSlotSubject     AuditSlot = "subject"
+)
+
+// Valid indicates whether the value is a known member of the AuditSlot enum.
+func (e AuditSlot) Valid() bool {
+	switch e {
+	case AuditSlotActor:
+		return true
+	case AuditSlotOperational:
+		return true
+	case AuditSlotSubject:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Class.
 const (
 	ClassNormal     Class = "normal"
@@ -149,6 +197,173 @@ func (e CreateUploadParamsUploadDeferLength) Valid() bool {
 	}
 }
 
+// Anchoring Where heads are anchored, and how that goes. Compare contract and creator with what you wrote down.
+type Anchoring struct {
+	AnchoredAt time.Time `json:"anchored_at,omitempty,omitzero"`
+
+	// AnchoredSize How many events the newest final anchor covers.
+	AnchoredSize int64 `json:"anchored_size,omitempty"`
+	ChainID      int64 `json:"chain_id,omitempty"`
+
+	// Condition `ok`, or the name of what keeps heads from being anchored.
+	Condition  string `json:"condition,omitempty"`
+	Configured bool   `json:"configured"`
+
+	// Contract The contract's address.
+	Contract string `json:"contract,omitempty"`
+
+	// Creator The address that created the log there, from which its id follows.
+	Creator string `json:"creator,omitempty"`
+
+	// LogID The log's id in the contract.
+	LogID string `json:"log_id,omitempty"`
+
+	// Problem What to do about it, for admins.
+	Problem string `json:"problem,omitempty"`
+}
+
+// AuditAnchor defines model for AuditAnchor.
+type AuditAnchor struct {
+	// At When it came into this state.
+	At       time.Time `json:"at"`
+	Block    int64     `json:"block,omitempty"`
+	ChainID  int64     `json:"chain_id"`
+	Contract string    `json:"contract"`
+	Creator  string    `json:"creator"`
+	ID       int64     `json:"id"`
+
+	// Root In hex.
+	Root string `json:"root"`
+
+	// Size How many events it covers.
+	Size  int64            `json:"size"`
+	State AuditAnchorState `json:"state"`
+
+	// Transaction Its hash; absent before it is signed.
+	Transaction string `json:"transaction,omitempty"`
+}
+
+// AuditAnchorState defines model for AuditAnchor.State.
+type AuditAnchorState string
+
+// AuditAnchorList defines model for AuditAnchorList.
+type AuditAnchorList struct {
+	Items []AuditAnchor `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor string `json:"next_cursor,omitempty"`
+}
+
+// AuditConsistency defines model for AuditConsistency.
+type AuditConsistency struct {
+	Checkpoint string `json:"checkpoint"`
+
+	// Proof Hashes in base64.
+	Proof [][]byte `json:"proof"`
+}
+
+// AuditEvent defines model for AuditEvent.
+type AuditEvent struct {
+	// Actor Who did it; absent where nobody did, or where it may not be shown or was erased.
+	Actor map[string]any `json:"actor,omitempty"`
+
+	// Damaged The stored event is not what was recorded; nothing it says counts.
+	Damaged bool `json:"damaged,omitempty"`
+
+	// Erased Parts that were there and were erased with a person.
+	Erased []AuditSlot `json:"erased,omitempty"`
+
+	// ID In the order of arrival.
+	ID int64 `json:"id"`
+
+	// Index Its place in that log; absent while it has none.
+	Index *int64 `json:"index,omitempty"`
+
+	// Log Which log; absent while the event has no place.
+	Log int64 `json:"log,omitempty"`
+
+	// Operational What is about the vault, its files and keys.
+	Operational map[string]any `json:"operational,omitempty"`
+
+	// Subject Whose account or file it is.
+	Subject map[string]any `json:"subject,omitempty"`
+	Time    time.Time      `json:"time"`
+
+	// Type Such as `file.put`; `docs/spec/audit.md` lists all.
+	Type        string `json:"type"`
+	TypeVersion int    `json:"type_version"`
+}
+
+// AuditEventList defines model for AuditEventList.
+type AuditEventList struct {
+	Items []AuditEvent `json:"items"`
+
+	// NextCursor Absent on the last page.
+	NextCursor string `json:"next_cursor,omitempty"`
+}
+
+// AuditLog defines model for AuditLog.
+type AuditLog struct {
+	// Anchoring Where heads are anchored, and how that goes. Compare contract and creator with what you wrote down.
+	Anchoring Anchoring `json:"anchoring"`
+	BegunAt   time.Time `json:"begun_at"`
+
+	// Checkpoint The signed head itself; absent before the first.
+	Checkpoint string `json:"checkpoint,omitempty"`
+
+	// Log 1 for the vault's first log; one more after each restart.
+	Log int64 `json:"log"`
+
+	// Origin The log's name. No two logs share one.
+	Origin string `json:"origin"`
+
+	// PublicKey Two verifier keys of C2SP signed-note, a line each.
+	PublicKey string `json:"public_key"`
+
+	// Root Its root, in hex.
+	Root     string    `json:"root"`
+	SignedAt time.Time `json:"signed_at,omitempty,omitzero"`
+
+	// Size How many events the newest signed head covers; 0 before the first.
+	Size int64 `json:"size"`
+}
+
+// AuditReceipt In the place of an empty reply, where `Prefer` says `wait`.
+type AuditReceipt struct {
+	Event int64 `json:"event"`
+
+	// Receipt As of `/api/v1/audit/events/{event}/receipt`.
+	Receipt string `json:"receipt"`
+}
+
+// AuditRecord defines model for AuditRecord.
+type AuditRecord struct {
+	Actor []byte `json:"actor,omitempty"`
+	Index int64  `json:"index"`
+
+	// Leaf The leaf, 108 bytes, in base64.
+	Leaf        []byte `json:"leaf"`
+	Operational []byte `json:"operational,omitempty"`
+	Subject     []byte `json:"subject,omitempty"`
+
+	// Withheld Parts that are there and may not be shown to the caller.
+	Withheld []AuditSlot `json:"withheld,omitempty"`
+}
+
+// AuditRecordList defines model for AuditRecordList.
+type AuditRecordList struct {
+	Items []AuditRecord `json:"items"`
+
+	// Next `from` of what follows; absent at the end.
+	Next *int64 `json:"next,omitempty"`
+
+	// Size How many events the newest signed head covers.
+	Size int64 `json:"size"`
+}
+
+// AuditSlot defines model for AuditSlot.
+type AuditSlot string
+
 // Class `restricted` hides the exact size by padding and is never compressed.
 type Class string
 
@@ -210,6 +425,9 @@ type File struct {
 	//
 	// Examples: /letters/2026/to Ann.txt
 	Path Path `json:"path"`
+
+	// Receipt Of the event that a change was recorded as, where `Prefer` says `wait`.
+	Receipt string `json:"receipt,omitempty"`
 
 	// Revision Files only. How often this version's envelope has been written.
 	Revision int64 `json:"revision,omitempty"`
@@ -489,6 +707,9 @@ type VerifyReport struct {
 	// Ok Everything that is stored is what was sealed.
 	Ok bool `json:"ok"`
 
+	// Receipt Of the event that a change was recorded as, where `Prefer` says `wait`.
+	Receipt string `json:"receipt,omitempty"`
+
 	// SealedAt The signed time of sealing; absent unless `ok`.
 	SealedAt time.Time `json:"sealed_at,omitempty,omitzero"`
 
@@ -531,6 +752,9 @@ type MediaTypeFilter = string
 
 // NameContains defines model for NameContains.
 type NameContains = string
+
+// Prefer defines model for Prefer.
+type Prefer = string
 
 // Range defines model for Range.
 type Range = string
@@ -601,6 +825,64 @@ type GetArchiveParams struct {
 	Path []Path `form:"path" json:"path"`
 }
 
+// ListAuditAnchorsParams defines parameters for ListAuditAnchors.
+type ListAuditAnchorsParams struct {
+	// Limit How many at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. It belongs to one folder, sort and set of filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetAuditConsistencyParams defines parameters for GetAuditConsistency.
+type GetAuditConsistencyParams struct {
+	// From How many events the older head has.
+	From int64 `form:"from" json:"from"`
+}
+
+// ListAuditEventsParams defines parameters for ListAuditEvents.
+type ListAuditEventsParams struct {
+	// Type A type such as `file.put`, or the beginning of several that ends in a dot, such as `file.`.
+	Type *string `form:"type,omitempty" json:"type,omitempty"`
+
+	// Person The id of a person who did it or whom it is about; for others than admins, only their own.
+	Person *ID `form:"person,omitempty" json:"person,omitempty"`
+
+	// File The id of a file, a folder or a version's stone that it is about.
+	File *ID `form:"file,omitempty" json:"file,omitempty"`
+
+	// Since Not before this moment.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Before this moment.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// After Only events that were recorded after the one with this `id`, to follow the log.
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit How many at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. It belongs to one folder, sort and set of filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetAuditReceiptParams defines parameters for GetAuditReceipt.
+type GetAuditReceiptParams struct {
+	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
+	// bring its receipt along. That takes less than a second.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// ListAuditRecordsParams defines parameters for ListAuditRecords.
+type ListAuditRecordsParams struct {
+	// From The index of the first one.
+	From *int64 `form:"from,omitempty" json:"from,omitempty"`
+
+	// Limit How many at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // GetContentByPathParams defines parameters for GetContentByPath.
 type GetContentByPathParams struct {
 	// Version The number of a version, from 1; the current one without it.
@@ -633,6 +915,10 @@ type HeadContentByPathParams struct {
 
 // PutContentParams defines parameters for PutContent.
 type PutContentParams struct {
+	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
+	// bring its receipt along. That takes less than a second.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
 	// IfNoneMatch `*` refuses to replace what is there (412).
 	IfNoneMatch *PutContentParamsIfNoneMatch `json:"If-None-Match,omitempty"`
 
@@ -692,6 +978,10 @@ type DeleteFileParams struct {
 	// left is whole.
 	Recursive *bool `form:"recursive,omitempty" json:"recursive,omitempty"`
 
+	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
+	// bring its receipt along. That takes less than a second.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
 	// IfMatch Do it only while the file's ETag is this one (412 otherwise). `*` means that it must exist.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
@@ -704,6 +994,10 @@ type GetFileParams struct {
 
 // MoveFileParams defines parameters for MoveFile.
 type MoveFileParams struct {
+	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
+	// bring its receipt along. That takes less than a second.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
 	// IfMatch Do it only while the file's ETag is this one (412 otherwise). `*` means that it must exist.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
@@ -748,6 +1042,10 @@ type ExportFileParams struct {
 type VerifyFileParams struct {
 	// Version The number of a version, from 1; the current one without it.
 	Version *Version `form:"version,omitempty" json:"version,omitempty"`
+
+	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
+	// bring its receipt along. That takes less than a second.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // FindFilesParams defines parameters for FindFiles.
@@ -769,6 +1067,27 @@ type FindFilesParams struct {
 
 	// Kind Only folders, or only files.
 	Kind *KindFilter `form:"kind,omitempty" json:"kind,omitempty"`
+}
+
+// MakeFolderParams defines parameters for MakeFolder.
+type MakeFolderParams struct {
+	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
+	// bring its receipt along. That takes less than a second.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// SignOutParams defines parameters for SignOut.
+type SignOutParams struct {
+	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
+	// bring its receipt along. That takes less than a second.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// ConfirmRecoveryParams defines parameters for ConfirmRecovery.
+type ConfirmRecoveryParams struct {
+	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
+	// bring its receipt along. That takes less than a second.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // CreateUploadParams defines parameters for CreateUpload.
@@ -799,6 +1118,10 @@ type CreateUploadParamsUploadDeferLength string
 
 // CancelUploadParams defines parameters for CancelUpload.
 type CancelUploadParams struct {
+	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
+	// bring its receipt along. That takes less than a second.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
 	// TusResumable The version of tus that the client speaks.
 	TusResumable TusResumable `json:"Tus-Resumable"`
 }
@@ -927,6 +1250,76 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/archive (the `GetArchive` operationId).
 	GetArchive(ctx context.Context, params *GetArchiveParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAuditLog What audit log this is
+	//
+	// The log's name and keys, its newest signed head, and where heads are anchored. A client keeps the key and the
+	// checkpoint that it saw first, and believes no other; `docs/spec/audit.md` says how everything is verified.
+	//
+	// Corresponds with GET /api/v1/audit (the `GetAuditLog` operationId).
+	GetAuditLog(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAuditAnchors Heads that were written to a chain, the newest first
+	//
+	// Of the current log, final ones and the one that is under way. Check them against the chain, by servers of your
+	// own choice; this list is what the vault says.
+	//
+	// Corresponds with GET /api/v1/audit/anchors (the `ListAuditAnchors` operationId).
+	ListAuditAnchors(ctx context.Context, params *ListAuditAnchorsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAuditCheckpoint The newest signed head
+	//
+	// A C2SP tlog-checkpoint. With the tiles, this is a C2SP tlog-tiles log.
+	//
+	// Corresponds with GET /api/v1/audit/checkpoint (the `GetAuditCheckpoint` operationId).
+	GetAuditCheckpoint(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAuditConsistency That the log continues an older one
+	//
+	// Corresponds with GET /api/v1/audit/consistency (the `GetAuditConsistency` operationId).
+	GetAuditConsistency(ctx context.Context, params *GetAuditConsistencyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAuditEvents Events, the newest first
+	//
+	// Admins see all events, others those that they caused, or that are about their account or their files. A page may
+	// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until it has its place in
+	// the tree, which takes less than a second.
+	//
+	// Corresponds with GET /api/v1/audit/events (the `ListAuditEvents` operationId).
+	ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAuditEvent One event
+	//
+	// Corresponds with GET /api/v1/audit/events/{event} (the `GetAuditEvent` operationId).
+	GetAuditEvent(ctx context.Context, event int64, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAuditReceipt An event's receipt
+	//
+	// A `.tlog-proof`: the event, its path to the root and a signed checkpoint. It is verified offline, with the log's
+	// key. Without `Prefer: wait`, 404 as long as no signed head covers the event.
+	//
+	// Corresponds with GET /api/v1/audit/events/{event}/receipt (the `GetAuditReceipt` operationId).
+	GetAuditReceipt(ctx context.Context, event int64, params *GetAuditReceiptParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAuditReceiptByIndex A receipt, by the event's place in the current log
+	//
+	// Corresponds with GET /api/v1/audit/receipts/{index} (the `GetAuditReceiptByIndex` operationId).
+	GetAuditReceiptByIndex(ctx context.Context, index int64, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListAuditRecords What the current log is made of, for who verifies it
+	//
+	// Every leaf of the current log in order, as far as a signed head covers it, with those of its openings that the
+	// caller may see. Ends where `next` is absent.
+	//
+	// Corresponds with GET /api/v1/audit/records (the `ListAuditRecords` operationId).
+	ListAuditRecords(ctx context.Context, params *ListAuditRecordsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAuditTile A tile, or a bundle of entries
+	//
+	// As C2SP tlog-tiles names them: `0/000`, `1/x001/234.p/17`, `entries/000`. Tiles that are full never change.
+	//
+	// Corresponds with GET /api/v1/audit/tile/{path} (the `GetAuditTile` operationId).
+	GetAuditTile(ctx context.Context, path string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetContentByPath Content by path
 	//
@@ -1066,7 +1459,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/folders (the `MakeFolder` operationId).
-	MakeFolderWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	MakeFolderWithBody(ctx context.Context, params *MakeFolderParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// MakeFolder Make a folder
 	//
@@ -1075,7 +1468,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/folders (the `MakeFolder` operationId).
-	MakeFolder(ctx context.Context, body MakeFolderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	MakeFolder(ctx context.Context, params *MakeFolderParams, body MakeFolderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetMe Who one is
 	//
@@ -1115,7 +1508,7 @@ type ClientInterface interface {
 	// Ends the session that the access token belongs to, with all of its tokens and cookies.
 	//
 	// Corresponds with DELETE /api/v1/sessions/current (the `SignOut` operationId).
-	SignOut(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SignOut(ctx context.Context, params *SignOutParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RefreshSessionWithBody Exchange a refresh token
 	//
@@ -1171,7 +1564,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/setup/recovery (the `ConfirmRecovery` operationId).
-	ConfirmRecoveryWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ConfirmRecoveryWithBody(ctx context.Context, params *ConfirmRecoveryParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ConfirmRecovery Show that the recovery sheet is kept
 	//
@@ -1180,7 +1573,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/setup/recovery (the `ConfirmRecovery` operationId).
-	ConfirmRecovery(ctx context.Context, body ConfirmRecoveryJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ConfirmRecovery(ctx context.Context, params *ConfirmRecoveryParams, body ConfirmRecoveryJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListUploads One's own uploads in progress
 	//
@@ -1254,6 +1647,176 @@ type ClientInterface interface {
 // Corresponds with GET /api/v1/archive (the `GetArchive` operationId).
 func (c *Client) GetArchive(ctx context.Context, params *GetArchiveParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetArchiveRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAuditLog What audit log this is
+//
+// The log's name and keys, its newest signed head, and where heads are anchored. A client keeps the key and the
+// checkpoint that it saw first, and believes no other; `docs/spec/audit.md` says how everything is verified.
+//
+// Corresponds with GET /api/v1/audit (the `GetAuditLog` operationId).
+func (c *Client) GetAuditLog(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuditLogRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAuditAnchors Heads that were written to a chain, the newest first
+//
+// Of the current log, final ones and the one that is under way. Check them against the chain, by servers of your
+// own choice; this list is what the vault says.
+//
+// Corresponds with GET /api/v1/audit/anchors (the `ListAuditAnchors` operationId).
+func (c *Client) ListAuditAnchors(ctx context.Context, params *ListAuditAnchorsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditAnchorsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAuditCheckpoint The newest signed head
+//
+// A C2SP tlog-checkpoint. With the tiles, this is a C2SP tlog-tiles log.
+//
+// Corresponds with GET /api/v1/audit/checkpoint (the `GetAuditCheckpoint` operationId).
+func (c *Client) GetAuditCheckpoint(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuditCheckpointRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAuditConsistency That the log continues an older one
+//
+// Corresponds with GET /api/v1/audit/consistency (the `GetAuditConsistency` operationId).
+func (c *Client) GetAuditConsistency(ctx context.Context, params *GetAuditConsistencyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuditConsistencyRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAuditEvents Events, the newest first
+//
+// Admins see all events, others those that they caused, or that are about their account or their files. A page may
+// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until it has its place in
+// the tree, which takes less than a second.
+//
+// Corresponds with GET /api/v1/audit/events (the `ListAuditEvents` operationId).
+func (c *Client) ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditEventsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAuditEvent One event
+//
+// Corresponds with GET /api/v1/audit/events/{event} (the `GetAuditEvent` operationId).
+func (c *Client) GetAuditEvent(ctx context.Context, event int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuditEventRequest(c.Server, event)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAuditReceipt An event's receipt
+//
+// A `.tlog-proof`: the event, its path to the root and a signed checkpoint. It is verified offline, with the log's
+// key. Without `Prefer: wait`, 404 as long as no signed head covers the event.
+//
+// Corresponds with GET /api/v1/audit/events/{event}/receipt (the `GetAuditReceipt` operationId).
+func (c *Client) GetAuditReceipt(ctx context.Context, event int64, params *GetAuditReceiptParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuditReceiptRequest(c.Server, event, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAuditReceiptByIndex A receipt, by the event's place in the current log
+//
+// Corresponds with GET /api/v1/audit/receipts/{index} (the `GetAuditReceiptByIndex` operationId).
+func (c *Client) GetAuditReceiptByIndex(ctx context.Context, index int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuditReceiptByIndexRequest(c.Server, index)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListAuditRecords What the current log is made of, for who verifies it
+//
+// Every leaf of the current log in order, as far as a signed head covers it, with those of its openings that the
+// caller may see. Ends where `next` is absent.
+//
+// Corresponds with GET /api/v1/audit/records (the `ListAuditRecords` operationId).
+func (c *Client) ListAuditRecords(ctx context.Context, params *ListAuditRecordsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditRecordsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAuditTile A tile, or a bundle of entries
+//
+// As C2SP tlog-tiles names them: `0/000`, `1/x001/234.p/17`, `entries/000`. Tiles that are full never change.
+//
+// Corresponds with GET /api/v1/audit/tile/{path} (the `GetAuditTile` operationId).
+func (c *Client) GetAuditTile(ctx context.Context, path string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuditTileRequest(c.Server, path)
 	if err != nil {
 		return nil, err
 	}
@@ -1562,8 +2125,8 @@ func (c *Client) FindFiles(ctx context.Context, params *FindFilesParams, reqEdit
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/v1/folders (the `MakeFolder` operationId).
-func (c *Client) MakeFolderWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewMakeFolderRequestWithBody(c.Server, contentType, body)
+func (c *Client) MakeFolderWithBody(ctx context.Context, params *MakeFolderParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMakeFolderRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1581,8 +2144,8 @@ func (c *Client) MakeFolderWithBody(ctx context.Context, contentType string, bod
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/v1/folders (the `MakeFolder` operationId).
-func (c *Client) MakeFolder(ctx context.Context, body MakeFolderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewMakeFolderRequest(c.Server, body)
+func (c *Client) MakeFolder(ctx context.Context, params *MakeFolderParams, body MakeFolderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMakeFolderRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1661,8 +2224,8 @@ func (c *Client) SignIn(ctx context.Context, body SignInJSONRequestBody, reqEdit
 // Ends the session that the access token belongs to, with all of its tokens and cookies.
 //
 // Corresponds with DELETE /api/v1/sessions/current (the `SignOut` operationId).
-func (c *Client) SignOut(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSignOutRequest(c.Server)
+func (c *Client) SignOut(ctx context.Context, params *SignOutParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSignOutRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1777,8 +2340,8 @@ func (c *Client) SetUp(ctx context.Context, body SetUpJSONRequestBody, reqEditor
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/v1/setup/recovery (the `ConfirmRecovery` operationId).
-func (c *Client) ConfirmRecoveryWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewConfirmRecoveryRequestWithBody(c.Server, contentType, body)
+func (c *Client) ConfirmRecoveryWithBody(ctx context.Context, params *ConfirmRecoveryParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmRecoveryRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1796,8 +2359,8 @@ func (c *Client) ConfirmRecoveryWithBody(ctx context.Context, contentType string
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/v1/setup/recovery (the `ConfirmRecovery` operationId).
-func (c *Client) ConfirmRecovery(ctx context.Context, body ConfirmRecoveryJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewConfirmRecoveryRequest(c.Server, body)
+func (c *Client) ConfirmRecovery(ctx context.Context, params *ConfirmRecoveryParams, body ConfirmRecoveryJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfirmRecoveryRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1984,6 +2547,531 @@ func NewGetArchiveRequest(server string, params *GetArchiveParams) (*http.Reques
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
 		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetAuditLogRequest constructs an http.Request for the GetAuditLog method
+func NewGetAuditLogRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListAuditAnchorsRequest constructs an http.Request for the ListAuditAnchors method
+func NewListAuditAnchorsRequest(server string, params *ListAuditAnchorsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/anchors")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetAuditCheckpointRequest constructs an http.Request for the GetAuditCheckpoint method
+func NewGetAuditCheckpointRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/checkpoint")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetAuditConsistencyRequest constructs an http.Request for the GetAuditConsistency method
+func NewGetAuditConsistencyRequest(server string, params *GetAuditConsistencyParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/consistency")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListAuditEventsRequest constructs an http.Request for the ListAuditEvents method
+func NewListAuditEventsRequest(server string, params *ListAuditEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Type != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "type", *params.Type, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Person != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "person", *params.Person, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.File != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "file", *params.File, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetAuditEventRequest constructs an http.Request for the GetAuditEvent method
+func NewGetAuditEventRequest(server string, event int64) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "event", event, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/events/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetAuditReceiptRequest constructs an http.Request for the GetAuditReceipt method
+func NewGetAuditReceiptRequest(server string, event int64, params *GetAuditReceiptParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "event", event, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/events/%s/receipt", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetAuditReceiptByIndexRequest constructs an http.Request for the GetAuditReceiptByIndex method
+func NewGetAuditReceiptByIndexRequest(server string, index int64) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "index", index, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/receipts/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListAuditRecordsRequest constructs an http.Request for the ListAuditRecords method
+func NewListAuditRecordsRequest(server string, params *ListAuditRecordsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/records")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetAuditTileRequest constructs an http.Request for the GetAuditTile method
+func NewGetAuditTileRequest(server string, path string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "path", path, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/tile/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -2225,59 +3313,70 @@ func NewPutContentRequestWithBody(server string, path ContentPath, params *PutCo
 
 	if params != nil {
 
-		if params.IfNoneMatch != nil {
+		if params.Prefer != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("If-None-Match", headerParam0)
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+		if params.IfNoneMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam1)
 		}
 
 		if params.IfMatch != nil {
-			var headerParam1 string
+			var headerParam2 string
 
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("If-Match", headerParam1)
+			req.Header.Set("If-Match", headerParam2)
 		}
 
 		if params.StonevaultModifiedAt != nil {
-			var headerParam2 string
+			var headerParam3 string
 
-			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Stonevault-Modified-At", *params.StonevaultModifiedAt, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "date-time"})
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Stonevault-Modified-At", *params.StonevaultModifiedAt, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "date-time"})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Stonevault-Modified-At", headerParam2)
+			req.Header.Set("Stonevault-Modified-At", headerParam3)
 		}
 
 		if params.StonevaultMode != nil {
-			var headerParam3 string
+			var headerParam4 string
 
-			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Stonevault-Mode", *params.StonevaultMode, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Stonevault-Mode", *params.StonevaultMode, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Stonevault-Mode", headerParam3)
+			req.Header.Set("Stonevault-Mode", headerParam4)
 		}
 
 		if params.StonevaultClass != nil {
-			var headerParam4 string
+			var headerParam5 string
 
-			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Stonevault-Class", *params.StonevaultClass, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam5, err = runtime.StyleParamWithOptions("simple", false, "Stonevault-Class", *params.StonevaultClass, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Stonevault-Class", headerParam4)
+			req.Header.Set("Stonevault-Class", headerParam5)
 		}
 
 	}
@@ -2533,15 +3632,26 @@ func NewDeleteFileRequest(server string, id ID, params *DeleteFileParams) (*http
 
 	if params != nil {
 
-		if params.IfMatch != nil {
+		if params.Prefer != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("If-Match", headerParam0)
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+		if params.IfMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam1)
 		}
 
 	}
@@ -2656,15 +3766,26 @@ func NewMoveFileRequestWithBody(server string, id ID, params *MoveFileParams, co
 
 	if params != nil {
 
-		if params.IfMatch != nil {
+		if params.Prefer != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("If-Match", headerParam0)
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+		if params.IfMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam1)
 		}
 
 	}
@@ -3000,6 +4121,21 @@ func NewVerifyFileRequest(server string, id ID, params *VerifyFileParams) (*http
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -3152,18 +4288,18 @@ func NewFindFilesRequest(server string, params *FindFilesParams) (*http.Request,
 }
 
 // NewMakeFolderRequest calls the generic MakeFolder builder with application/json body
-func NewMakeFolderRequest(server string, body MakeFolderJSONRequestBody) (*http.Request, error) {
+func NewMakeFolderRequest(server string, params *MakeFolderParams, body MakeFolderJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewMakeFolderRequestWithBody(server, "application/json", bodyReader)
+	return NewMakeFolderRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewMakeFolderRequestWithBody constructs an http.Request for the MakeFolder method, with any body, and a specified content type
-func NewMakeFolderRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewMakeFolderRequestWithBody(server string, params *MakeFolderParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -3187,6 +4323,21 @@ func NewMakeFolderRequestWithBody(server string, contentType string, body io.Rea
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -3259,7 +4410,7 @@ func NewSignInRequestWithBody(server string, contentType string, body io.Reader)
 }
 
 // NewSignOutRequest constructs an http.Request for the SignOut method
-func NewSignOutRequest(server string) (*http.Request, error) {
+func NewSignOutRequest(server string, params *SignOutParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -3280,6 +4431,21 @@ func NewSignOutRequest(server string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -3393,18 +4559,18 @@ func NewSetUpRequestWithBody(server string, contentType string, body io.Reader) 
 }
 
 // NewConfirmRecoveryRequest calls the generic ConfirmRecovery builder with application/json body
-func NewConfirmRecoveryRequest(server string, body ConfirmRecoveryJSONRequestBody) (*http.Request, error) {
+func NewConfirmRecoveryRequest(server string, params *ConfirmRecoveryParams, body ConfirmRecoveryJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewConfirmRecoveryRequestWithBody(server, "application/json", bodyReader)
+	return NewConfirmRecoveryRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewConfirmRecoveryRequestWithBody constructs an http.Request for the ConfirmRecovery method, with any body, and a specified content type
-func NewConfirmRecoveryRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewConfirmRecoveryRequestWithBody(server string, params *ConfirmRecoveryParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -3428,6 +4594,21 @@ func NewConfirmRecoveryRequestWithBody(server string, contentType string, body i
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -3603,14 +4784,25 @@ func NewCancelUploadRequest(server string, id ID, params *CancelUploadParams) (*
 
 	if params != nil {
 
-		var headerParam0 string
+		if params.Prefer != nil {
+			var headerParam0 string
 
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Tus-Resumable", params.TusResumable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Tus-Resumable", params.TusResumable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 		if err != nil {
 			return nil, err
 		}
 
-		req.Header.Set("Tus-Resumable", headerParam0)
+		req.Header.Set("Tus-Resumable", headerParam1)
 
 	}
 
@@ -3826,6 +5018,96 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/archive (the `GetArchive` operationId).
 	GetArchiveWithResponse(ctx context.Context, params *GetArchiveParams, reqEditors ...RequestEditorFn) (*GetArchiveResponse, error)
 
+	// GetAuditLogWithResponse What audit log this is
+	//
+	// The log's name and keys, its newest signed head, and where heads are anchored. A client keeps the key and the
+	// checkpoint that it saw first, and believes no other; `docs/spec/audit.md` says how everything is verified.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit (the `GetAuditLog` operationId).
+	GetAuditLogWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetAuditLogResponse, error)
+
+	// ListAuditAnchorsWithResponse Heads that were written to a chain, the newest first
+	//
+	// Of the current log, final ones and the one that is under way. Check them against the chain, by servers of your
+	// own choice; this list is what the vault says.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit/anchors (the `ListAuditAnchors` operationId).
+	ListAuditAnchorsWithResponse(ctx context.Context, params *ListAuditAnchorsParams, reqEditors ...RequestEditorFn) (*ListAuditAnchorsResponse, error)
+
+	// GetAuditCheckpointWithResponse The newest signed head
+	//
+	// A C2SP tlog-checkpoint. With the tiles, this is a C2SP tlog-tiles log.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit/checkpoint (the `GetAuditCheckpoint` operationId).
+	GetAuditCheckpointWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetAuditCheckpointResponse, error)
+
+	// GetAuditConsistencyWithResponse That the log continues an older one
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit/consistency (the `GetAuditConsistency` operationId).
+	GetAuditConsistencyWithResponse(ctx context.Context, params *GetAuditConsistencyParams, reqEditors ...RequestEditorFn) (*GetAuditConsistencyResponse, error)
+
+	// ListAuditEventsWithResponse Events, the newest first
+	//
+	// Admins see all events, others those that they caused, or that are about their account or their files. A page may
+	// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until it has its place in
+	// the tree, which takes less than a second.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit/events (the `ListAuditEvents` operationId).
+	ListAuditEventsWithResponse(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*ListAuditEventsResponse, error)
+
+	// GetAuditEventWithResponse One event
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit/events/{event} (the `GetAuditEvent` operationId).
+	GetAuditEventWithResponse(ctx context.Context, event int64, reqEditors ...RequestEditorFn) (*GetAuditEventResponse, error)
+
+	// GetAuditReceiptWithResponse An event's receipt
+	//
+	// A `.tlog-proof`: the event, its path to the root and a signed checkpoint. It is verified offline, with the log's
+	// key. Without `Prefer: wait`, 404 as long as no signed head covers the event.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit/events/{event}/receipt (the `GetAuditReceipt` operationId).
+	GetAuditReceiptWithResponse(ctx context.Context, event int64, params *GetAuditReceiptParams, reqEditors ...RequestEditorFn) (*GetAuditReceiptResponse, error)
+
+	// GetAuditReceiptByIndexWithResponse A receipt, by the event's place in the current log
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit/receipts/{index} (the `GetAuditReceiptByIndex` operationId).
+	GetAuditReceiptByIndexWithResponse(ctx context.Context, index int64, reqEditors ...RequestEditorFn) (*GetAuditReceiptByIndexResponse, error)
+
+	// ListAuditRecordsWithResponse What the current log is made of, for who verifies it
+	//
+	// Every leaf of the current log in order, as far as a signed head covers it, with those of its openings that the
+	// caller may see. Ends where `next` is absent.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit/records (the `ListAuditRecords` operationId).
+	ListAuditRecordsWithResponse(ctx context.Context, params *ListAuditRecordsParams, reqEditors ...RequestEditorFn) (*ListAuditRecordsResponse, error)
+
+	// GetAuditTileWithResponse A tile, or a bundle of entries
+	//
+	// As C2SP tlog-tiles names them: `0/000`, `1/x001/234.p/17`, `entries/000`. Tiles that are full never change.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit/tile/{path} (the `GetAuditTile` operationId).
+	GetAuditTileWithResponse(ctx context.Context, path string, reqEditors ...RequestEditorFn) (*GetAuditTileResponse, error)
+
 	// GetContentByPathWithResponse Content by path
 	//
 	// Every byte has been verified before it is sent. Where the stored data is not what was sealed, the
@@ -3986,7 +5268,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/folders (the `MakeFolder` operationId).
-	MakeFolderWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MakeFolderResponse, error)
+	MakeFolderWithBodyWithResponse(ctx context.Context, params *MakeFolderParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MakeFolderResponse, error)
 
 	// MakeFolderWithResponse Make a folder
 	//
@@ -3995,7 +5277,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/folders (the `MakeFolder` operationId).
-	MakeFolderWithResponse(ctx context.Context, body MakeFolderJSONRequestBody, reqEditors ...RequestEditorFn) (*MakeFolderResponse, error)
+	MakeFolderWithResponse(ctx context.Context, params *MakeFolderParams, body MakeFolderJSONRequestBody, reqEditors ...RequestEditorFn) (*MakeFolderResponse, error)
 
 	// GetMeWithResponse Who one is
 	//
@@ -4039,7 +5321,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/v1/sessions/current (the `SignOut` operationId).
-	SignOutWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*SignOutResponse, error)
+	SignOutWithResponse(ctx context.Context, params *SignOutParams, reqEditors ...RequestEditorFn) (*SignOutResponse, error)
 
 	// RefreshSessionWithBodyWithResponse Exchange a refresh token
 	//
@@ -4097,7 +5379,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/setup/recovery (the `ConfirmRecovery` operationId).
-	ConfirmRecoveryWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmRecoveryResponse, error)
+	ConfirmRecoveryWithBodyWithResponse(ctx context.Context, params *ConfirmRecoveryParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmRecoveryResponse, error)
 
 	// ConfirmRecoveryWithResponse Show that the recovery sheet is kept
 	//
@@ -4106,7 +5388,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/setup/recovery (the `ConfirmRecovery` operationId).
-	ConfirmRecoveryWithResponse(ctx context.Context, body ConfirmRecoveryJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmRecoveryResponse, error)
+	ConfirmRecoveryWithResponse(ctx context.Context, params *ConfirmRecoveryParams, body ConfirmRecoveryJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmRecoveryResponse, error)
 
 	// ListUploadsWithResponse One's own uploads in progress
 	//
@@ -4226,6 +5508,376 @@ func (r GetArchiveResponse) StatusCode() int {
 	return 0
 }
 
+// GetAuditLogResponse401Headers the declared response headers of an HTTP 401 response for GetAuditLog
+type GetAuditLogResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type GetAuditLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditLog
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetAuditLogResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuditLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuditLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListAuditAnchorsResponse200Headers the declared response headers of an HTTP 200 response for ListAuditAnchors
+type ListAuditAnchorsResponse200Headers struct {
+	Link *string
+}
+
+// ListAuditAnchorsResponse401Headers the declared response headers of an HTTP 401 response for ListAuditAnchors
+type ListAuditAnchorsResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type ListAuditAnchorsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditAnchorList
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListAuditAnchorsResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListAuditAnchorsResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAuditAnchorsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAuditAnchorsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetAuditCheckpointResponse401Headers the declared response headers of an HTTP 401 response for GetAuditCheckpoint
+type GetAuditCheckpointResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type GetAuditCheckpointResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetAuditCheckpointResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuditCheckpointResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuditCheckpointResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetAuditConsistencyResponse401Headers the declared response headers of an HTTP 401 response for GetAuditConsistency
+type GetAuditConsistencyResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type GetAuditConsistencyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditConsistency
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *Problem
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetAuditConsistencyResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuditConsistencyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuditConsistencyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListAuditEventsResponse200Headers the declared response headers of an HTTP 200 response for ListAuditEvents
+type ListAuditEventsResponse200Headers struct {
+	Link *string
+}
+
+// ListAuditEventsResponse401Headers the declared response headers of an HTTP 401 response for ListAuditEvents
+type ListAuditEventsResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type ListAuditEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditEventList
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListAuditEventsResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListAuditEventsResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAuditEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAuditEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetAuditEventResponse401Headers the declared response headers of an HTTP 401 response for GetAuditEvent
+type GetAuditEventResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type GetAuditEventResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditEvent
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetAuditEventResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuditEventResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuditEventResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetAuditReceiptResponse401Headers the declared response headers of an HTTP 401 response for GetAuditReceipt
+type GetAuditReceiptResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type GetAuditReceiptResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetAuditReceiptResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuditReceiptResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuditReceiptResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetAuditReceiptByIndexResponse401Headers the declared response headers of an HTTP 401 response for GetAuditReceiptByIndex
+type GetAuditReceiptByIndexResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type GetAuditReceiptByIndexResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetAuditReceiptByIndexResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuditReceiptByIndexResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuditReceiptByIndexResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListAuditRecordsResponse401Headers the declared response headers of an HTTP 401 response for ListAuditRecords
+type ListAuditRecordsResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type ListAuditRecordsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditRecordList
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListAuditRecordsResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAuditRecordsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAuditRecordsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetAuditTileResponse401Headers the declared response headers of an HTTP 401 response for GetAuditTile
+type GetAuditTileResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type GetAuditTileResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetAuditTileResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuditTileResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuditTileResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // GetContentByPathResponse200Headers the declared response headers of an HTTP 200 response for GetContentByPath
 type GetContentByPathResponse200Headers struct {
 	AcceptRanges         *string
@@ -4332,13 +5984,17 @@ func (r HeadContentByPathResponse) StatusCode() int {
 
 // PutContentResponse200Headers the declared response headers of an HTTP 200 response for PutContent
 type PutContentResponse200Headers struct {
-	ETag *string
+	ETag              *string
+	PreferenceApplied *string
+	StonevaultEvent   *int64
 }
 
 // PutContentResponse201Headers the declared response headers of an HTTP 201 response for PutContent
 type PutContentResponse201Headers struct {
-	ETag     *string
-	Location *string
+	ETag              *string
+	Location          *string
+	PreferenceApplied *string
+	StonevaultEvent   *int64
 }
 
 // PutContentResponse401Headers the declared response headers of an HTTP 401 response for PutContent
@@ -4485,6 +6141,18 @@ func (r LookupFileResponse) StatusCode() int {
 	return 0
 }
 
+// DeleteFileResponse200Headers the declared response headers of an HTTP 200 response for DeleteFile
+type DeleteFileResponse200Headers struct {
+	PreferenceApplied *string
+	StonevaultEvent   *int64
+}
+
+// DeleteFileResponse204Headers the declared response headers of an HTTP 204 response for DeleteFile
+type DeleteFileResponse204Headers struct {
+	PreferenceApplied *string
+	StonevaultEvent   *int64
+}
+
 // DeleteFileResponse401Headers the declared response headers of an HTTP 401 response for DeleteFile
 type DeleteFileResponse401Headers struct {
 	WWWAuthenticate *string
@@ -4493,6 +6161,8 @@ type DeleteFileResponse401Headers struct {
 type DeleteFileResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditReceipt
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
@@ -4505,6 +6175,10 @@ type DeleteFileResponse struct {
 	ApplicationProblemJSON422 *Invalid
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DeleteFileResponse200Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteFileResponse204Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *DeleteFileResponse401Headers
 }
@@ -4572,7 +6246,9 @@ func (r GetFileResponse) StatusCode() int {
 
 // MoveFileResponse200Headers the declared response headers of an HTTP 200 response for MoveFile
 type MoveFileResponse200Headers struct {
-	ETag *string
+	ETag              *string
+	PreferenceApplied *string
+	StonevaultEvent   *int64
 }
 
 // MoveFileResponse401Headers the declared response headers of an HTTP 401 response for MoveFile
@@ -4780,6 +6456,12 @@ func (r ExportFileResponse) StatusCode() int {
 	return 0
 }
 
+// VerifyFileResponse200Headers the declared response headers of an HTTP 200 response for VerifyFile
+type VerifyFileResponse200Headers struct {
+	PreferenceApplied *string
+	StonevaultEvent   *int64
+}
+
 // VerifyFileResponse401Headers the declared response headers of an HTTP 401 response for VerifyFile
 type VerifyFileResponse401Headers struct {
 	WWWAuthenticate *string
@@ -4798,6 +6480,8 @@ type VerifyFileResponse struct {
 	ApplicationProblemJSON422 *Invalid
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *VerifyFileResponse200Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *VerifyFileResponse401Headers
 }
@@ -4903,13 +6587,17 @@ func (r FindFilesResponse) StatusCode() int {
 
 // MakeFolderResponse200Headers the declared response headers of an HTTP 200 response for MakeFolder
 type MakeFolderResponse200Headers struct {
-	ETag *string
+	ETag              *string
+	PreferenceApplied *string
+	StonevaultEvent   *int64
 }
 
 // MakeFolderResponse201Headers the declared response headers of an HTTP 201 response for MakeFolder
 type MakeFolderResponse201Headers struct {
-	ETag     *string
-	Location *string
+	ETag              *string
+	Location          *string
+	PreferenceApplied *string
+	StonevaultEvent   *int64
 }
 
 // MakeFolderResponse401Headers the declared response headers of an HTTP 401 response for MakeFolder
@@ -5055,6 +6743,18 @@ func (r SignInResponse) StatusCode() int {
 	return 0
 }
 
+// SignOutResponse200Headers the declared response headers of an HTTP 200 response for SignOut
+type SignOutResponse200Headers struct {
+	PreferenceApplied *string
+	StonevaultEvent   *int64
+}
+
+// SignOutResponse204Headers the declared response headers of an HTTP 204 response for SignOut
+type SignOutResponse204Headers struct {
+	PreferenceApplied *string
+	StonevaultEvent   *int64
+}
+
 // SignOutResponse401Headers the declared response headers of an HTTP 401 response for SignOut
 type SignOutResponse401Headers struct {
 	WWWAuthenticate *string
@@ -5063,10 +6763,16 @@ type SignOutResponse401Headers struct {
 type SignOutResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditReceipt
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *SignOutResponse200Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *SignOutResponse204Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *SignOutResponse401Headers
 }
@@ -5206,6 +6912,18 @@ func (r SetUpResponse) StatusCode() int {
 	return 0
 }
 
+// ConfirmRecoveryResponse200Headers the declared response headers of an HTTP 200 response for ConfirmRecovery
+type ConfirmRecoveryResponse200Headers struct {
+	PreferenceApplied *string
+	StonevaultEvent   *int64
+}
+
+// ConfirmRecoveryResponse204Headers the declared response headers of an HTTP 204 response for ConfirmRecovery
+type ConfirmRecoveryResponse204Headers struct {
+	PreferenceApplied *string
+	StonevaultEvent   *int64
+}
+
 // ConfirmRecoveryResponse401Headers the declared response headers of an HTTP 401 response for ConfirmRecovery
 type ConfirmRecoveryResponse401Headers struct {
 	WWWAuthenticate *string
@@ -5214,6 +6932,8 @@ type ConfirmRecoveryResponse401Headers struct {
 type ConfirmRecoveryResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditReceipt
 	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
 	ApplicationProblemJSON400 *BadRequest
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
@@ -5228,6 +6948,10 @@ type ConfirmRecoveryResponse struct {
 	ApplicationProblemJSON422 *Invalid
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ConfirmRecoveryResponse200Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *ConfirmRecoveryResponse204Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ConfirmRecoveryResponse401Headers
 }
@@ -5381,6 +7105,18 @@ func (r CreateUploadResponse) StatusCode() int {
 	return 0
 }
 
+// CancelUploadResponse200Headers the declared response headers of an HTTP 200 response for CancelUpload
+type CancelUploadResponse200Headers struct {
+	PreferenceApplied *string
+	StonevaultEvent   *int64
+}
+
+// CancelUploadResponse204Headers the declared response headers of an HTTP 204 response for CancelUpload
+type CancelUploadResponse204Headers struct {
+	PreferenceApplied *string
+	StonevaultEvent   *int64
+}
+
 // CancelUploadResponse401Headers the declared response headers of an HTTP 401 response for CancelUpload
 type CancelUploadResponse401Headers struct {
 	WWWAuthenticate *string
@@ -5399,6 +7135,8 @@ type CancelUploadResponse423Headers struct {
 type CancelUploadResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditReceipt
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
@@ -5409,6 +7147,10 @@ type CancelUploadResponse struct {
 	ApplicationProblemJSON423 *Locked
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CancelUploadResponse200Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *CancelUploadResponse204Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *CancelUploadResponse401Headers
 	// Headers412 the parsed response headers for an HTTP 412 response
@@ -5585,6 +7327,156 @@ func (c *ClientWithResponses) GetArchiveWithResponse(ctx context.Context, params
 		return nil, err
 	}
 	return ParseGetArchiveResponse(rsp)
+}
+
+// GetAuditLogWithResponse What audit log this is
+//
+// The log's name and keys, its newest signed head, and where heads are anchored. A client keeps the key and the
+// checkpoint that it saw first, and believes no other; `docs/spec/audit.md` says how everything is verified.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit (the `GetAuditLog` operationId).
+func (c *ClientWithResponses) GetAuditLogWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetAuditLogResponse, error) {
+	rsp, err := c.GetAuditLog(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuditLogResponse(rsp)
+}
+
+// ListAuditAnchorsWithResponse Heads that were written to a chain, the newest first
+//
+// Of the current log, final ones and the one that is under way. Check them against the chain, by servers of your
+// own choice; this list is what the vault says.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit/anchors (the `ListAuditAnchors` operationId).
+func (c *ClientWithResponses) ListAuditAnchorsWithResponse(ctx context.Context, params *ListAuditAnchorsParams, reqEditors ...RequestEditorFn) (*ListAuditAnchorsResponse, error) {
+	rsp, err := c.ListAuditAnchors(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAuditAnchorsResponse(rsp)
+}
+
+// GetAuditCheckpointWithResponse The newest signed head
+//
+// A C2SP tlog-checkpoint. With the tiles, this is a C2SP tlog-tiles log.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit/checkpoint (the `GetAuditCheckpoint` operationId).
+func (c *ClientWithResponses) GetAuditCheckpointWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetAuditCheckpointResponse, error) {
+	rsp, err := c.GetAuditCheckpoint(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuditCheckpointResponse(rsp)
+}
+
+// GetAuditConsistencyWithResponse That the log continues an older one
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit/consistency (the `GetAuditConsistency` operationId).
+func (c *ClientWithResponses) GetAuditConsistencyWithResponse(ctx context.Context, params *GetAuditConsistencyParams, reqEditors ...RequestEditorFn) (*GetAuditConsistencyResponse, error) {
+	rsp, err := c.GetAuditConsistency(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuditConsistencyResponse(rsp)
+}
+
+// ListAuditEventsWithResponse Events, the newest first
+//
+// Admins see all events, others those that they caused, or that are about their account or their files. A page may
+// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until it has its place in
+// the tree, which takes less than a second.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit/events (the `ListAuditEvents` operationId).
+func (c *ClientWithResponses) ListAuditEventsWithResponse(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*ListAuditEventsResponse, error) {
+	rsp, err := c.ListAuditEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAuditEventsResponse(rsp)
+}
+
+// GetAuditEventWithResponse One event
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit/events/{event} (the `GetAuditEvent` operationId).
+func (c *ClientWithResponses) GetAuditEventWithResponse(ctx context.Context, event int64, reqEditors ...RequestEditorFn) (*GetAuditEventResponse, error) {
+	rsp, err := c.GetAuditEvent(ctx, event, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuditEventResponse(rsp)
+}
+
+// GetAuditReceiptWithResponse An event's receipt
+//
+// A `.tlog-proof`: the event, its path to the root and a signed checkpoint. It is verified offline, with the log's
+// key. Without `Prefer: wait`, 404 as long as no signed head covers the event.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit/events/{event}/receipt (the `GetAuditReceipt` operationId).
+func (c *ClientWithResponses) GetAuditReceiptWithResponse(ctx context.Context, event int64, params *GetAuditReceiptParams, reqEditors ...RequestEditorFn) (*GetAuditReceiptResponse, error) {
+	rsp, err := c.GetAuditReceipt(ctx, event, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuditReceiptResponse(rsp)
+}
+
+// GetAuditReceiptByIndexWithResponse A receipt, by the event's place in the current log
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit/receipts/{index} (the `GetAuditReceiptByIndex` operationId).
+func (c *ClientWithResponses) GetAuditReceiptByIndexWithResponse(ctx context.Context, index int64, reqEditors ...RequestEditorFn) (*GetAuditReceiptByIndexResponse, error) {
+	rsp, err := c.GetAuditReceiptByIndex(ctx, index, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuditReceiptByIndexResponse(rsp)
+}
+
+// ListAuditRecordsWithResponse What the current log is made of, for who verifies it
+//
+// Every leaf of the current log in order, as far as a signed head covers it, with those of its openings that the
+// caller may see. Ends where `next` is absent.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit/records (the `ListAuditRecords` operationId).
+func (c *ClientWithResponses) ListAuditRecordsWithResponse(ctx context.Context, params *ListAuditRecordsParams, reqEditors ...RequestEditorFn) (*ListAuditRecordsResponse, error) {
+	rsp, err := c.ListAuditRecords(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAuditRecordsResponse(rsp)
+}
+
+// GetAuditTileWithResponse A tile, or a bundle of entries
+//
+// As C2SP tlog-tiles names them: `0/000`, `1/x001/234.p/17`, `entries/000`. Tiles that are full never change.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit/tile/{path} (the `GetAuditTile` operationId).
+func (c *ClientWithResponses) GetAuditTileWithResponse(ctx context.Context, path string, reqEditors ...RequestEditorFn) (*GetAuditTileResponse, error) {
+	rsp, err := c.GetAuditTile(ctx, path, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuditTileResponse(rsp)
 }
 
 // GetContentByPathWithResponse Content by path
@@ -5843,8 +7735,8 @@ func (c *ClientWithResponses) FindFilesWithResponse(ctx context.Context, params 
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/folders (the `MakeFolder` operationId).
-func (c *ClientWithResponses) MakeFolderWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MakeFolderResponse, error) {
-	rsp, err := c.MakeFolderWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) MakeFolderWithBodyWithResponse(ctx context.Context, params *MakeFolderParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MakeFolderResponse, error) {
+	rsp, err := c.MakeFolderWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -5858,8 +7750,8 @@ func (c *ClientWithResponses) MakeFolderWithBodyWithResponse(ctx context.Context
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/folders (the `MakeFolder` operationId).
-func (c *ClientWithResponses) MakeFolderWithResponse(ctx context.Context, body MakeFolderJSONRequestBody, reqEditors ...RequestEditorFn) (*MakeFolderResponse, error) {
-	rsp, err := c.MakeFolder(ctx, body, reqEditors...)
+func (c *ClientWithResponses) MakeFolderWithResponse(ctx context.Context, params *MakeFolderParams, body MakeFolderJSONRequestBody, reqEditors ...RequestEditorFn) (*MakeFolderResponse, error) {
+	rsp, err := c.MakeFolder(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -5926,8 +7818,8 @@ func (c *ClientWithResponses) SignInWithResponse(ctx context.Context, body SignI
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/v1/sessions/current (the `SignOut` operationId).
-func (c *ClientWithResponses) SignOutWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*SignOutResponse, error) {
-	rsp, err := c.SignOut(ctx, reqEditors...)
+func (c *ClientWithResponses) SignOutWithResponse(ctx context.Context, params *SignOutParams, reqEditors ...RequestEditorFn) (*SignOutResponse, error) {
+	rsp, err := c.SignOut(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -6020,8 +7912,8 @@ func (c *ClientWithResponses) SetUpWithResponse(ctx context.Context, body SetUpJ
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/setup/recovery (the `ConfirmRecovery` operationId).
-func (c *ClientWithResponses) ConfirmRecoveryWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmRecoveryResponse, error) {
-	rsp, err := c.ConfirmRecoveryWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) ConfirmRecoveryWithBodyWithResponse(ctx context.Context, params *ConfirmRecoveryParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfirmRecoveryResponse, error) {
+	rsp, err := c.ConfirmRecoveryWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -6035,8 +7927,8 @@ func (c *ClientWithResponses) ConfirmRecoveryWithBodyWithResponse(ctx context.Co
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/setup/recovery (the `ConfirmRecovery` operationId).
-func (c *ClientWithResponses) ConfirmRecoveryWithResponse(ctx context.Context, body ConfirmRecoveryJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmRecoveryResponse, error) {
-	rsp, err := c.ConfirmRecovery(ctx, body, reqEditors...)
+func (c *ClientWithResponses) ConfirmRecoveryWithResponse(ctx context.Context, params *ConfirmRecoveryParams, body ConfirmRecoveryJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfirmRecoveryResponse, error) {
+	rsp, err := c.ConfirmRecovery(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -6221,6 +8113,612 @@ func ParseGetArchiveResponse(rsp *http.Response) (*GetArchiveResponse, error) {
 		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
 		var headers GetArchiveResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAuditLogResponse parses an HTTP response from a GetAuditLogWithResponse call
+func ParseGetAuditLogResponse(rsp *http.Response) (*GetAuditLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuditLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditLog
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetAuditLogResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListAuditAnchorsResponse parses an HTTP response from a ListAuditAnchorsWithResponse call
+func ParseListAuditAnchorsResponse(rsp *http.Response) (*ListAuditAnchorsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAuditAnchorsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditAnchorList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListAuditAnchorsResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListAuditAnchorsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAuditCheckpointResponse parses an HTTP response from a GetAuditCheckpointWithResponse call
+func ParseGetAuditCheckpointResponse(rsp *http.Response) (*GetAuditCheckpointResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuditCheckpointResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetAuditCheckpointResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAuditConsistencyResponse parses an HTTP response from a GetAuditConsistencyWithResponse call
+func ParseGetAuditConsistencyResponse(rsp *http.Response) (*GetAuditConsistencyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuditConsistencyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditConsistency
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetAuditConsistencyResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListAuditEventsResponse parses an HTTP response from a ListAuditEventsWithResponse call
+func ParseListAuditEventsResponse(rsp *http.Response) (*ListAuditEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAuditEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditEventList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListAuditEventsResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListAuditEventsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAuditEventResponse parses an HTTP response from a GetAuditEventWithResponse call
+func ParseGetAuditEventResponse(rsp *http.Response) (*GetAuditEventResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuditEventResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditEvent
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetAuditEventResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAuditReceiptResponse parses an HTTP response from a GetAuditReceiptWithResponse call
+func ParseGetAuditReceiptResponse(rsp *http.Response) (*GetAuditReceiptResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuditReceiptResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetAuditReceiptResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAuditReceiptByIndexResponse parses an HTTP response from a GetAuditReceiptByIndexWithResponse call
+func ParseGetAuditReceiptByIndexResponse(rsp *http.Response) (*GetAuditReceiptByIndexResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuditReceiptByIndexResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetAuditReceiptByIndexResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListAuditRecordsResponse parses an HTTP response from a ListAuditRecordsWithResponse call
+func ParseListAuditRecordsResponse(rsp *http.Response) (*ListAuditRecordsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAuditRecordsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditRecordList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers ListAuditRecordsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAuditTileResponse parses an HTTP response from a GetAuditTileWithResponse call
+func ParseGetAuditTileResponse(rsp *http.Response) (*GetAuditTileResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuditTileResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetAuditTileResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -6571,6 +9069,20 @@ func ParsePutContentResponse(rsp *http.Response) (*PutContentResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
 		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
 		var headers PutContentResponse201Headers
@@ -6587,6 +9099,20 @@ func ParsePutContentResponse(rsp *http.Response) (*PutContentResponse, error) {
 				return nil, err
 			}
 			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
 		}
 		response.Headers201 = &headers
 	case rsp.StatusCode == 401:
@@ -6772,6 +9298,13 @@ func ParseDeleteFileResponse(rsp *http.Response) (*DeleteFileResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditReceipt
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -6820,6 +9353,40 @@ func ParseDeleteFileResponse(rsp *http.Response) (*DeleteFileResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers DeleteFileResponse200Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 204:
+		var headers DeleteFileResponse204Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
+		response.Headers204 = &headers
 	case rsp.StatusCode == 401:
 		var headers DeleteFileResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -7007,6 +9574,20 @@ func ParseMoveFileResponse(rsp *http.Response) (*MoveFileResponse, error) {
 				return nil, err
 			}
 			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
 		}
 		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
@@ -7408,6 +9989,23 @@ func ParseVerifyFileResponse(rsp *http.Response) (*VerifyFileResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers VerifyFileResponse200Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
 		var headers VerifyFileResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -7656,6 +10254,20 @@ func ParseMakeFolderResponse(rsp *http.Response) (*MakeFolderResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
 		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
 		var headers MakeFolderResponse201Headers
@@ -7672,6 +10284,20 @@ func ParseMakeFolderResponse(rsp *http.Response) (*MakeFolderResponse, error) {
 				return nil, err
 			}
 			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
 		}
 		response.Headers201 = &headers
 	case rsp.StatusCode == 401:
@@ -7871,6 +10497,13 @@ func ParseSignOutResponse(rsp *http.Response) (*SignOutResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditReceipt
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -7891,6 +10524,40 @@ func ParseSignOutResponse(rsp *http.Response) (*SignOutResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers SignOutResponse200Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 204:
+		var headers SignOutResponse204Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
+		response.Headers204 = &headers
 	case rsp.StatusCode == 401:
 		var headers SignOutResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -8139,6 +10806,13 @@ func ParseConfirmRecoveryResponse(rsp *http.Response) (*ConfirmRecoveryResponse,
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditReceipt
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -8194,6 +10868,40 @@ func ParseConfirmRecoveryResponse(rsp *http.Response) (*ConfirmRecoveryResponse,
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ConfirmRecoveryResponse200Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 204:
+		var headers ConfirmRecoveryResponse204Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
+		response.Headers204 = &headers
 	case rsp.StatusCode == 401:
 		var headers ConfirmRecoveryResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -8493,6 +11201,13 @@ func ParseCancelUploadResponse(rsp *http.Response) (*CancelUploadResponse, error
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditReceipt
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case rsp.StatusCode == 204:
 		break // No content-type
 
@@ -8534,6 +11249,40 @@ func ParseCancelUploadResponse(rsp *http.Response) (*CancelUploadResponse, error
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers CancelUploadResponse200Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 204:
+		var headers CancelUploadResponse204Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
+		response.Headers204 = &headers
 	case rsp.StatusCode == 401:
 		var headers CancelUploadResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {

@@ -81,7 +81,7 @@ func (c *Client) pages(ctx context.Context, what string, send func(context.Conte
 // MakeFolder makes a folder and those above it. One that is there stays as it is.
 func (c *Client) MakeFolder(ctx context.Context, path string) (*api.File, error) {
 	return ask[api.File](ctx, c, path, func(ctx context.Context, auth api.RequestEditorFn) (*http.Response, error) {
-		return c.api.MakeFolder(ctx, api.NewFolder{Path: path}, auth)
+		return c.api.MakeFolder(ctx, nil, api.NewFolder{Path: path}, auth)
 	})
 }
 

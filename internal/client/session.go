@@ -64,7 +64,7 @@ func (c *Client) SignIn(ctx context.Context, name, password, device string) (*ap
 
 // SignOut ends the session on the server and forgets it here, even where the server cannot be reached.
 func (c *Client) SignOut(ctx context.Context) error {
-	resp, err := c.call(ctx, func(auth api.RequestEditorFn) (*http.Response, error) { return c.api.SignOut(ctx, auth) })
+	resp, err := c.call(ctx, func(auth api.RequestEditorFn) (*http.Response, error) { return c.api.SignOut(ctx, nil, auth) })
 	if err == nil {
 		resp.Body.Close()
 	}
