@@ -219,3 +219,26 @@ func asStored(e Event) (openings [slotCount]audit.Opening) {
 	}
 	return openings
 }
+
+// Summary is the current log and its newest signed head.
+type Summary struct {
+	Log        Log
+	Checkpoint audit.Checkpoint // the zero value before the first
+	Text       []byte           // of the checkpoint
+}
+
+// Summary tells what log this is.
+func (r *Reader) Summary(ctx context.Context) (summary Summary, err error) {
+	err = r.view(ctx, func(s *snapshot) error {
+		summary = Summary{Log: s.log, Checkpoint: s.signed, Text: s.text}
+		return nil
+	})
+	if !errors.Is(err, ErrNotFound) {
+		return summary, err
+	}
+	err = r.config.Database.View(ctx, func(store Store) (err error) {
+		summary.Log, err = store.CurrentLog(ctx)
+		return err
+	})
+	return summary, err
+}
