@@ -314,4 +314,3 @@ func lastAnchor(ctx context.Context, reader *auditlog.Reader) (string, error) {
 		}
 	}
 }
-

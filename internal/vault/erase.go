@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"stonevault/audit"
 	"stonevault/internal/auditlog"
 	"stonevault/stone"
 )
+
+// eraseGrace is how long an account is switched off before it is erased: by then no server takes its tokens any
+// more, which each trusts for a second, and so none records anything more about the person.
+const eraseGrace = 2 * time.Second
 
 // ErrLastAdmin is the one admin that a vault has, who must stay.
 var ErrLastAdmin = errors.New("this is the only admin; make another one first")
@@ -36,6 +41,11 @@ func (v *Vault) Erase(ctx context.Context, a Actor, name string) (Erasure, error
 		return Erasure{}, err
 	}
 	done := Erasure{Person: p.ID}
+	select {
+	case <-time.After(eraseGrace):
+	case <-ctx.Done():
+		return done, ctx.Err()
+	}
 	for range planAttempts {
 		if err := v.eraseFiles(ctx, a, p.ID, &done); err != nil {
 			return done, err

@@ -3,6 +3,7 @@ package vault_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,6 +61,14 @@ func TestErase(t *testing.T) {
 	if err := h.EndDownloads(ctx, true); err != nil {
 		t.Fatal(err)
 	}
+	c, err := h.Content(ctx, ann, vault.Ref{Path: "/canary-file"}) // ends after the erasure
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Stream(ctx, io.Discard, 1, 2); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := h.BeginUpload(ctx, ann, vault.UploadRequest{Path: "/canary-upload", Size: 100}); err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +87,9 @@ func TestErase(t *testing.T) {
 		t.Errorf("%+v", done)
 	}
 	h.SettleErasure(ctx, done)
+	if err := errors.Join(c.Close(), h.EndDownloads(ctx, true)); err != nil {
+		t.Error(err)
+	}
 	for _, canary := range canaries {
 		if h.inFiles(canary) {
 			t.Errorf("%s is left in a file of the database", canary)
