@@ -161,4 +161,3 @@ func wantSound(t testing.TB, data string) {
 		t.Errorf("audit fsck: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
-
