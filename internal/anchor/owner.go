@@ -6,14 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strconv"
 	"time"
 
 	"github.com/ethereum/go-ethereum"
-	"github.com/ethereum/go-ethereum/accounts/abi/bind/v2"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/params"
 
+	"stonevault/audit"
 	"stonevault/internal/anchor/contract"
 )
 
@@ -29,6 +31,30 @@ type Preset struct {
 var Presets = []Preset{
 	{"polygon", 137, 25 * params.GWei},
 	{"amoy", 80002, 25 * params.GWei},
+}
+
+// ChainNamed reads a preset's name or a chain's number.
+func ChainNamed(text string) (id uint64, err error) {
+	for _, p := range Presets {
+		if text == p.Name {
+			return p.ChainID, nil
+		}
+	}
+	id, err = strconv.ParseUint(text, 10, 64)
+	// The audit log records the number, and its counts end there.
+	if err != nil || id == 0 || id > audit.MaxCount || strconv.FormatUint(id, 10) != text {
+		return 0, fmt.Errorf("%q is no chain; use polygon, amoy or a chain's number", text)
+	}
+	return id, nil
+}
+
+// ParseAddress reads the address of an account or a contract, and returns it with its checksum (EIP-55).
+func ParseAddress(text string) (string, error) {
+	a, err := parseAddress(text)
+	if err != nil {
+		return "", err
+	}
+	return a.Hex(), nil
 }
 
 // leastTip is the preset's, or what is usual.
@@ -54,13 +80,14 @@ type Owner struct {
 }
 
 // Deploy puts the contract on the chain and returns its address. Each call makes another contract; one is
-// enough for any number of logs.
+// enough for any number of logs. Where the transaction was sent and is not known to be in a block, the address
+// that it will have comes with the error.
 func (o Owner) Deploy(ctx context.Context) (address string, err error) {
-	receipt, err := o.transact(ctx, nil, contract.CreationCode())
-	if err != nil {
+	tx, err := o.transact(ctx, nil, contract.CreationCode())
+	if tx == nil {
 		return "", err
 	}
-	return receipt.ContractAddress.Hex(), nil
+	return crypto.CreateAddress(o.Key.address, tx.Nonce()).Hex(), err
 }
 
 // CreateLog makes a log that the owner's key owns and the anchorer's address may anchor. Where it was made
@@ -98,9 +125,10 @@ func (o Owner) CreateLog(ctx context.Context, contractAddress, origin, anchorer 
 	return target, err
 }
 
-// transact sends one transaction and waits until enough servers have it in a block. No journal is kept: a
-// person sees how it ends, and a second deployment or creation does no harm.
-func (o Owner) transact(ctx context.Context, to *common.Address, data []byte) (*types.Receipt, error) {
+// transact sends one transaction, and returns it once enough servers have it in a block. No journal is kept: a
+// person sees how it ends, and a second deployment or creation does no harm. What may have been sent comes with
+// the error.
+func (o Owner) transact(ctx context.Context, to *common.Address, data []byte) (*types.Transaction, error) {
 	if o.Key == nil {
 		return nil, errors.New("anchor: deploying needs the owner's key")
 	}
@@ -175,13 +203,13 @@ func (o Owner) transact(ctx context.Context, to *common.Address, data []byte) (*
 		o.Sent(tx.Hash().Hex())
 	}
 	if err := chain.broadcast(ctx, tx); err != nil {
-		return nil, err
+		return tx, err
 	}
-	return chain.wait(ctx, tx.Hash())
+	return tx, chain.wait(ctx, tx.Hash())
 }
 
-// wait returns the receipt that enough servers give, by one of them.
-func (c *Chain) wait(ctx context.Context, tx common.Hash) (*types.Receipt, error) {
+// wait returns nil when enough servers have a transaction in a block, where it succeeded.
+func (c *Chain) wait(ctx context.Context, tx common.Hash) error {
 	for {
 		answers, err := c.outcomes(ctx, tx)
 		if err == nil {
@@ -196,15 +224,12 @@ func (c *Chain) wait(ctx context.Context, tx common.Hash) (*types.Receipt, error
 				if err == nil && !o.ok {
 					err = fmt.Errorf("%w (%v)", ErrReverted, tx)
 				}
-				if err != nil {
-					return nil, err
-				}
-				return bind.WaitMined(ctx, answers[0].from.eth, tx)
+				return err
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("the transaction %v is not in a block yet: %w", tx, ctx.Err())
+			return fmt.Errorf("the transaction %v is not in a block yet: %w", tx, ctx.Err())
 		case <-time.After(time.Second):
 		}
 	}

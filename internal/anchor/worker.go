@@ -142,6 +142,11 @@ func (w *Worker) note(change func(*Status)) {
 // AnchorNow asks for an anchor before the interval is over, if there is any event to anchor.
 func (w *Worker) AnchorNow() {
 	w.asked.Store(true)
+	w.Wake()
+}
+
+// Wake asks for a step at once, where Run waits for its time.
+func (w *Worker) Wake() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
