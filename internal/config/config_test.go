@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -299,6 +300,17 @@ func TestSecrets(t *testing.T) {
 	for _, text := range []string{fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprintf("%v", values)} {
 		if strings.Contains(text, word) || strings.Contains(text, "from the environment") {
 			t.Errorf("a secret shows: %s", text)
+		}
+	}
+	if runtime.GOOS != "windows" {
+		for mode, ok := range map[os.FileMode]bool{0o600: true, 0o440: true, 0o644: false, 0o602: false, 0o601: false} {
+			if err := os.Chmod(two, mode); err != nil {
+				t.Fatal(err)
+			}
+			_, _, err := Load(Sources{Flags: map[string]string{"master-passphrase-file": two}})
+			if (err == nil) != ok || !ok && !strings.Contains(err.Error(), "chmod o= "+two) {
+				t.Errorf("a file of mode %o: %v", mode, err)
+			}
 		}
 	}
 	for _, text := range []string{"", "\nsecond line", strings.Repeat("x", maxSecretFile+1)} {

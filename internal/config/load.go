@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -343,8 +344,12 @@ func (l layer) check() error {
 	return nil
 }
 
-// readSecret reads the first line of a file.
+// readSecret reads the first line of a file, which must not be open to everybody on the machine. Windows keeps
+// who may read a file elsewhere.
 func readSecret(path string) (string, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 && runtime.GOOS != "windows" {
+		return "", fmt.Errorf("names a file that everybody on this machine may use; run: chmod o= %s", path)
+	}
 	text, err := readBounded(path, maxSecretFile)
 	if err != nil {
 		return "", fmt.Errorf("names a file that cannot be read: %w", err)
