@@ -56,9 +56,9 @@ func LoadKey(path, passphrasePath string) (*Key, error) {
 		}
 		return newKey(private), nil
 	}
-	passphrase, err := readSecret(passphrasePath)
+	passphrase, err := ReadPassphrase(passphrasePath)
 	if err != nil {
-		return wrong(passphrasePath, err)
+		return nil, err
 	}
 	k, err := openKey(path, passphrase, " in "+passphrasePath)
 	if err != nil {
@@ -67,21 +67,34 @@ func LoadKey(path, passphrasePath string) (*Key, error) {
 	return k, nil
 }
 
+// ReadPassphrase reads the first line of a file that is closed to other accounts of the machine.
+func ReadPassphrase(path string) (string, error) {
+	text, err := readSecret(path)
+	if err != nil {
+		return "", fmt.Errorf("%w: %s: %w", ErrKey, path, err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	if line = strings.TrimSuffix(line, "\r"); line == "" {
+		return "", fmt.Errorf("%w: %s: its first line, which should be the passphrase, is empty", ErrKey, path)
+	}
+	return line, nil
+}
+
 // OpenKey reads a key from an encrypted keystore file with its passphrase.
 func OpenKey(path, passphrase string) (*Key, error) {
-	k, err := openKey(path, []byte(passphrase), "")
+	k, err := openKey(path, passphrase, "")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrKey, path, err)
 	}
 	return k, nil
 }
 
-func openKey(path string, passphrase []byte, from string) (*Key, error) {
+func openKey(path, passphrase, from string) (*Key, error) {
 	sealed, err := readBounded(path)
 	if err != nil {
 		return nil, err
 	}
-	opened, err := keystore.DecryptKey(sealed, string(bytes.TrimRight(passphrase, "\r\n")))
+	opened, err := keystore.DecryptKey(sealed, passphrase)
 	if err != nil {
 		// The library's errors name no secret; a wrong passphrase is keystore.ErrDecrypt.
 		return nil, fmt.Errorf("it does not open with the passphrase%s: %w", from, err)
