@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"stonevault/internal/anchor"
 	"stonevault/internal/auth"
 	"stonevault/internal/config"
 	"stonevault/internal/datadir"
@@ -42,6 +43,7 @@ type Server struct {
 
 	store     *store
 	entrance  *entrance
+	anchorKey *anchor.Key    // nil where nothing is anchored
 	listeners []net.Listener // of the interface and, where asked for, of metrics
 	servers   []*http.Server
 	stopping  atomic.Bool
@@ -80,6 +82,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	if err := s.approach(); err != nil {
 		return err
 	}
+	if err := s.approachAnchoring(ctx); err != nil {
+		return err
+	}
 	o := &opener{config: s.Config, version: s.Version, ask: s.Ask, now: s.Now, log: s.Log}
 	if s.store, err = o.open(ctx, toServe); err != nil {
 		return err
@@ -110,6 +115,10 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		return err
 	}
 	api.Register(s.entrance.collectors()...)
+	anchoring, err := s.anchoring(ctx, api)
+	if err != nil {
+		return err
+	}
 	if s.Config.AddrFile != "" {
 		if err := datadir.WriteFile(s.Config.AddrFile, []byte(s.Addr()+"\n"), 0o644); err != nil {
 			return fmt.Errorf("the address cannot be written to --addr-file: %w", err)
@@ -131,6 +140,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		s.every(jobs, certificateEvery, s.reloadCertificate)
 	}
 	s.every(jobs, rotateEvery, s.rotate)
+	anchoring(jobs)
 	s.jobs.Go(func() {
 		signIn.Run(jobs, func(err error) { s.Log.Error("expired sessions could not be removed", "error", err) })
 	})

@@ -57,8 +57,11 @@ func ParseAddress(text string) (string, error) {
 	return a.Hex(), nil
 }
 
-// leastTip is the preset's, or what is usual.
-func leastTip(chainID uint64) int64 {
+// AddressBytes reads an address.
+func AddressBytes(text string) ([20]byte, error) { return parseAddress(text) }
+
+// LeastTip is the smallest tip, in wei, that a chain's nodes take: the preset's, or what is usual.
+func LeastTip(chainID uint64) int64 {
 	for _, p := range Presets {
 		if p.ChainID == chainID {
 			return p.MinTip
@@ -91,7 +94,7 @@ func (o Owner) Deploy(ctx context.Context) (address string, err error) {
 }
 
 // CreateLog makes a log that the owner's key owns and the anchorer's address may anchor. Where it was made
-// before, nothing is sent.
+// before, the anchorer is appointed; where that was done too, nothing is sent.
 func (o Owner) CreateLog(ctx context.Context, contractAddress, origin, anchorer string) (Target, error) {
 	by, err := parseAddress(anchorer)
 	if err != nil {
@@ -120,9 +123,25 @@ func (o Owner) CreateLog(ctx context.Context, contractAddress, origin, anchorer 
 	}
 	_, err = o.transact(ctx, &target.Contract, contract.CreateCall(contract.OriginHash(origin), by))
 	if errors.Is(err, contract.ErrAlreadyCreated) {
-		err = nil
+		err = o.appoint(ctx, chain, by)
 	}
 	return target, err
+}
+
+// appoint makes an address the anchorer of a log that is there.
+func (o Owner) appoint(ctx context.Context, chain *Chain, anchorer common.Address) error {
+	answers, err := ask(ctx, chain.servers, func(ctx context.Context, s *server) (common.Address, error) {
+		l, err := chain.log(ctx, s, nil)
+		return l.Anchorer, err
+	})
+	if err != nil {
+		return err
+	}
+	if now, err := agreed(answers, "the log's anchorer"); err != nil || now == anchorer {
+		return err
+	}
+	_, err = o.transact(ctx, &chain.target.Contract, contract.SetAnchorerCall(chain.target.Log, anchorer))
+	return err
 }
 
 // transact sends one transaction, and returns it once enough servers have it in a block. No journal is kept: a
@@ -186,7 +205,7 @@ func (o Owner) transact(ctx context.Context, to *common.Address, data []byte) (*
 	if best.gas > most {
 		return nil, fmt.Errorf("%w (this is said to cost %d gas, and costs %d at most)", ErrLies, best.gas, most)
 	}
-	policy := feePolicy{big.NewInt(cmp.Or(o.MinTip, leastTip(o.ChainID))), big.NewInt(cmp.Or(o.MaxFee, defaultMaxFee))}
+	policy := feePolicy{big.NewInt(cmp.Or(o.MinTip, LeastTip(o.ChainID))), big.NewInt(cmp.Or(o.MaxFee, defaultMaxFee))}
 	paid, err := policy.first(best.market)
 	if err != nil {
 		return nil, err
