@@ -108,6 +108,40 @@ func (w *anchorWatch) begin(ctx context.Context) (done bool, err error) {
 	return false, nil
 }
 
+// awaitSigned waits, not for ever, until the server has signed what has happened up to now.
+func (w *anchorWatch) awaitSigned(ctx context.Context) error {
+	for range 20 {
+		waiting := false
+		err := w.db.Audit().View(ctx, func(store auditlog.Store) error {
+			l, err := store.CurrentLog(ctx)
+			if err != nil {
+				return err
+			}
+			pending, err := store.PendingEvents(ctx, 1)
+			if err != nil {
+				return err
+			}
+			head, err := store.Head(ctx, l.ID)
+			if err != nil {
+				return err
+			}
+			signed, err := store.Checkpoint(ctx, l.ID)
+			waiting = len(pending) > 0 || signed.Size < head.Size
+			if errors.Is(err, auditlog.ErrNotFound) {
+				return nil
+			}
+			return err
+		})
+		if err != nil || !waiting {
+			return err
+		}
+		if err := pause(ctx, watchEvery/4); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // tell says something unless it was the last thing said.
 func (w *anchorWatch) tell(format string, args ...any) {
 	if text := fmt.Sprintf(format, args...); text != w.said {
@@ -140,6 +174,9 @@ func (w *anchorWatch) look(ctx context.Context) (done bool, err error) {
 
 // byServer asks the server that runs, and watches it.
 func (w *anchorWatch) byServer(ctx context.Context, s *store, noWait bool) error {
+	if err := w.awaitSigned(ctx); err != nil {
+		return err
+	}
 	if done, err := w.begin(ctx); done || err != nil {
 		return err
 	}
