@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"stonevault/internal/anchor"
 	"stonevault/internal/auth"
+	"stonevault/internal/config"
 	"stonevault/internal/datadir"
 )
 
@@ -37,6 +39,17 @@ func newAnchor(a *app) *cobra.Command {
 	}
 	cmd.AddCommand(newAnchorKey(a), newAnchorDeploy(a), newAnchorStatus(a), newAnchorNow(a))
 	return cmd
+}
+
+// besideAnchoring is beside, for a vault whose log is anchored.
+func (a *app) besideAnchoring(cmd *cobra.Command, fn func(context.Context, *store, config.Config) error) error {
+	switch c, err := a.config(cmd); {
+	case err != nil:
+		return err
+	case !c.Anchor.On():
+		return errNotAnchoring
+	}
+	return a.beside(cmd, toChange, fn)
 }
 
 func newAnchorKey(a *app) *cobra.Command {

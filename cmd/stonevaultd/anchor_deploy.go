@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -53,6 +55,11 @@ or --anchorer-key its keystore file, which is then named in the settings.`,
 			if err := d.resolve(); err != nil {
 				return err
 			}
+			// Who interrupts it must learn how far it got. A second signal ends it at once.
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			context.AfterFunc(ctx, stop)
+			cmd.SetContext(ctx)
 			return a.beside(cmd, toChange, func(ctx context.Context, s *store, c config.Config) error {
 				return a.deploy(ctx, s, c, d, owner)
 			})

@@ -34,10 +34,7 @@ sent is not lost, and the server, or the next call, goes on. It needs the server
 		Example: `  stonevaultd anchor now --data ./data --config stonevault.toml`,
 		Args:    operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.beside(cmd, toChange, func(ctx context.Context, s *store, c config.Config) error {
-				if !c.Anchor.On() {
-					return errNotAnchoring
-				}
+			return a.besideAnchoring(cmd, func(ctx context.Context, s *store, c config.Config) error {
 				return a.anchorNow(ctx, s, c, noWait)
 			})
 		},
@@ -94,7 +91,7 @@ func (w *anchorWatch) begin(ctx context.Context) (done bool, err error) {
 		return false, errors.New("the audit log has no signed head yet; start the server once")
 	}
 	if err != nil {
-		return false, ending(err)
+		return false, evidence(err)
 	}
 	j, err := w.read(ctx, w.scope)
 	if err != nil {
@@ -161,7 +158,7 @@ func (w *anchorWatch) look(ctx context.Context) (done bool, err error) {
 		w.tell("Anchored: %d events, in block %d, by the transaction %s.", j.last.Size, j.last.Block, prefixed(j.last.Hash[:]))
 		return true, nil
 	case j.abandoned.ID > w.given:
-		return false, ending(fmt.Errorf("%w: %s", anchor.ErrAbandoned, j.abandoned.Reason))
+		return false, evidence(fmt.Errorf("%w: %s", anchor.ErrAbandoned, j.abandoned.Reason))
 	case r.State == journal.Mined:
 		w.tell("The transaction %s is in block %d, which is not final yet.", prefixed(r.Hash[:]), r.Block)
 	case r.State == journal.Sent:
@@ -228,7 +225,7 @@ func (w *anchorWatch) hear(ctx context.Context, s *store) error {
 // here does what the server does where none runs.
 func (w *anchorWatch) here(ctx context.Context, l auditLog, c config.Anchor) error {
 	if err := l.sequencer.Step(ctx); err != nil {
-		return ending(err)
+		return evidence(err)
 	}
 	if done, err := w.begin(ctx); done || err != nil {
 		return err
@@ -252,7 +249,7 @@ func (w *anchorWatch) here(ctx context.Context, l auditLog, c config.Anchor) err
 		}
 		switch condition := anchor.Condition(err); {
 		case err != nil && anchor.Lasting(condition):
-			return ending(err)
+			return evidence(err)
 		case err != nil && condition != anchor.Condition(anchor.ErrAbandoned): // of one before this
 			w.tell("Waiting: %v.", err)
 		}

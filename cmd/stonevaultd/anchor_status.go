@@ -32,10 +32,7 @@ and 3 when that could not be checked.`,
 		Example: `  stonevaultd anchor status --data ./data --config stonevault.toml`,
 		Args:    operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.beside(cmd, toChange, func(ctx context.Context, s *store, c config.Config) error {
-				if !c.Anchor.On() {
-					return errNotAnchoring
-				}
+			return a.besideAnchoring(cmd, func(ctx context.Context, s *store, c config.Config) error {
 				return a.anchorStatus(ctx, s, c, asJSON)
 			})
 		},
@@ -242,17 +239,22 @@ func (a *app) say(r anchorReport, problem error, asJSON bool) error {
 	return errors.Join(errSaid, ending(problem))
 }
 
-// ending gives a problem of anchoring its exit code.
-func ending(problem error) error {
+// evidence gives an error the exit code of tampering, where it tells of that.
+func evidence(problem error) error {
 	if errors.Is(problem, errTampering) || anchor.Tampering(problem) {
 		return exitError{problem, errTampering}
 	}
+	return problem
+}
+
+// ending gives a problem of a check its exit code.
+func ending(problem error) error {
 	for _, e := range []error{anchor.ErrUnreachable, anchor.ErrDisagree, anchor.ErrLies, anchor.ErrWrongChain, anchor.ErrWrongContract, anchor.ErrWrongLog} {
 		if errors.Is(problem, e) {
 			return exitError{problem, errUnchecked}
 		}
 	}
-	return problem
+	return evidence(problem)
 }
 
 func (r anchorReport) print(w io.Writer) error {

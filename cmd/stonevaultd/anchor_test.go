@@ -291,7 +291,7 @@ func TestAnchorTrouble(t *testing.T) {
 			t.Errorf("%s: exit code %d, %+v", c.condition, code, r)
 		}
 	}
-	if r := h.run("now", "--anchor-creator", h.anchorer); r.code != 3 || !strings.Contains(r.stderr, "has no such log of this vault") {
+	if r := h.run("now", "--anchor-creator", h.anchorer); r.code != 1 || !strings.Contains(r.stderr, "has no such log of this vault") {
 		t.Errorf("now with another creator: %+v", r)
 	}
 
