@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,5 +103,29 @@ func TestConditionNames(t *testing.T) {
 		if Tampering(c.err) && !Lasting(c.name) && c.name != "reverted" && c.name != "wrong_claim" {
 			t.Errorf("%s is evidence and may pass by itself", c.name)
 		}
+	}
+}
+
+// TestGuide: the guide has a row for each condition, and for none besides.
+func TestGuide(t *testing.T) {
+	text, err := os.ReadFile("../../docs/guide/anchoring.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(text), "\n| condition | what it means | what to do |\n|---|---|---|\n")
+	if !found {
+		t.Fatal("there is no table")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	var rows []string
+	for line := range strings.Lines(table) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(line, "| `"), "`")
+		rows = append(rows, name)
+	}
+	names := Conditions()
+	slices.Sort(rows)
+	slices.Sort(names)
+	if !slices.Equal(rows, names) {
+		t.Errorf("the table has %v, and there are %v", rows, names)
 	}
 }
