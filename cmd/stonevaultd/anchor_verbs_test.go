@@ -18,6 +18,7 @@ import (
 
 	"stonevault/internal/anchor"
 	"stonevault/internal/anchor/anviltest"
+	"stonevault/internal/auditlog"
 )
 
 // TestAnchorKey makes keys by the command, and refuses what would lose or weaken one.
@@ -246,6 +247,11 @@ func TestExits(t *testing.T) {
 	} {
 		if got := code(c.err); got != c.want {
 			t.Errorf("%v: %d, want %d", c.err, got, c.want)
+		}
+	}
+	for err, want := range map[error]bool{anchor.ErrForked: true, anchor.ErrRolledBack: true, auditlog.ErrRewritten: true, anchor.ErrReverted: false, anchor.ErrFunds: false, nil: false} {
+		if n := noteOf(anchor.Condition(err), err, time.Time{}); n.Tampering != want || err != nil && n.Problem != err.Error() {
+			t.Errorf("%v is noted as %+v", err, n)
 		}
 	}
 	if err := ending(anchor.ErrForked); err.Error() != anchor.ErrForked.Error() || !errors.Is(err, anchor.ErrForked) {

@@ -307,8 +307,10 @@ func (a *attendant) report(ctx context.Context) error {
 	return a.write(ctx, noteOf(status.Condition, status.Problem, status.Since))
 }
 
+// noteOf is what a worker's condition means to others. A transaction that the contract refused is evidence
+// against who claims it as an anchor; a worker gives it up.
 func noteOf(condition string, problem error, since time.Time) note {
-	n := note{Condition: condition, Tampering: anchor.Tampering(problem), Since: since}
+	n := note{Condition: condition, Tampering: anchor.Tampering(problem) && anchor.Lasting(condition), Since: since}
 	if problem != nil {
 		n.Problem = problem.Error()
 	}
