@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -112,7 +111,10 @@ func (Opening) String() string { return "[redacted]" }
 // GoString keeps what is in it out of every log.
 func (Opening) GoString() string { return "[redacted]" }
 
-const maxOpening = SaltSize + 1 + MaxPayload
+const (
+	maxOpening   = SaltSize + 1 + MaxPayload
+	usualOpening = 384 // what most take at most
+)
 
 var slotLabels = [slotCount][]byte{
 	[]byte("stonevault.v1/audit/operational"), []byte("stonevault.v1/audit/actor"), []byte("stonevault.v1/audit/subject"),
@@ -155,7 +157,7 @@ type Record struct {
 
 // Commit makes the record of an event, with salts from rand. ErrEvent if the event is not one of its type.
 func (e Event) Commit(rand io.Reader) (Record, error) {
-	d, err := Define(e.Type, e.Version)
+	d, err := define(e.Type, e.Version)
 	if err != nil {
 		return Record{}, err
 	}
@@ -178,11 +180,7 @@ func (e Event) Commit(rand io.Reader) (Record, error) {
 		if d.Fields[i] == nil && slot != Operational {
 			return Record{}, fmt.Errorf("%w: %s has no %s", ErrEvent, d.Name, slot)
 		}
-		text, err := encode(d.Fields[i], *v)
-		if err != nil {
-			return Record{}, fmt.Errorf("%s, %s: %w", d.Name, slot, err)
-		}
-		o := slices.Grow(Opening(slices.Clone(salt)), 1+len(text))
+		o := append(make([]byte, 0, usualOpening), salt...)
 		if slot == Operational {
 			var mask byte
 			if e.Actor != nil {
@@ -193,7 +191,9 @@ func (e Event) Commit(rand io.Reader) (Record, error) {
 			}
 			o = append(o, mask)
 		}
-		r.Openings[i] = append(o, text...)
+		if r.Openings[i], err = encode(o, d.members[i], *v); err != nil {
+			return Record{}, fmt.Errorf("%s, %s: %w", d.Name, slot, err)
+		}
 		r.Leaf.Commitments[i] = commitment(slot, header, r.Openings[i])
 	}
 	return r, nil
