@@ -195,11 +195,15 @@ func TestSalamander(t *testing.T) {
 		if err != nil || !bytes.Equal(got, side.plaintext) {
 			t.Fatalf("AES-GCM under key %d: %v", i+1, err)
 		}
-		k, err := derive(side.key, testSalt, nil)
+		k, err := NewKey(side.key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		message[i] = append(append(bytes.Clone(testSalt), k.commitment[:]...), v.Sealed...)
+		own, err := k.derive(testSalt, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		message[i] = append(append(bytes.Clone(testSalt), own.commitment[:]...), v.Sealed...)
 	}
 	for i := range sides {
 		if _, err := Open(nil, message[i], sides[1-i].key, nil); !errors.Is(err, ErrCommitment) {
