@@ -38,16 +38,24 @@ func (tx *Tx) Intents() vault.IntentStore      { return intents{tx} }
 func (tx *Tx) Uploads() vault.UploadStore      { return uploads{tx} }
 func (tx *Tx) Settings() vault.SettingStore    { return settings{tx} }
 
-// statement returns the prepared statement for query if the transaction may still run one.
-func (tx *Tx) statement(ctx context.Context, query string) (*sql.Stmt, error) {
+// usable tells whether the transaction may still run a statement.
+func (tx *Tx) usable(ctx context.Context) error {
 	if tx.over {
-		return nil, errOver
+		return errOver
 	}
 	if tx.failed != nil {
-		return nil, tx.failed
+		return tx.failed
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, tx.fail(err)
+		return tx.fail(err)
+	}
+	return nil
+}
+
+// statement returns the prepared statement for query if the transaction may still run one.
+func (tx *Tx) statement(ctx context.Context, query string) (*sql.Stmt, error) {
+	if err := tx.usable(ctx); err != nil {
+		return nil, err
 	}
 	stmt, err := tx.session.prepare(context.WithoutCancel(ctx), query)
 	if err != nil {
