@@ -129,12 +129,8 @@ func (s auditStore) InsertEvent(ctx context.Context, e auditlog.Event) (int64, e
 	if err := checkEvent(e); err != nil {
 		return 0, err
 	}
-	if !s.tx.writes {
-		return 0, ErrReadOnly
-	}
 	p := e.Parts
-	id, err := get(ctx, s.tx, auditlog.ErrNotFound, scanInt,
-		`INSERT INTO audit_events (leaf, operational, actor_key, actor, subject_key, subject) VALUES ($1, $2, $3, $4, $5, $6) RETURNING id`,
+	id, err := s.tx.insertRow(ctx, `INSERT INTO audit_events (leaf, operational, actor_key, actor, subject_key, subject) VALUES ($1, $2, $3, $4, $5, $6)`,
 		e.Leaf, p[audit.Operational].Sealed, orNull(p[audit.Actor].Key == 0, p[audit.Actor].Key), orNull(p[audit.Actor].Sealed == nil, p[audit.Actor].Sealed),
 		orNull(p[audit.Subject].Key == 0, p[audit.Subject].Key), orNull(p[audit.Subject].Sealed == nil, p[audit.Subject].Sealed))
 	if errors.Is(err, errReference) {

@@ -44,7 +44,11 @@ const (
 	MaxChunks = 1 << 38
 
 	nonceSize = 12
-	label     = "c2sp.org/chunked-encryption@v1+" + "AEAD_AES_256_GCM" + "\x00"
+)
+
+var (
+	label        = []byte("c2sp.org/chunked-encryption@v1+" + "AEAD_AES_256_GCM" + "\x00")
+	blockNumbers = [...][]byte{{1}, {2}}
 )
 
 var (
@@ -117,7 +121,7 @@ func NewKey(key []byte) (*Key, error) {
 	return &Key{cloner}, nil
 }
 
-// derive is HKDF-Expand (RFC 5869, section 2.3), to two of its blocks.
+// derive is HKDF-Expand (RFC 5869, section 2.3) with label ‖ salt ‖ context, to two of its blocks.
 func (k *Key) derive(salt, context []byte) (*keys, error) {
 	if len(salt) != SaltSize {
 		return nil, fmt.Errorf("%w: the salt has %d bytes, not %d", ErrParameter, len(salt), SaltSize)
@@ -126,16 +130,17 @@ func (k *Key) derive(salt, context []byte) (*keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cobblestone: HMAC: %w", err)
 	}
-	info := slices.Concat([]byte(label), salt, context, []byte{1})
-	okm := make([]byte, 0, 2*sha512.Size)
-	mac.Write(info)
-	okm = mac.Sum(okm)
+	okm := make([]byte, 0, len(blockNumbers)*sha512.Size)
 	defer clear(okm[:cap(okm)])
-	info[len(info)-1] = 2
-	mac.Reset()
-	mac.Write(okm)
-	mac.Write(info)
-	okm = mac.Sum(okm)
+	for _, number := range blockNumbers {
+		mac.Write(okm)
+		mac.Write(label)
+		mac.Write(salt)
+		mac.Write(context)
+		mac.Write(number)
+		okm = mac.Sum(okm)
+		mac.Reset()
+	}
 	block, err := aes.NewCipher(okm[:32])
 	if err != nil {
 		return nil, fmt.Errorf("cobblestone: %w", err)

@@ -137,7 +137,7 @@ func TestKey(t *testing.T) {
 			if err != nil || !bytes.Equal(message, want) {
 				t.Errorf("a context of %d bytes: sealed differently, %v", n, err)
 			}
-			okm, err := hkdf.Expand(sha512.New, testKey, label+string(testSalt)+string(context), 76)
+			okm, err := hkdf.Expand(sha512.New, testKey, string(label)+string(testSalt)+string(context), 76)
 			if err != nil || !bytes.Equal(message[SaltSize:HeaderSize], okm[44:]) {
 				t.Errorf("a context of %d bytes: another commitment, %v", n, err)
 			}
