@@ -132,7 +132,10 @@ func (r *keyring) signing(l Log) (*audit.SigningKey, error) {
 // openings have the same, so that no salt is used for two under one key, and none opens in another's place.
 func sealing(leaf []byte, slot audit.Slot) (salt, context []byte) {
 	commitment := leaf[len(leaf)-(slotCount-int(slot))*audit.HashSize:][:audit.HashSize]
-	return commitment[:cobblestone.SaltSize], append([]byte("stonevault.v1/audit/"+slot.String()+"/"), commitment...)
+	const prefix, longest = "stonevault.v1/audit/", "operational/"
+	context = append(make([]byte, 0, len(prefix)+len(longest)+audit.HashSize), prefix...)
+	context = append(append(context, slot.String()...), '/')
+	return commitment[:cobblestone.SaltSize], append(context, commitment...)
 }
 
 // sealPart seals the opening of a leaf's slot.

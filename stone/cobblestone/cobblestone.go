@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"hash"
 	"slices"
+	"sync"
 )
 
 const (
@@ -102,9 +103,16 @@ type keys struct {
 }
 
 // Key is an input key made ready for many messages. It spares half the hashing of a short one, and many
-// goroutines may use it at once.
+// goroutines may use it at once. It must not be copied.
 type Key struct {
-	mac hash.Cloner // HMAC-SHA-512 under the key, before its input; it is cloned and never written to
+	mac  hash.Cloner // HMAC-SHA-512 under the key, before its input; it is cloned and never written to
+	idle sync.Pool   // of *expander
+}
+
+// expander is what derive works with, which takes as long to make as to use.
+type expander struct {
+	mac hash.Hash // before its input
+	okm [len(blockNumbers) * sha512.Size]byte
 }
 
 // NewKey takes KeySize bytes, of which it keeps no copy.
@@ -118,36 +126,46 @@ func NewKey(key []byte) (*Key, error) {
 	if !ok {
 		return nil, fmt.Errorf("cobblestone: HMAC: %w", errors.ErrUnsupported)
 	}
-	return &Key{cloner}, nil
+	return &Key{mac: cloner}, nil
 }
 
-// derive is HKDF-Expand (RFC 5869, section 2.3) with label ‖ salt ‖ context, to two of its blocks.
-func (k *Key) derive(salt, context []byte) (*keys, error) {
-	if len(salt) != SaltSize {
-		return nil, fmt.Errorf("%w: the salt has %d bytes, not %d", ErrParameter, len(salt), SaltSize)
+func (k *Key) expander() (*expander, error) {
+	if e, ok := k.idle.Get().(*expander); ok {
+		return e, nil
 	}
 	mac, err := k.mac.Clone()
 	if err != nil {
 		return nil, fmt.Errorf("cobblestone: HMAC: %w", err)
 	}
-	okm := make([]byte, 0, len(blockNumbers)*sha512.Size)
-	defer clear(okm[:cap(okm)])
-	for _, number := range blockNumbers {
-		mac.Write(okm)
-		mac.Write(label)
-		mac.Write(salt)
-		mac.Write(context)
-		mac.Write(number)
-		okm = mac.Sum(okm)
-		mac.Reset()
+	return &expander{mac: mac}, nil
+}
+
+// derive is HKDF-Expand (RFC 5869, section 2.3) with label ‖ salt ‖ context, to two of its blocks.
+func (k *Key) derive(salt, context []byte) (own keys, err error) {
+	if len(salt) != SaltSize {
+		return own, fmt.Errorf("%w: the salt has %d bytes, not %d", ErrParameter, len(salt), SaltSize)
 	}
+	e, err := k.expander()
+	if err != nil {
+		return own, err
+	}
+	okm := e.okm[:0]
+	for _, number := range blockNumbers {
+		e.mac.Write(okm)
+		e.mac.Write(label)
+		e.mac.Write(salt)
+		e.mac.Write(context)
+		e.mac.Write(number)
+		okm = e.mac.Sum(okm)
+		e.mac.Reset()
+	}
+	defer func() { clear(e.okm[:]); k.idle.Put(e) }()
 	block, err := aes.NewCipher(okm[:32])
 	if err != nil {
-		return nil, fmt.Errorf("cobblestone: %w", err)
+		return own, fmt.Errorf("cobblestone: %w", err)
 	}
-	own := new(keys)
 	if own.aead, err = cipher.NewGCM(block); err != nil {
-		return nil, fmt.Errorf("cobblestone: %w", err)
+		return own, fmt.Errorf("cobblestone: %w", err)
 	}
 	copy(own.base[:], okm[32:])
 	copy(own.commitment[:], okm[32+nonceSize:])
@@ -238,7 +256,7 @@ func (k *Key) Open(dst, message, context []byte) ([]byte, error) {
 
 // Opener opens single chunks of one message, in any order. It may be used by many goroutines at once.
 type Opener struct {
-	keys *keys
+	keys keys
 	full int64 // chunks before the last
 	last int   // sealed length of the last one
 }

@@ -190,7 +190,7 @@ func TestSalamander(t *testing.T) {
 	var message [2][]byte
 	for i, side := range sides {
 		// Without a commitment, the chunk would open under both keys to different plaintexts.
-		bare := &Opener{keys: &keys{aead: mustGCM(t, side.key), base: [nonceSize]byte(v.Nonce)}, last: len(v.Sealed)}
+		bare := &Opener{keys: keys{aead: mustGCM(t, side.key), base: [nonceSize]byte(v.Nonce)}, last: len(v.Sealed)}
 		got, err := bare.OpenChunk(nil, v.Sealed, 0)
 		if err != nil || !bytes.Equal(got, side.plaintext) {
 			t.Fatalf("AES-GCM under key %d: %v", i+1, err)
