@@ -2,6 +2,8 @@ package audit_test
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"math"
 	"testing"
 	"unicode/utf8"
@@ -91,4 +93,28 @@ func FuzzPayload(f *testing.F) {
 			samePayloads(t, e)
 		}
 	})
+}
+
+// TestCommitment: a commitment is the HMAC that the specification says, whatever the length of what is hidden.
+func TestCommitment(t *testing.T) {
+	r := randomness(13)
+	header := make([]byte, audit.LeafSize)
+	r.Read(header)
+	var lengths []int
+	for n := range 700 {
+		lengths = append(lengths, n)
+	}
+	for slot, label := range []string{"operational", "actor", "subject"} {
+		for _, n := range append(lengths, audit.MaxPayload, audit.MaxPayload+1) {
+			o := make(audit.Opening, audit.SaltSize+n)
+			r.Read(o)
+			mac := hmac.New(sha256.New, o[:audit.SaltSize])
+			mac.Write([]byte("stonevault.v1/audit/" + label))
+			mac.Write(header[:12])
+			mac.Write(o[audit.SaltSize:])
+			if got := audit.Commitment(audit.Slot(slot), header, o); !bytes.Equal(got[:], mac.Sum(nil)) {
+				t.Errorf("%s, %d bytes: %x", label, n, got)
+			}
+		}
+	}
 }
