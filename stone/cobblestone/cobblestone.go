@@ -272,22 +272,26 @@ func NewOpener(header []byte, size int64, key, context []byte) (*Opener, error) 
 	if err != nil {
 		return nil, err
 	}
-	return k.opener(header, size, context)
-}
-
-func (k *Key) opener(header []byte, size int64, context []byte) (*Opener, error) {
-	own, err := k.derive(header[:SaltSize], context)
+	o, err := k.opener(header, size, context)
 	if err != nil {
 		return nil, err
 	}
+	return &o, nil
+}
+
+func (k *Key) opener(header []byte, size int64, context []byte) (Opener, error) {
+	own, err := k.derive(header[:SaltSize], context)
+	if err != nil {
+		return Opener{}, err
+	}
 	if subtle.ConstantTimeCompare(own.commitment[:], header[SaltSize:]) != 1 {
-		return nil, ErrCommitment
+		return Opener{}, ErrCommitment
 	}
 	full, last, err := shape(size)
 	if err != nil {
-		return nil, err
+		return Opener{}, err
 	}
-	return &Opener{keys: own, full: full, last: last}, nil
+	return Opener{keys: own, full: full, last: last}, nil
 }
 
 // Chunks returns how many chunks the message has; at least one.
