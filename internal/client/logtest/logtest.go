@@ -355,3 +355,12 @@ func (l *Log) tile(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Write(data[:t.Width*audit.HashSize])
 }
+
+// ChangeTile changes a stored tile, as wide as it is; nil takes it away.
+func (l *Log) ChangeTile(t audit.Tile, change func([]byte) []byte) {
+	if data := change(l.tiles[coordinates(t)]); data != nil {
+		l.tiles[coordinates(t)] = data
+	} else {
+		delete(l.tiles, coordinates(t))
+	}
+}
