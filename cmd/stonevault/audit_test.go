@@ -348,6 +348,14 @@ func TestWordsOfEveryType(t *testing.T) {
 			t.Errorf("%s, erased: %s", d.Name, whatHappened(&e))
 		}
 	}
+	root := api.AuditEvent{Type: "key.published", Operational: map[string]any{"kind": "root", "fingerprint": "1f"}}
+	if got := whatHappened(&root); got != "root 1f" {
+		t.Errorf("the root's key: %q", got)
+	}
+	root.Subject = map[string]any{"name": "Ann"}
+	if got := whatHappened(&root); got != "root Ann: 1f" {
+		t.Errorf("a person's key: %q", got)
+	}
 	if got := whatHappened(&api.AuditEvent{Type: "later.thing", Operational: map[string]any{"b": "x", "a": float64(3)}}); got != "a=3 b=x" {
 		t.Errorf("a type that is not known: %q", got)
 	}

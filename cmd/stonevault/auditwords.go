@@ -12,7 +12,7 @@ import (
 )
 
 // sentences say what an event of a type did. A {name} stands for a field of what is about the vault or, failing that,
-// of the person whom it concerns.
+// of the person whom it concerns; {name?: } is for one that need not be there, with what follows it then.
 var sentences = map[audit.Type]string{
 	audit.LogBegun:          "{origin} ({reason})",
 	audit.LogAnchored:       "{size} events, in block {block} of chain {chain}",
@@ -24,16 +24,16 @@ var sentences = map[audit.Type]string{
 	audit.VaultRecovered:    "{documents} files in {versions} versions; {refused} refused",
 	audit.AccountCreated:    "{name}, as {role}, by {by}",
 	audit.AccountChanged:    "{name}: {what} {value}",
-	audit.KeyPublished:      "{kind} {name}: {fingerprint}",
-	audit.KeyRetired:        "{kind} {name}: {fingerprint}",
+	audit.KeyPublished:      "{kind} {name?: }{fingerprint}",
+	audit.KeyRetired:        "{kind} {name?: }{fingerprint}",
 	audit.RecoveryConfirmed: "version {version}: {fingerprint}",
 	audit.RecoveryRotated:   "version {version}, {state}: {fingerprint}",
 	audit.SessionOpened:     "by {method}",
-	audit.SessionRefused:    "{name}: {reason}, {count} times",
-	audit.SessionEnded:      "{name}: {reason}",
-	audit.TokenReused:       "{name}",
-	audit.AccessRefused:     "{method} {route}: {status}, {count} times",
-	audit.SetupRefused:      "{count} times",
+	audit.SessionRefused:    "{name?: }{reason}, {count}×",
+	audit.SessionEnded:      "{name?: }{reason}",
+	audit.TokenReused:       "{name?}",
+	audit.AccessRefused:     "{method} {route}: {status}, {count}×",
+	audit.SetupRefused:      "{count}×",
 	audit.FilePut:           "{path}, version {version}, {size} bytes",
 	audit.FileMoved:         "{from} to {to}",
 	audit.FileDeleted:       "{path} ({kind}, {versions} versions)",
@@ -47,7 +47,7 @@ var sentences = map[audit.Type]string{
 	audit.FileResealed:      "{path}: {reason}",
 }
 
-var placeholder = regexp.MustCompile(`\{[a-z_]+\}`)
+var placeholder = regexp.MustCompile(`\{([a-z_]+)(\?[^}]*)?\}`)
 
 // whatHappened says an event in words. All that comes from the server is shown so that a terminal obeys none of it.
 func whatHappened(e *api.AuditEvent) string {
@@ -63,25 +63,22 @@ func whatHappened(e *api.AuditEvent) string {
 		return notShown
 	}
 	return placeholder.ReplaceAllStringFunc(sentence, func(name string) string {
-		name = strings.Trim(name, "{}")
+		name, after, optional := strings.Cut(strings.Trim(name, "{}"), "?")
 		for _, fields := range []map[string]any{e.Operational, e.Subject} {
 			if value, ok := fields[name]; ok {
-				return fieldText(value)
+				return fieldText(value) + after
 			}
 		}
-		return absent(e, audit.Subject)
+		if erased := slices.Contains(e.Erased, api.AuditSlotSubject); optional && !erased {
+			return ""
+		} else if erased {
+			return "(erased)" + after
+		}
+		return notShown
 	})
 }
 
 const notShown = "(not shown)"
-
-// absent says why a part isn't there.
-func absent(e *api.AuditEvent, slot audit.Slot) string {
-	if slices.Contains(e.Erased, api.AuditSlot(slot.String())) {
-		return "(erased)"
-	}
-	return notShown
-}
 
 // whoActed names the person who did it.
 func whoActed(e *api.AuditEvent) string {
@@ -95,7 +92,7 @@ func whoActed(e *api.AuditEvent) string {
 	case address != "":
 		return shown(address)
 	case e.Actor != nil:
-		return "(the machine)"
+		return "(machine)"
 	case slices.Contains(e.Erased, api.AuditSlotActor):
 		return "(erased)"
 	}

@@ -176,6 +176,12 @@ func TestLyingServer(t *testing.T) {
 				return r.URL.Path == "/api/v1/audit/consistency"
 			}
 		}, ErrLogRewritten, "not shown to begin"},
+		{"the server itself finds it rewritten", func(l *logtest.Log) {
+			l.Lie = func(w http.ResponseWriter, r *http.Request) bool {
+				logtest.Problem(w, http.StatusInternalServerError, "audit-rewritten")
+				return true
+			}
+		}, ErrLogRewritten, "It is audit-rewritten"},
 		{"no log at all", func(l *logtest.Log) {
 			l.Lie = func(w http.ResponseWriter, r *http.Request) bool {
 				logtest.Problem(w, http.StatusNotFound, "not-found")
