@@ -162,11 +162,18 @@ func (a *app) followEvents(ctx context.Context, c *client.Client, q client.Event
 	if first == 0 {
 		first = followFrom
 	}
+	newest, err := someEvents(ctx, c, client.EventQuery{Page: 1}, 1)
+	if err != nil {
+		return err
+	}
 	q.Page = first
 	events, err := someEvents(ctx, c, q, first)
 	for q.Page = 0; ; events, err = someEvents(ctx, c, q, 0) {
 		if err != nil {
 			return err
+		}
+		if len(events) == 0 && q.After == 0 && len(newest) > 0 {
+			q.After = newest[0].ID // so that the server need not look through what is older every time
 		}
 		slices.Reverse(events)
 		// What has no place yet has one the next time.

@@ -210,11 +210,11 @@ func TestPinOfManyProcesses(t *testing.T) {
 	p.log.Lie = func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == "/api/v1/audit/consistency" && grown < 40 {
 			grown++
-			p.log.Unlocked(func() { p.log.Fill(20 + 3*grown) })
+			size := 20 + 3*grown
+			p.log.Unlocked(func() { p.log.Fill(size) })
 		}
 		return false
 	}
-	sizes := make(chan int64, 1000)
 	stop := make(chan struct{})
 	var watch sync.WaitGroup
 	watch.Go(func() {
@@ -248,7 +248,6 @@ func TestPinOfManyProcesses(t *testing.T) {
 	all.Wait()
 	close(stop)
 	watch.Wait()
-	close(sizes)
 	if got := p.pinned().Head.Tree; got.Size < 20+3*30 {
 		t.Errorf("it stands at %d", got.Size)
 	}

@@ -259,8 +259,7 @@ func (s *putServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := int64(b.Len())
 	var index int64
 	s.log.Unlocked(func() {
-		s.log.Add(logtest.Put(name, n))
-		index = int64(len(s.log.Rows)) - 1
+		index = s.log.Add(logtest.Put(name, n))
 		s.log.Sign()
 	})
 	if id := s.event(index); id > 0 {
@@ -357,4 +356,16 @@ func TestPutKeepsReceipts(t *testing.T) {
 		}
 	})
 	p.wants(3, "is stored, and its receipt could not be checked", "put", "--retry", "0", "f5", "--as", "/g7")
+	for code, status := range map[string]int{"timeout": http.StatusServiceUnavailable, "audit-rewritten": http.StatusInternalServerError} {
+		log.Set(func() {
+			log.Lie = func(w http.ResponseWriter, r *http.Request) bool {
+				if strings.HasSuffix(r.URL.Path, "/receipt") {
+					logtest.Problem(w, status, code)
+				}
+				return strings.HasSuffix(r.URL.Path, "/receipt")
+			}
+		})
+		want := map[string]int{"timeout": 3, "audit-rewritten": 2}[code]
+		p.wants(want, "It is "+code, "put", "--retry", "0", "f6", "--as", "/"+code)
+	}
 }

@@ -102,11 +102,17 @@ func Put(name string, n int64) audit.Event {
 func FileID(n int64) string     { return fmt.Sprintf("f%031x", n) }
 func DocumentID(n int64) string { return fmt.Sprintf("d%031x", n) }
 
-// Add appends events, a second after each other.
-func (l *Log) Add(events ...audit.Event) {
+// Add appends events, a second after each other, and returns the index of the first.
+func (l *Log) Add(events ...audit.Event) int64 {
 	l.t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.add(events...)
+}
+
+func (l *Log) add(events ...audit.Event) (first int64) {
+	l.t.Helper()
+	first = int64(len(l.Rows))
 	var leaves []audit.Hash
 	for _, e := range events {
 		index := int64(len(l.Rows))
@@ -130,15 +136,18 @@ func (l *Log) Add(events ...audit.Event) {
 	for _, t := range tiles {
 		l.tiles[coordinates(t.Tile)] = t.Data
 	}
+	return first
 }
 
 // Fill adds puts of files up to a number of events, and signs.
 func (l *Log) Fill(size int) {
 	l.t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for n := len(l.Rows); n < size; n++ {
-		l.Add(Put(fmt.Sprintf("/letters/%d.txt", n), int64(n)))
+		l.add(Put(fmt.Sprintf("/letters/%d.txt", n), int64(n)))
 	}
-	l.Sign()
+	l.sign()
 }
 
 // Sign signs the head.
@@ -146,6 +155,11 @@ func (l *Log) Sign() {
 	l.t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.sign()
+}
+
+func (l *Log) sign() {
+	l.t.Helper()
 	signed, err := l.Key.Sign(l.Tree, Noon.Add(time.Duration(l.Tree.Size)*time.Minute))
 	if err != nil {
 		l.t.Fatal(err)
