@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -154,6 +155,26 @@ func checkEvents(t testing.TB, data string) {
 	}
 }
 
+// awaitSigned waits until a running server has signed all events, and has nothing more to write.
+func awaitSigned(t testing.TB, data string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+url.PathEscape(filepath.Join(data, "stonevault.db"))+"?_pragma=busy_timeout(10000)&_pragma=query_only(1)")
+	check(t, err)
+	defer db.Close()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var pending int
+		var newest string
+		check(t, db.QueryRow(`SELECT count(*) FROM audit_events WHERE leaf_index IS NULL`).Scan(&pending))
+		db.QueryRow(`SELECT CAST(text AS TEXT) FROM audit_checkpoints WHERE size = (SELECT size FROM audit_heads ORDER BY log DESC LIMIT 1)`).Scan(&newest)
+		if kept, err := os.ReadFile(data + ".audit"); err == nil && pending == 0 && string(kept) == newest {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the server does not sign its events")
+		}
+	}
+}
+
 // wantSound asks audit fsck.
 func wantSound(t testing.TB, data string) {
 	t.Helper()
@@ -161,4 +182,3 @@ func wantSound(t testing.TB, data string) {
 		t.Errorf("audit fsck: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
-

@@ -121,6 +121,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		return err
 	}
 	api.Register(s.entrance.collectors()...)
+	api.Register(auditMetrics{s.reader, &s.store.failures})
 	if s.Config.AddrFile != "" {
 		if err := datadir.WriteFile(s.Config.AddrFile, []byte(s.Addr()+"\n"), 0o644); err != nil {
 			return fmt.Errorf("the address cannot be written to --addr-file: %w", err)
