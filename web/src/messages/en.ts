@@ -412,6 +412,8 @@ export const en = {
       time: 'Time',
       index: 'Place in the log',
       indexOf: 'Event {n}, counted from 0',
+      proof: 'Path to the root',
+      verdict: { checking: 'Checking…', holds: 'Proven', fails: 'Does not hold', unchecked: 'Not checked' },
       type: 'Type',
       what: 'What happened',
       actor: 'Who did it',
