@@ -1254,7 +1254,8 @@ type ClientInterface interface {
 	// GetAuditLog What audit log this is
 	//
 	// The log's name and keys, its newest signed head, and where heads are anchored. A client keeps the key and the
-	// checkpoint that it saw first, and believes no other; `docs/spec/audit.md` says how everything is verified.
+	// checkpoint that it saw first, and believes no other; `docs/spec/audit.md` says how everything is verified. Where the
+	// stored log is not the one that was signed, the audit log's paths answer 500 (`audit-rewritten`).
 	//
 	// Corresponds with GET /api/v1/audit (the `GetAuditLog` operationId).
 	GetAuditLog(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1660,7 +1661,8 @@ func (c *Client) GetArchive(ctx context.Context, params *GetArchiveParams, reqEd
 // GetAuditLog What audit log this is
 //
 // The log's name and keys, its newest signed head, and where heads are anchored. A client keeps the key and the
-// checkpoint that it saw first, and believes no other; `docs/spec/audit.md` says how everything is verified.
+// checkpoint that it saw first, and believes no other; `docs/spec/audit.md` says how everything is verified. Where the
+// stored log is not the one that was signed, the audit log's paths answer 500 (`audit-rewritten`).
 //
 // Corresponds with GET /api/v1/audit (the `GetAuditLog` operationId).
 func (c *Client) GetAuditLog(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5021,7 +5023,8 @@ type ClientWithResponsesInterface interface {
 	// GetAuditLogWithResponse What audit log this is
 	//
 	// The log's name and keys, its newest signed head, and where heads are anchored. A client keeps the key and the
-	// checkpoint that it saw first, and believes no other; `docs/spec/audit.md` says how everything is verified.
+	// checkpoint that it saw first, and believes no other; `docs/spec/audit.md` says how everything is verified. Where the
+	// stored log is not the one that was signed, the audit log's paths answer 500 (`audit-rewritten`).
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7332,7 +7335,8 @@ func (c *ClientWithResponses) GetArchiveWithResponse(ctx context.Context, params
 // GetAuditLogWithResponse What audit log this is
 //
 // The log's name and keys, its newest signed head, and where heads are anchored. A client keeps the key and the
-// checkpoint that it saw first, and believes no other; `docs/spec/audit.md` says how everything is verified.
+// checkpoint that it saw first, and believes no other; `docs/spec/audit.md` says how everything is verified. Where the
+// stored log is not the one that was signed, the audit log's paths answer 500 (`audit-rewritten`).
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -170,7 +170,7 @@ var definitions = []Definition{
 	{DownloadBegun, 1, "download.begun", "Content is about to leave, before its first byte.", [slotCount][]Field{
 		with(version, id("download"), count("size"), among("by", "content", "archive")), actor, place}},
 	{DownloadEnded, 1, "download.ended", "What began under this `download` ended; `bytes` have left.", [slotCount][]Field{
-		{id("download"), among("outcome", "complete", "broken-off"), count("bytes")}, actor, place}},
+		with(version, id("download"), among("outcome", "complete", "broken-off"), count("bytes")), actor, place}},
 	{FileExported, 1, "file.exported", "A stone of its own is about to leave; its end is a `download.ended`.", [slotCount][]Field{
 		with(version, id("download"), digest("manifest"), count("recipients"), flag("passphrase")), actor, place}},
 	{FileVerified, 1, "file.verified", "A file was read and checked as a whole.", [slotCount][]Field{

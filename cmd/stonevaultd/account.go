@@ -38,7 +38,7 @@ func readPassword(r io.Reader) (string, error) {
 
 // createPerson makes an account. The recovery identity is returned with the first one.
 func createPerson(ctx context.Context, v *vault.Vault, name string, role vault.Role, hash string) (*vault.Recovery, error) {
-	_, recovery, err := v.CreatePerson(ctx, name, role, hash)
+	_, recovery, err := v.CreatePerson(ctx, atMachine, name, role, hash)
 	var invalid *vault.InvalidError
 	switch {
 	case errors.Is(err, vault.ErrExists):

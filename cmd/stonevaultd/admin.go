@@ -105,7 +105,7 @@ func newAdminReset(a *app) *cobra.Command {
 				return err
 			}
 			return a.beside(cmd, toChange, func(ctx context.Context, s *store, c config.Config) error {
-				p, err := s.vault.ResetPassword(ctx, args[0], hash)
+				p, err := s.vault.ResetPassword(ctx, atMachine, args[0], hash)
 				if errors.Is(err, vault.ErrNotFound) {
 					return fmt.Errorf("there is no account %q; make it with: stonevaultd admin create", args[0])
 				}

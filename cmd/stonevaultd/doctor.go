@@ -206,7 +206,7 @@ func (d *doctor) database(ctx context.Context) bool {
 
 // vault opens the vault as the server would.
 func (d *doctor) vault(ctx context.Context) {
-	v, err := vault.Open(ctx, d.vaultConfig(&d.store, rehearsal{d.store.db}))
+	v, err := vault.Open(ctx, d.vaultConfig(&d.store, rehearsal{d.store.db}, d.silent(d.store.db, d.store.key)))
 	switch {
 	case errors.Is(err, vault.ErrNotFound):
 		d.say("vault", levelFail, "its setting up was interrupted; start the server, which does it again")

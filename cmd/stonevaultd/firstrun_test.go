@@ -166,7 +166,7 @@ func TestNothingShows(t *testing.T) {
 	check(t, s.Run(t.Context()))
 	hash, err := hashPassword(password)
 	check(t, err)
-	_, _, err = s.store.vault.CreatePerson(t.Context(), mark+"person", "user", hash)
+	_, _, err = s.store.vault.CreatePerson(t.Context(), atMachine, mark+"person", "user", hash)
 	check(t, err)
 	codeText, err := os.ReadFile(s.store.dir.SetupCode())
 	check(t, err)

@@ -225,7 +225,7 @@ func makePerson(t testing.TB, s *Server, name string) {
 	t.Helper()
 	hash, err := testHash()
 	check(t, err)
-	_, _, err = s.store.vault.CreatePerson(t.Context(), name, vault.RoleUser, hash)
+	_, _, err = s.store.vault.CreatePerson(t.Context(), atMachine, name, vault.RoleUser, hash)
 	check(t, err)
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"stonevault/internal/auditlog"
 	"stonevault/internal/blob/local"
 	"stonevault/internal/config"
 	"stonevault/internal/datadir"
@@ -53,6 +54,30 @@ type store struct {
 	db      *metadb.DB
 	objects *local.Store
 	vault   *vault.Vault
+
+	audit     auditlog.Config
+	sequencer *auditlog.Sequencer // runs in the server alone
+	recorder  *auditlog.Recorder
+	reserve   *datadir.Reserve // nil beside a server, and where the disk has no room for one
+}
+
+// refill takes back what the reserve gave to a full disk.
+func (s *store) refill() error {
+	if s.reserve == nil {
+		return nil
+	}
+	return s.reserve.Refill()
+}
+
+// keepRoom makes the reserve, and gives the database alone the use of it.
+func (s *store) keepRoom(log *slog.Logger) (makeRoom func() bool) {
+	reserve, err := s.dir.Reserve(diskSpace)
+	if err != nil {
+		log.Warn("there is no room for a reserve: on a full disk, reads will be refused too, because they cannot be recorded", "error", err)
+		return nil
+	}
+	s.reserve, s.objects.Full = reserve, reserve.Short
+	return reserve.Release
 }
 
 // close releases everything, the lock last.
@@ -126,13 +151,22 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 			return nil, err
 		}
 	}
-	if s.db, err = metadb.OpenSQLite(ctx, s.dir.Database(), metadb.Options{ProgramVersion: o.version}); err != nil {
+	var makeRoom func() bool
+	if what == toServe {
+		makeRoom = s.keepRoom(o.log)
+	}
+	if s.db, err = metadb.OpenSQLite(ctx, s.dir.Database(), metadb.Options{ProgramVersion: o.version, MakeRoom: makeRoom}); err != nil {
 		return nil, err
 	}
+	s.audit = o.auditConfig(s.db, s.key)
+	s.sequencer = auditlog.NewSequencer(s.audit, func(err error) {
+		o.log.Error("the audit log stands still, and will be tried again", "error", err)
+	})
+	s.recorder = auditlog.NewRecorder(s.audit, s.sequencer.Wake)
 	if what == toRecover {
 		return s, nil
 	}
-	s.vault, err = vault.Open(ctx, o.vaultConfig(s, s.db))
+	s.vault, err = vault.Open(ctx, o.vaultConfig(s, s.db, s.recorder))
 	return s, o.explain(err, s.dir, keys)
 }
 
@@ -167,9 +201,9 @@ func (o *opener) claim(s *store, keys *keyring, state datadir.State) (err error)
 	return err
 }
 
-func (o *opener) vaultConfig(s *store, db vault.Database) vault.Config {
+func (o *opener) vaultConfig(s *store, db vault.Database, audit *auditlog.Recorder) vault.Config {
 	return vault.Config{
-		Database: db, Objects: s.objects, Parts: s.objects, Master: s.key, Suite: o.config.Suite,
+		Database: db, Objects: s.objects, Parts: s.objects, Master: s.key, Audit: audit, Suite: o.config.Suite,
 		Compression: o.config.Compression, Now: o.now, Log: o.log,
 	}
 }
@@ -203,7 +237,7 @@ func (o *opener) rehearse(ctx context.Context, s *store, keys *keyring, what ope
 		}
 	}
 	defer db.Close()
-	_, err = vault.Open(ctx, o.vaultConfig(s, rehearsal{db}))
+	_, err = vault.Open(ctx, o.vaultConfig(s, rehearsal{db}, o.silent(db, s.key)))
 	switch {
 	case errors.Is(err, vault.ErrNotFound):
 		return nil // its setting up was interrupted, and will be done again
@@ -213,6 +247,11 @@ func (o *opener) rehearse(ctx context.Context, s *store, keys *keyring, what ope
 		return fmt.Errorf("%w in %s; choose an empty directory with --data", vault.ErrOccupied, s.dir.Path())
 	}
 	return o.explain(err, s.dir, keys)
+}
+
+// silent records for a vault that is opened to look at it.
+func (o *opener) silent(db *metadb.DB, key *masterkey.Key) *auditlog.Recorder {
+	return auditlog.NewRecorder(o.auditConfig(db, key), func() {})
 }
 
 // openCopy copies a database that nobody writes to, and opens the copy as the database would be.

@@ -126,7 +126,7 @@ func (r *recovery) run(ctx context.Context) (err error) {
 			return nil
 		}
 	}
-	rebuilt, err := r.survey.Rebuild(ctx, o.vaultConfig(s, s.db), request)
+	rebuilt, err := r.survey.Rebuild(ctx, o.vaultConfig(s, s.db, s.recorder), request)
 	if err != nil {
 		return fmt.Errorf("%w; run it again once that is mended, and it goes on", err)
 	}
@@ -138,7 +138,7 @@ func (r *recovery) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := rebuilt.Finish(ctx, accounts); err != nil {
+	if err := rebuilt.Finish(ctx, atMachine, accounts); err != nil {
 		return err
 	}
 	about, err := rebuilt.Vault.About(ctx)

@@ -47,7 +47,7 @@ or not.`,
 				return err
 			}
 			return a.beside(cmd, toChange, func(ctx context.Context, s *store, _ config.Config) error {
-				switch err := s.vault.ConfirmRecovery(ctx, secret); {
+				switch err := s.vault.ConfirmRecovery(ctx, atMachine, secret); {
 				case errors.Is(err, vault.ErrWrongRecovery):
 					return fmt.Errorf("%w; look for the sheet whose root fingerprint is this vault's", err)
 				case errors.Is(err, vault.ErrNotFound):

@@ -77,7 +77,7 @@ func (a *app) beginRotation(ctx context.Context, s *store, c config.Config) erro
 	if err != nil {
 		return fmt.Errorf("the sheet cannot be printed, and nothing was changed: %w", err)
 	}
-	switch err := s.vault.BeginRotation(ctx, next); {
+	switch err := s.vault.BeginRotation(ctx, atMachine, next); {
 	case errors.Is(err, vault.ErrNotFound):
 		return errors.New("this vault has no recovery secret yet, and the sheet above is void; one is made with the first account: stonevaultd admin create")
 	case err != nil:

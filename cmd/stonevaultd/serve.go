@@ -36,12 +36,12 @@ out, one of the server's own; or in clear to a proxy alone that has TLS.`,
   stonevaultd serve --data /srv/vault --listen 127.0.0.1:8080 --master-key file:/run/keys/vault`,
 		Args: operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.config(cmd)
+			c, values, err := config.Load(config.FromFlags(cmd.Flags(), a.environ))
 			if err != nil {
 				return err
 			}
 			return a.serve(cmd.Context(), &Server{
-				Config: c, Version: version, CreateAdmin: createAdmin, Ask: a.ask, Stdout: a.stdout,
+				Config: c, Settings: values, Version: version, CreateAdmin: createAdmin, Ask: a.ask, Stdout: a.stdout,
 				Log: newLog(a.stderr, c), Now: a.now,
 			})
 		},

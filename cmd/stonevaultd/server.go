@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/config"
 	"stonevault/internal/datadir"
@@ -33,6 +34,7 @@ var errStopping = errors.New("the server is stopping")
 // Server is the whole program without its command line. Run starts it and Close stops it.
 type Server struct {
 	Config      config.Config
+	Settings    []config.Value // as they came out; what changes of them is recorded
 	Version     string
 	CreateAdmin bool // make the account "admin" where there is no admin
 	Ask         func(prompt string) (string, error)
@@ -41,10 +43,14 @@ type Server struct {
 	Now         func() time.Time
 
 	store     *store
+	reader    *auditlog.Reader
+	tally     *auditlog.Tally
+	witness   *witness
 	entrance  *entrance
 	listeners []net.Listener // of the interface and, where asked for, of metrics
 	servers   []*http.Server
 	stopping  atomic.Bool
+	failing   atomic.Bool // something but Close ended it
 	failed    chan error
 	stop      context.CancelFunc // ends the jobs
 	jobs      sync.WaitGroup
@@ -91,6 +97,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := s.watch(ctx); err != nil {
+		return err
+	}
 	setup, err := s.prepare(ctx)
 	if err != nil {
 		return err
@@ -99,12 +108,14 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	signIn, err := auth.New(ctx, auth.Config{Store: s.store.db, Sealer: s.store.key, Issuer: about.VaultID, Now: s.Now})
+	signIn, err := auth.New(ctx, auth.Config{
+		Store: s.store.db, Sealer: s.store.key, Audit: s.store.recorder, Tally: s.tally, Issuer: about.VaultID, Now: s.Now,
+	})
 	if err != nil {
 		return err
 	}
 	api, err := httpapi.New(httpapi.Config{
-		Vault: s.store.vault, Auth: signIn, Version: s.Version, Ready: s.ready, Log: s.Log, SetupCode: setup, Page: page,
+		Vault: s.store.vault, Auth: signIn, AuditLog: s.reader, AwaitEvent: s.store.sequencer.Wait, Tally: s.tally, Version: s.Version, Ready: s.ready, Log: s.Log, SetupCode: setup, Page: page,
 	})
 	if err != nil {
 		return err
@@ -122,6 +133,8 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	for _, l := range s.listeners[1:] {
 		s.start(jobs, l, api.Metrics(), nil)
 	}
+	s.sequencing(jobs)
+	s.every(jobs, settleEvery, s.settle)
 	s.every(jobs, collectEvery, s.collect)
 	s.every(jobs, noteTimeEvery, s.noteTime)
 	if setup != nil {
@@ -252,6 +265,7 @@ func (s *Server) start(ctx context.Context, l net.Listener, h http.Handler, secu
 			serve = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
 		}
 		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.failing.Store(true)
 			s.failed <- fmt.Errorf("serve on %s: %w", l.Addr(), err)
 		}
 	})
@@ -309,6 +323,10 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	s.stop()
 	s.jobs.Wait()
+	if err := s.recordStop(context.WithoutCancel(ctx), s.reason()); err != nil {
+		s.Log.Error("the end of this server could not be recorded", "error", err)
+		errs = append(errs, err)
+	}
 	if s.Config.AddrFile != "" {
 		if err := os.Remove(s.Config.AddrFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
@@ -319,6 +337,14 @@ func (s *Server) Close(ctx context.Context) error {
 		s.Log.Info("stopped")
 	}
 	return err
+}
+
+// reason says why the server stops, as the audit log has it.
+func (s *Server) reason() string {
+	if s.failing.Load() {
+		return "failed"
+	}
+	return "asked"
 }
 
 func (s *Server) release() error {

@@ -213,7 +213,7 @@ func TestPrintedOnce(t *testing.T) {
 	}
 	secret, err := identity.ParseSecret(sheetSecret(t, printed.String()))
 	check(t, err)
-	check(t, s.store.vault.ConfirmRecovery(t.Context(), secret))
+	check(t, s.store.vault.ConfirmRecovery(t.Context(), atMachine, secret))
 	about, err := s.store.vault.About(t.Context())
 	check(t, err)
 	root := between(t, printed.String(), "to know the right vault by:\n", "\n\n")

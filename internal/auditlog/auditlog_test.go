@@ -47,7 +47,7 @@ func TestRecordToReceipt(t *testing.T) {
 	for _, size := range []int{2, 3, 255, 256, 257, 512, 1700} {
 		events := puts(recorded, size-recorded)
 		ids := h.record(t, events...)
-		if _, err := h.reader.Receipt(t.Context(), ids[0], auditlog.ShowAll); !errors.Is(err, auditlog.ErrNotFound) {
+		if _, err := h.reader.Receipt(t.Context(), ids[0], auditlog.ViewAll); !errors.Is(err, auditlog.ErrNotFound) {
 			t.Errorf("a receipt of an event that no head covers: %v", err)
 		}
 		h.step(t)
@@ -56,7 +56,7 @@ func TestRecordToReceipt(t *testing.T) {
 		}
 		key := publicKey(t, h)
 		for i := 0; i < len(ids); i += 1 + len(ids)/7 {
-			receipt, err := h.reader.Receipt(t.Context(), ids[i], auditlog.ShowAll)
+			receipt, err := h.reader.Receipt(t.Context(), ids[i], auditlog.ViewAll)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -79,35 +79,56 @@ func TestRecordToReceipt(t *testing.T) {
 	h.sound(t, int64(recorded))
 }
 
-// TestShow: a receipt shows what its reader may see, and is a bare proof without.
-func TestShow(t *testing.T) {
+// TestViewer: who may see an event sees all of it; to others it is not there, and its leaf is a leaf.
+func TestViewer(t *testing.T) {
 	h := newHouse(t)
 	id := h.record(t, put(1, 1, 2))[0]
 	h.step(t)
 	for _, tt := range []struct {
-		what    string
-		show    auditlog.Show
-		missing []audit.Slot
+		what   string
+		viewer auditlog.Viewer
+		sees   bool
 	}{
-		{"everything", auditlog.ShowAll, nil},
-		{"nothing", nil, []audit.Slot{audit.Operational}},
-		{"what is about person 2", func(_ audit.Type, s audit.Slot, p string) bool { return s == audit.Operational || p == person(2) }, []audit.Slot{audit.Actor}},
-		{"no person", func(_ audit.Type, _ audit.Slot, p string) bool { return p == "" }, []audit.Slot{audit.Actor, audit.Subject}},
+		{"everything", auditlog.ViewAll, true},
+		{"nobody", auditlog.Viewer{}, false},
+		{"who acted", auditlog.Viewer{Person: person(1)}, true},
+		{"whose file it is", auditlog.Viewer{Person: person(2)}, true},
+		{"a stranger", auditlog.Viewer{Person: person(3)}, false},
 	} {
-		r, err := h.reader.Receipt(t.Context(), id, tt.show)
-		if err != nil {
-			t.Fatal(err)
+		want := error(nil)
+		if !tt.sees {
+			want = auditlog.ErrNotFound
 		}
-		if _, _, missing, err := r.Verify(publicKey(t, h)); err != nil || !slices.Equal(missing, tt.missing) {
-			t.Errorf("%s: missing %v, %v; want %v", tt.what, missing, err, tt.missing)
+		r, err := h.reader.Receipt(t.Context(), id, tt.viewer)
+		if !errors.Is(err, want) {
+			t.Fatalf("%s: %v, want %v", tt.what, err, want)
+		}
+		if err == nil {
+			if _, _, missing, err := r.Verify(publicKey(t, h)); err != nil || missing != nil {
+				t.Errorf("%s: missing %v, %v", tt.what, missing, err)
+			}
+		}
+		if _, err := h.reader.ReceiptAt(t.Context(), 1, tt.viewer); !errors.Is(err, want) {
+			t.Errorf("%s, by index: %v, want %v", tt.what, err, want)
+		}
+		if _, err := h.reader.Find(t.Context(), id, tt.viewer); !errors.Is(err, want) {
+			t.Errorf("%s, found: %v, want %v", tt.what, err, want)
+		}
+		list := h.list(t, auditlog.Query{Limit: 10}, tt.viewer)
+		if seen := slices.ContainsFunc(list, func(e auditlog.Entry) bool { return e.ID == id }); seen != tt.sees {
+			t.Errorf("%s, in the list: %v", tt.what, seen)
+		}
+		records, size, err := h.reader.Records(t.Context(), 0, 10, tt.viewer)
+		if err != nil || size != 2 || len(records) != 2 || (records[1].Openings[0] != nil) != tt.sees || (len(records[1].Withheld) == 3) == tt.sees {
+			t.Errorf("%s, as records: %+v of %d, %v", tt.what, records, size, err)
 		}
 	}
-	at, err := h.reader.ReceiptAt(t.Context(), 1, auditlog.ShowAll)
-	same, err2 := h.reader.Receipt(t.Context(), id, auditlog.ShowAll)
+	at, err := h.reader.ReceiptAt(t.Context(), 1, auditlog.ViewAll)
+	same, err2 := h.reader.Receipt(t.Context(), id, auditlog.ViewAll)
 	if err != nil || err2 != nil || !bytes.Equal(at.Marshal(), same.Marshal()) {
 		t.Errorf("by index and by id: %v, %v", err, err2)
 	}
-	if _, err := h.reader.ReceiptAt(t.Context(), 2, nil); !errors.Is(err, auditlog.ErrNotFound) {
+	if _, err := h.reader.ReceiptAt(t.Context(), 2, auditlog.ViewAll); !errors.Is(err, auditlog.ErrNotFound) {
 		t.Errorf("a receipt beyond the log: %v", err)
 	}
 }
@@ -187,12 +208,12 @@ func TestList(t *testing.T) {
 		{person(77), func(auditlog.Entry) bool { return false }},
 	} {
 		var whole []auditlog.Entry
-		page, err := h.reader.List(t.Context(), auditlog.Query{Limit: 1000}, auditlog.ShowAll)
-		if err != nil || len(page) != 48 {
-			t.Fatalf("%d entries, %v", len(page), err)
+		page := h.list(t, auditlog.Query{Limit: 1000}, auditlog.ViewAll)
+		if len(page) != 48 {
+			t.Fatalf("%d entries", len(page))
 		}
 		for i, e := range page {
-			if e.ID != ids[i] || e.Err != nil || len(e.Withheld)+len(e.Erased) != 0 || (e.Index == auditlog.Pending) != (i < 7) {
+			if e.ID != ids[i] || e.Err != nil || len(e.Erased) != 0 || (e.Index == auditlog.Pending) != (i < 7) {
 				t.Errorf("entry %d: %+v", i, e)
 			}
 			if tt.want(e) {
@@ -200,12 +221,13 @@ func TestList(t *testing.T) {
 			}
 		}
 		var paged []auditlog.Entry
-		for before := int64(0); ; before = paged[len(paged)-1].ID {
-			page, err := h.reader.List(t.Context(), auditlog.Query{Person: tt.person, Before: before, Limit: 3}, auditlog.ShowAll)
-			if err != nil {
-				t.Fatal(err)
+		for q := (auditlog.Query{Person: tt.person, Limit: 3}); ; {
+			page, err := h.reader.List(t.Context(), q, auditlog.ViewAll)
+			if err != nil || len(page.Entries) > 3 {
+				t.Fatal(len(page.Entries), err)
 			}
-			if paged = append(paged, page...); len(page) < 3 {
+			paged = append(paged, page.Entries...)
+			if q.Before = page.Next; q.Before == 0 {
 				break
 			}
 		}
@@ -213,9 +235,29 @@ func TestList(t *testing.T) {
 			t.Errorf("person %q: %d entries in pages, want %d", tt.person, len(paged), len(whole))
 		}
 	}
-	page, err := h.reader.List(t.Context(), auditlog.Query{Limit: 1}, nil)
-	if err != nil || len(page) != 1 || !slices.Equal(page[0].Withheld, []audit.Slot{0, 1, 2}) || len(page[0].Erased) != 0 || page[0].Event.Actor != nil {
-		t.Errorf("shown to nobody: %+v, %v", page, err)
+	for what, tt := range map[string]struct {
+		q    auditlog.Query
+		want func(e auditlog.Entry) bool
+	}{
+		"a type":   {auditlog.Query{Type: func(t audit.Type) bool { return t == audit.LogBegun }}, func(e auditlog.Entry) bool { return e.Index == 0 }},
+		"a moment": {auditlog.Query{Since: start.Add(10 * time.Second), Until: start.Add(12 * time.Second)}, func(e auditlog.Entry) bool { return e.Index == 10 || e.Index == 11 }},
+		"a file":   {auditlog.Query{About: person(5)}, func(e auditlog.Entry) bool { return e.Index == 5 }},
+		"the rest": {auditlog.Query{After: ids[3]}, func(e auditlog.Entry) bool { return e.ID > ids[3] }},
+	} {
+		tt.q.Limit = 100
+		var want []int64
+		for _, e := range h.list(t, auditlog.Query{Limit: 100}, auditlog.ViewAll) {
+			if tt.want(e) {
+				want = append(want, e.ID)
+			}
+		}
+		var got []int64
+		for _, e := range h.list(t, tt.q, auditlog.ViewAll) {
+			got = append(got, e.ID)
+		}
+		if len(want) == 0 || !slices.Equal(got, want) {
+			t.Errorf("by %s: %v, want %v", what, got, want)
+		}
 	}
 }
 
@@ -237,7 +279,7 @@ func TestWait(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				r, err := h.reader.Receipt(ctx, id, auditlog.ShowAll)
+				r, err := h.reader.Receipt(ctx, id, auditlog.ViewAll)
 				if err != nil || r.Index != index {
 					t.Errorf("event %d: receipt %v", index, err)
 				}
@@ -272,7 +314,7 @@ func TestRolledBackKey(t *testing.T) {
 	h.step(t)
 	h.parts(t)
 	h.sound(t, 2)
-	r, err := h.reader.ReceiptAt(t.Context(), 1, auditlog.ShowAll)
+	r, err := h.reader.ReceiptAt(t.Context(), 1, auditlog.ViewAll)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +351,7 @@ func TestBegin(t *testing.T) {
 		t.Error("the new log is called as the old one, or has its key")
 	}
 	h.sound(t, 2)
-	r, err := h.reader.ReceiptAt(t.Context(), 0, auditlog.ShowAll)
+	r, err := h.reader.ReceiptAt(t.Context(), 0, auditlog.ViewAll)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,9 +359,9 @@ func TestBegin(t *testing.T) {
 	if err != nil || e.Type != audit.LogBegun || e.Operational["previous_checkpoint"] != string(before) || e.Operational["previous_anchor"] != "amoy" {
 		t.Errorf("the first event: %+v, %v", e, err)
 	}
-	page, err := h.reader.List(t.Context(), auditlog.Query{Limit: 1000}, auditlog.ShowAll)
-	if err != nil || len(page) != 303 || page[302].Log != 1 || page[1].Log != 2 || page[1].Index != 1 {
-		t.Errorf("%d entries, %v", len(page), err)
+	page := h.list(t, auditlog.Query{Limit: 1000}, auditlog.ViewAll)
+	if len(page) != 303 || page[302].Log != 1 || page[1].Log != 2 || page[1].Index != 1 {
+		t.Errorf("%d entries", len(page))
 	}
 }
 

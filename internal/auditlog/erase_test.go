@@ -38,21 +38,16 @@ func (h *house) secretsOf(t *testing.T, n int) (secrets [][]byte) {
 		}
 		return err
 	})
-	show := func(_ audit.Type, _ audit.Slot, p string) bool { return p == person(n) }
-	page, err := h.reader.List(t.Context(), auditlog.Query{Person: person(n), Limit: 100_000}, show)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range page {
+	for _, e := range h.list(t, auditlog.Query{Person: person(n), Limit: 100_000}, auditlog.Viewer{Person: person(n)}) {
 		if e.Index == auditlog.Pending {
 			continue
 		}
-		r, err := h.reader.Receipt(t.Context(), e.ID, show)
+		r, err := h.reader.Receipt(t.Context(), e.ID, auditlog.ViewAll)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, o := range r.Record.Openings {
-			if o != nil {
+		for slot, values := range map[audit.Slot]audit.Values{audit.Actor: e.Event.Actor, audit.Subject: e.Event.Subject} {
+			if o := r.Record.Openings[slot]; values["person"] == person(n) {
 				secrets = append(secrets, o[:audit.SaltSize], o[audit.SaltSize:])
 			}
 		}
@@ -112,10 +107,10 @@ func TestErase(t *testing.T) {
 	}
 	parts++
 
-	if _, err := h.recorder.Erase(t.Context(), person(1), whoActs(1)); !errors.Is(err, auditlog.ErrSelf) {
+	if _, err := h.erase(t, person(1), whoActs(1)); !errors.Is(err, auditlog.ErrSelf) {
 		t.Errorf("erasing oneself: %v", err)
 	}
-	done, err := h.recorder.Erase(t.Context(), person(1), whoActs(2))
+	done, err := h.erase(t, person(1), whoActs(2))
 	if err != nil || done.Parts != parts || len(done.Events) != 1 {
 		t.Fatalf("%+v, %v; want %d parts", done, err, parts)
 	}
@@ -137,32 +132,32 @@ func TestErase(t *testing.T) {
 		t.Errorf("the log doesn't continue the one before: %v", err)
 	}
 	// Two people in one event: the other's part is still there.
-	receipt, err := h.reader.ReceiptAt(t.Context(), 2, auditlog.ShowAll) // put(2, 2, 2)
+	receipt, err := h.reader.ReceiptAt(t.Context(), 2, auditlog.ViewAll) // put(2, 2, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, e, missing, err := receipt.Verify(publicKey(t, h)); err != nil || missing != nil || e.Actor["person"] != person(2) {
 		t.Errorf("an event without the erased: missing %v, %v", missing, err)
 	}
-	receipt, err = h.reader.ReceiptAt(t.Context(), events+1, auditlog.ShowAll) // put(…, 1, 2)
+	receipt, err = h.reader.ReceiptAt(t.Context(), events+1, auditlog.ViewAll) // put(…, 1, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, e, missing, err := receipt.Verify(publicKey(t, h)); err != nil || !slices.Equal(missing, []audit.Slot{audit.Actor}) || e.Subject["person"] != person(2) {
 		t.Errorf("an event with the erased: missing %v, %v", missing, err)
 	}
-	if page, err := h.reader.List(t.Context(), auditlog.Query{Person: person(1), Limit: 10}, auditlog.ShowAll); err != nil || len(page) != 0 {
-		t.Errorf("%d events about nobody, %v", len(page), err)
+	if page := h.list(t, auditlog.Query{Person: person(1), Limit: 10}, auditlog.ViewAll); len(page) != 0 {
+		t.Errorf("%d events about nobody", len(page))
 	}
 
 	// Again does nothing; what comes later about the same person has a key of its own and can be erased too.
-	if done, err := h.recorder.Erase(t.Context(), person(1), nil); err != nil || done.Parts != 0 {
+	if done, err := h.erase(t, person(1), nil); err != nil || done.Parts != 0 {
 		t.Errorf("a second erasure: %+v, %v", done, err)
 	}
 	h.record(t, put(events+2, 1, 1))
 	h.step(t)
 	gone = h.secretsOf(t, 1)
-	if done, err := h.recorder.Erase(t.Context(), person(1), nobody()); err != nil || done.Parts != 2 {
+	if done, err := h.erase(t, person(1), nobody()); err != nil || done.Parts != 2 {
 		t.Errorf("what came later: %+v, %v", done, err)
 	}
 	if found := h.traces(t, gone); found != nil {
@@ -182,7 +177,7 @@ func TestEraseInPieces(t *testing.T) {
 		events = append(events, put(n, 1, 1))
 	}
 	h.record(t, events...)
-	done, err := h.recorder.Erase(t.Context(), person(1), nil)
+	done, err := h.erase(t, person(1), nil)
 	if err != nil || done.Parts != audit.MaxParts+20 || len(done.Events) != 2 {
 		t.Fatalf("%+v, %v", done, err)
 	}
@@ -203,15 +198,15 @@ func TestEraseFaults(t *testing.T) {
 		n++
 		h.record(t, put(n, n, 9999))
 		h.faulty(t, f)
-		done, err := h.recorder.Erase(t.Context(), person(n), nobody())
+		done, err := h.erase(t, person(n), nobody())
 		if err != nil && !errors.Is(err, errInjected) {
 			t.Fatal(err)
 		}
 		h.repaired(t)
 		h.step(t)
-		left, err2 := h.reader.List(t.Context(), auditlog.Query{Person: person(n), Limit: 10}, auditlog.ShowAll)
-		if err2 != nil || err == nil && (len(left) != 0 || done.Parts != 1) || len(left) > 1 {
-			t.Errorf("erased: %v; %d events are left, %v", err, len(left), err2)
+		left := h.list(t, auditlog.Query{Person: person(n), Limit: 10}, auditlog.ViewAll)
+		if err == nil && (len(left) != 0 || done.Parts != 1) || len(left) > 1 {
+			t.Errorf("erased: %v; %d events are left", err, len(left))
 		}
 		if r := h.fsck(t); !r.OK() || r.Unsigned != 0 {
 			t.Errorf("fsck: %v", r.Findings)
@@ -240,7 +235,7 @@ func TestWrongMasterKey(t *testing.T) {
 	if err := h.sequencer.Step(t.Context()); err == nil {
 		t.Error("the sequencer went on")
 	}
-	if _, err := h.reader.ReceiptAt(t.Context(), 1, auditlog.ShowAll); err == nil {
+	if _, err := h.reader.ReceiptAt(t.Context(), 1, auditlog.ViewAll); err == nil {
 		t.Error("a receipt was made")
 	}
 }

@@ -209,10 +209,7 @@ func TestRecordFaults(t *testing.T) {
 // onceEach compares the events after the given row with the settings, and returns the last row.
 func (h *house) onceEach(t *testing.T, after int64) (last int64) {
 	t.Helper()
-	page, err := h.reader.List(t.Context(), auditlog.Query{Limit: 1000}, auditlog.ShowAll)
-	if err != nil {
-		t.Fatal(err)
-	}
+	page := h.list(t, auditlog.Query{Limit: 1000}, auditlog.ViewAll)
 	last = page[0].ID
 	events := map[string]int{}
 	for _, e := range page {

@@ -93,6 +93,27 @@ func (h *house) record(t testing.TB, events ...audit.Event) (ids []int64) {
 	return ids
 }
 
+// list is one page.
+func (h *house) list(t testing.TB, q auditlog.Query, viewer auditlog.Viewer) []auditlog.Entry {
+	t.Helper()
+	page, err := h.reader.List(t.Context(), q, viewer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page.Entries
+}
+
+// erase runs an erasure in its transaction.
+func (h *house) erase(t testing.TB, person string, by audit.Values) (done auditlog.Erased, err error) {
+	t.Helper()
+	err = h.Database.Shred(t.Context(), func(store auditlog.Store) error {
+		done, err = h.recorder.Erase(t.Context(), store, person, by)
+		return err
+	})
+	h.recorder.Forget(done)
+	return done, err
+}
+
 func (h *house) step(t testing.TB) {
 	t.Helper()
 	if err := h.sequencer.Step(t.Context()); err != nil {

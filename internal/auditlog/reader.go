@@ -18,12 +18,19 @@ type Reader struct {
 // NewReader makes a reader.
 func NewReader(c Config) *Reader { return &Reader{c, newKeyring(c)} }
 
-// Show decides whether a reader may see a part: which slot of what kind of event, and of whom. person is
-// empty for what no person's key protects. A nil Show shows nothing.
-type Show func(t audit.Type, slot audit.Slot, person string) bool
+// Viewer is who reads: everything, or what has a part about one person, that whole. The zero Viewer sees
+// leaves and proofs alone.
+type Viewer struct {
+	Everything bool
+	Person     string
+}
 
-// ShowAll is for administrators.
-func ShowAll(audit.Type, audit.Slot, string) bool { return true }
+// ViewAll sees everything.
+var ViewAll = Viewer{Everything: true}
+
+func (v Viewer) sees(persons [slotCount]string) bool {
+	return v.Everything || v.Person != "" && slices.Contains(persons[:], v.Person)
+}
 
 // snapshot is the current log as far as it is signed, in one transaction.
 type snapshot struct {
@@ -135,14 +142,13 @@ func (r *Reader) Consistency(ctx context.Context, old int64) (proof []audit.Hash
 	return proof, checkpoint, err
 }
 
-// Receipt shows that an event is in the log, up to the newest signed head, with those of its parts that may
-// be shown; without any it is the bare proof of inclusion. id is the event's row. ErrNotFound while no signed
-// head covers it.
-func (r *Reader) Receipt(ctx context.Context, id int64, show Show) (receipt *audit.Receipt, err error) {
+// Receipt shows that an event is in the log, up to the newest signed head. id is the event's row. ErrNotFound
+// while no signed head covers it, and where the viewer may not see it.
+func (r *Reader) Receipt(ctx context.Context, id int64, viewer Viewer) (receipt *audit.Receipt, err error) {
 	err = r.view(ctx, func(s *snapshot) error {
 		e, err := s.store.Event(ctx, id)
 		if err == nil {
-			receipt, err = s.receipt(e, show)
+			receipt, err = s.receipt(e, viewer)
 		}
 		return err
 	})
@@ -150,27 +156,30 @@ func (r *Reader) Receipt(ctx context.Context, id int64, show Show) (receipt *aud
 }
 
 // ReceiptAt is Receipt of the event with an index.
-func (r *Reader) ReceiptAt(ctx context.Context, index int64, show Show) (receipt *audit.Receipt, err error) {
+func (r *Reader) ReceiptAt(ctx context.Context, index int64, viewer Viewer) (receipt *audit.Receipt, err error) {
 	err = r.view(ctx, func(s *snapshot) error {
 		found, err := s.store.Events(ctx, s.log.ID, index, 1)
 		if err == nil && (len(found) == 0 || found[0].Index != index) {
 			err = ErrNotFound
 		}
 		if err == nil {
-			receipt, err = s.receipt(found[0], show)
+			receipt, err = s.receipt(found[0], viewer)
 		}
 		return err
 	})
 	return receipt, err
 }
 
-func (s *snapshot) receipt(e Event, show Show) (*audit.Receipt, error) {
+func (s *snapshot) receipt(e Event, viewer Viewer) (*audit.Receipt, error) {
 	if e.Log != s.log.ID || e.Index >= s.signed.Tree.Size {
 		return nil, fmt.Errorf("%w: no signed head covers the event yet", ErrNotFound)
 	}
-	record, _, err := s.open.record(e, show)
+	record, withheld, err := s.open.record(e, viewer)
 	if err != nil {
 		return nil, err
+	}
+	if len(withheld) > 0 {
+		return nil, ErrNotFound
 	}
 	proof, err := s.signed.Tree.ProveInclusion(s.tiles, e.Index)
 	if err != nil {
@@ -183,92 +192,35 @@ func (s *snapshot) receipt(e Event, show Show) (*audit.Receipt, error) {
 	return receipt, nil
 }
 
-// record opens what may be shown of an event. withheld are the parts that are there and were not shown.
-func (o *opener) record(e Event, show Show) (r audit.Record, withheld []audit.Slot, err error) {
+// record opens an event for a viewer. withheld are the parts that are there and were not shown: all or none.
+func (o *opener) record(e Event, viewer Viewer) (r audit.Record, withheld []audit.Slot, err error) {
 	if r.Leaf, err = audit.ParseLeaf(e.Leaf); err != nil {
 		return r, nil, fmt.Errorf("%w: event %d: %w", ErrRewritten, e.Index, err)
 	}
+	var keys [slotCount]*readKey
+	var persons [slotCount]string
 	for i, p := range e.Parts {
 		if p.Sealed == nil {
 			continue
 		}
-		slot := audit.Slot(i)
-		k, err := o.key(p.Key)
-		if err != nil {
+		if keys[i], err = o.key(p.Key); err != nil {
 			return r, nil, err
 		}
-		if k == nil {
-			return r, nil, fmt.Errorf("%w: the key of the %s part of event %d is missing", ErrRewritten, slot, e.Index)
+		if keys[i] == nil {
+			return r, nil, fmt.Errorf("%w: the key of the %s part of event %d is missing", ErrRewritten, audit.Slot(i), e.Index)
 		}
-		if show == nil || !show(r.Leaf.Type, slot, k.person) {
+		persons[i] = keys[i].person
+	}
+	for i, p := range e.Parts {
+		switch slot := audit.Slot(i); {
+		case p.Sealed == nil:
+		case !viewer.sees(persons):
 			withheld = append(withheld, slot)
-			continue
-		}
-		if r.Openings[i], err = openPart(k.key, e.Leaf, slot, p.Sealed); err != nil {
-			return r, nil, fmt.Errorf("%w: the %s part of event %d: %w", ErrRewritten, slot, e.Index, err)
+		default:
+			if r.Openings[i], err = openPart(keys[i].key, e.Leaf, slot, p.Sealed); err != nil {
+				return r, nil, fmt.Errorf("%w: the %s part of event %d: %w", ErrRewritten, slot, e.Index, err)
+			}
 		}
 	}
 	return r, withheld, nil
-}
-
-// Query asks for a page of events, the newest first.
-type Query struct {
-	Before int64  // the ID of the last event of the page before; 0 for the newest
-	Person string // those with a part about this person; empty for all
-	Limit  int
-}
-
-// Entry is an event as it is listed.
-type Entry struct {
-	ID       int64
-	Log      int64 // 0 where Index is Pending
-	Index    int64 // in its log, or Pending
-	Event    audit.Event
-	Withheld []audit.Slot // parts that are there and may not be shown
-	Erased   []audit.Slot // parts that are gone; Fsck tells whether that was authorised
-	Err      error        // ErrRewritten: the row was changed, and Event says nothing
-}
-
-// List returns a page of events, with those of older logs and those that have no index yet.
-func (r *Reader) List(ctx context.Context, q Query, show Show) (page []Entry, err error) {
-	err = r.config.Database.View(ctx, func(store Store) error {
-		page = nil
-		var key int64
-		if q.Person != "" {
-			keys, err := store.KeysOf(ctx, q.Person)
-			if err != nil || len(keys) == 0 {
-				return err
-			}
-			key = keys[0].Number
-		}
-		before := q.Before
-		if before == 0 {
-			before = audit.MaxCount
-		}
-		events, err := store.EventsBefore(ctx, before, key, q.Limit)
-		if err != nil {
-			return err
-		}
-		open := r.keys.opener(ctx, store)
-		for _, e := range events {
-			entry := Entry{ID: e.ID, Log: e.Log, Index: e.Index}
-			record, withheld, err := open.record(e, show)
-			if err == nil {
-				entry.Withheld = withheld
-				entry.Event, entry.Erased, err = record.Event()
-				entry.Erased = slices.DeleteFunc(entry.Erased, func(slot audit.Slot) bool { return slices.Contains(withheld, slot) })
-			}
-			switch {
-			case errors.Is(err, audit.ErrOpening), errors.Is(err, audit.ErrEvent):
-				entry.Err = fmt.Errorf("%w: event %d: %w", ErrRewritten, e.Index, err)
-			case errors.Is(err, ErrRewritten):
-				entry.Err = err
-			case err != nil:
-				return err
-			}
-			page = append(page, entry)
-		}
-		return nil
-	})
-	return page, err
 }

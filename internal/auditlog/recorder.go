@@ -59,8 +59,18 @@ func (r *Recorder) Record(ctx context.Context, store Store, e audit.Event) (id i
 	if id, err = store.InsertEvent(ctx, row); err != nil {
 		return 0, fmt.Errorf("auditlog: recording %s: %w", e.Type, err)
 	}
+	recordedIn(ctx).add(id)
 	r.wake()
 	return id, nil
+}
+
+// Do records an event in a transaction of its own.
+func (r *Recorder) Do(ctx context.Context, e audit.Event) (id int64, err error) {
+	err = InTransaction(ctx, r.config.Database.Update, func(store Store) error {
+		id, err = r.Record(ctx, store, e)
+		return err
+	})
+	return id, err
 }
 
 // sealing finds the keys of the persons of each slot, and makes those that are not there yet. It asks the
@@ -86,6 +96,15 @@ func (r *Recorder) sealing(ctx context.Context, store KeyStore, persons [slotCou
 		keys[slot] = found[at]
 	}
 	return keys, nil
+}
+
+// Begun tells whether there is a log.
+func (r *Recorder) Begun(ctx context.Context, store LogStore) (bool, error) {
+	_, err := store.CurrentLog(ctx)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Beginning is why a log begins. Where there was one before, its newest checkpoint becomes part of the new

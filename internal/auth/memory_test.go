@@ -2,11 +2,15 @@ package auth
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"maps"
 	"slices"
 	"sync"
 	"time"
+
+	"stonevault/audit"
+	"stonevault/internal/auditlog"
 )
 
 // memory is a Store for tests of this package's own rules. The real one is tried in sqlite_test.go.
@@ -24,6 +28,7 @@ type state struct {
 	sessions map[string]Session
 	refresh  map[string]RefreshToken
 	tokens   map[string]TokenKey
+	events   []audit.Event
 }
 
 func newMemory() *memory {
@@ -34,7 +39,7 @@ func newMemory() *memory {
 }
 
 func (s state) clone() state {
-	return state{maps.Clone(s.accounts), maps.Clone(s.keys), maps.Clone(s.sessions), maps.Clone(s.refresh), maps.Clone(s.tokens)}
+	return state{maps.Clone(s.accounts), maps.Clone(s.keys), maps.Clone(s.sessions), maps.Clone(s.refresh), maps.Clone(s.tokens), slices.Clone(s.events)}
 }
 
 func (m *memory) putAccount(a Account) {
@@ -70,6 +75,50 @@ func (m *memory) UpdateAuth(_ context.Context, fn func(Tx) error) error {
 }
 
 type memoryTx struct{ state }
+
+// memoryAudit leads a memoryRecorder to its transaction.
+type memoryAudit struct {
+	auditlog.Store
+	tx *memoryTx
+}
+
+func (t *memoryTx) Audit() auditlog.Store { return memoryAudit{tx: t} }
+
+// memoryRecorder keeps events beside the changes.
+type memoryRecorder struct{ fails error }
+
+func (r *memoryRecorder) Record(_ context.Context, store auditlog.Store, e audit.Event) (int64, error) {
+	if r.fails != nil {
+		return 0, r.fails
+	}
+	if _, err := e.Commit(rand.Reader); err != nil { // not an event of its type
+		return 0, err
+	}
+	tx := store.(memoryAudit).tx
+	tx.events = append(tx.events, e)
+	return int64(len(tx.events)), nil
+}
+
+// memoryTally keeps what it is told.
+type memoryTally struct {
+	mu    sync.Mutex
+	notes []audit.Event // under mu
+	fails error
+}
+
+func (t *memoryTally) Note(_ context.Context, _ string, e audit.Event) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.notes = append(t.notes, e)
+	return t.fails
+}
+
+// recorded returns the events that were committed.
+func (m *memory) recorded() []audit.Event {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.state.events)
+}
 
 func lookup[V any](m map[string]V, key string) (V, error) {
 	v, ok := m[key]

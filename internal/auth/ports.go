@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"stonevault/audit"
+	"stonevault/internal/auditlog"
 )
 
 // ErrNotFound is what a Tx returns for what is not there.
@@ -47,6 +50,21 @@ type TokenKey struct {
 	RetiredAt time.Time // zero while it signs; old tokens verify until they expire
 }
 
+// Recorder writes events of the audit log into the transactions of the changes that they are about.
+type Recorder interface {
+	Record(ctx context.Context, store auditlog.Store, e audit.Event) (id int64, err error)
+}
+
+// Tally records what strangers can repeat at will.
+type Tally interface {
+	Note(ctx context.Context, what string, e audit.Event) error
+}
+
+var (
+	_ Recorder = (*auditlog.Recorder)(nil)
+	_ Tally    = (*auditlog.Tally)(nil)
+)
+
 // Store runs transactions; its semantics are those of vault.Database.
 type Store interface {
 	ViewAuth(ctx context.Context, fn func(Tx) error) error
@@ -67,6 +85,9 @@ type Tx interface {
 	Refresh(ctx context.Context, hash []byte) (RefreshToken, error)
 	// UseRefresh sets UsedAt where it was zero, and tells whether it was.
 	UseRefresh(ctx context.Context, hash []byte, at time.Time) (bool, error)
+
+	// Audit is the audit log in this transaction.
+	Audit() auditlog.Store
 
 	InsertTokenKey(ctx context.Context, k TokenKey) error
 	UpdateTokenKey(ctx context.Context, k TokenKey) error

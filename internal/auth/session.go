@@ -15,6 +15,9 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"stonevault/audit"
+	"stonevault/internal/auditlog"
 )
 
 const (
@@ -38,6 +41,8 @@ const (
 type Config struct {
 	Store  Store
 	Sealer Sealer
+	Audit  Recorder
+	Tally  Tally            // of sign-ins that are refused
 	Issuer string           // names this vault in its tokens; another vault's are refused
 	Now    func() time.Time // the clock
 	Rand   io.Reader        // crypto/rand where nil
@@ -46,6 +51,8 @@ type Config struct {
 // Service signs people in and recognises them.
 type Service struct {
 	store    Store
+	audit    Recorder
+	tally    Tally
 	now      func() time.Time
 	rand     io.Reader
 	tokens   *tokens
@@ -68,6 +75,7 @@ type Credentials struct {
 	Name     string
 	Password string
 	Client   string // what the device calls itself
+	Address  string // where the request comes from
 }
 
 // String keeps the password out of every log.
@@ -82,6 +90,7 @@ type Principal struct {
 	Name    string
 	Role    string
 	Session string
+	Client  string // as the device called itself
 }
 
 // Grant is what signing in and refreshing give.
@@ -102,8 +111,8 @@ func (g Grant) GoString() string { return "[redacted]" }
 // New opens the service; it makes the first token key where there is none, and fails where the keys that
 // are there cannot be opened.
 func New(ctx context.Context, c Config) (*Service, error) {
-	if c.Store == nil || c.Sealer == nil || c.Issuer == "" || c.Now == nil {
-		return nil, errors.New("auth: the store, the sealer, the issuer and the clock are required")
+	if c.Store == nil || c.Sealer == nil || c.Audit == nil || c.Tally == nil || c.Issuer == "" || c.Now == nil {
+		return nil, errors.New("auth: the store, the sealer, the audit log, the issuer and the clock are required")
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
@@ -111,7 +120,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	// The store keeps milliseconds; what is handed out must not differ from what is kept.
 	now := func() time.Time { return c.Now().UTC().Truncate(time.Millisecond) }
 	s := &Service{
-		store: c.Store, now: now, rand: c.Rand, tokens: newTokens(c, now), verifier: newVerifier(),
+		store: c.Store, audit: c.Audit, tally: c.Tally, now: now, rand: c.Rand, tokens: newTokens(c, now), verifier: newVerifier(),
 		trusted: map[string]trust{},
 	}
 	if _, err := s.tokens.signingKey(ctx); err != nil {
@@ -147,11 +156,14 @@ func (s *Service) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 		return Grant{}, fmt.Errorf("auth: look up an account: %w", err)
 	}
 	right, err := s.verifier.verify(ctx, hash, password)
+	if errors.Is(err, ErrBusy) {
+		return Grant{}, s.refuse(ctx, c, Account{}, "limit", err)
+	}
 	if err != nil {
 		return Grant{}, err
 	}
 	if !right || !known || !account.Active {
-		return Grant{}, ErrCredentials
+		return Grant{}, s.refuse(ctx, c, account, "credentials", ErrCredentials)
 	}
 	id := make([]byte, sessionIDBytes)
 	if _, err := io.ReadFull(s.rand, id); err != nil {
@@ -166,7 +178,7 @@ func (s *Service) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
-	err = s.store.UpdateAuth(ctx, func(tx Tx) error {
+	err = s.change(ctx, func(tx Tx) error {
 		// The password may have been changed while this one was being checked.
 		again, err := tx.Account(ctx, account.Person)
 		if err != nil {
@@ -178,11 +190,14 @@ func (s *Service) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 		if err := tx.InsertSession(ctx, session); err != nil {
 			return err
 		}
-		return tx.InsertRefresh(ctx, row)
+		if err := tx.InsertRefresh(ctx, row); err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.SessionOpened, actor(account, session, c.Address), audit.Values{"method": "password"}, nil)
 	})
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrCredentials):
-		return Grant{}, ErrCredentials
+		return Grant{}, s.refuse(ctx, c, account, "credentials", ErrCredentials)
 	case err != nil:
 		return Grant{}, fmt.Errorf("auth: open a session: %w", err)
 	}
@@ -191,7 +206,7 @@ func (s *Service) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 
 // Refresh exchanges a refresh token. Using one again after RefreshGrace ends its session: either the
 // token was stolen, or its successor was.
-func (s *Service) Refresh(ctx context.Context, token string) (Grant, error) {
+func (s *Service) Refresh(ctx context.Context, token, address string) (Grant, error) {
 	epoch, hash, err := parseRefresh(token)
 	if err != nil {
 		return Grant{}, err
@@ -202,7 +217,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (Grant, error) {
 		text    string
 		reused  bool
 	)
-	err = s.store.UpdateAuth(ctx, func(tx Tx) error {
+	err = s.change(ctx, func(tx Tx) error {
 		reused = false // this function may run again
 		now := s.now()
 		row, err := tx.Refresh(ctx, hash)
@@ -227,7 +242,15 @@ func (s *Service) Refresh(ctx context.Context, token string) (Grant, error) {
 		if !first && now.Sub(row.UsedAt).Abs() > RefreshGrace {
 			reused = true
 			session.RevokedAt = now
-			return tx.UpdateSession(ctx, session)
+			if err := tx.UpdateSession(ctx, session); err != nil {
+				return err
+			}
+			// Who uses it, its owner or a thief, is not known.
+			by, whose := auditlog.Actor{Address: address}, account.values()
+			if err := s.record(ctx, tx, audit.TokenReused, by, audit.Values{"session": session.ID}, whose); err != nil {
+				return err
+			}
+			return s.record(ctx, tx, audit.SessionEnded, by, audit.Values{"reason": "token-reused"}, whose)
 		}
 		session.LastUsedAt, session.ExpiresAt = now, now.Add(RefreshTTL)
 		var next RefreshToken
@@ -252,8 +275,8 @@ func (s *Service) Refresh(ctx context.Context, token string) (Grant, error) {
 }
 
 // SignOut ends the session of p. Ending one that has ended is no error.
-func (s *Service) SignOut(ctx context.Context, p Principal) error {
-	err := s.store.UpdateAuth(ctx, func(tx Tx) error {
+func (s *Service) SignOut(ctx context.Context, p Principal, address string) error {
+	err := s.change(ctx, func(tx Tx) error {
 		session, err := tx.Session(ctx, p.Session)
 		if err != nil {
 			return err
@@ -262,7 +285,11 @@ func (s *Service) SignOut(ctx context.Context, p Principal) error {
 			return nil
 		}
 		session.RevokedAt = s.now()
-		return tx.UpdateSession(ctx, session)
+		if err := tx.UpdateSession(ctx, session); err != nil {
+			return err
+		}
+		by := Account{Person: p.Person, Name: p.Name}
+		return s.record(ctx, tx, audit.SessionEnded, actor(by, session, address), audit.Values{"reason": "signed-out"}, by.values())
 	})
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("auth: end a session: %w", err)
@@ -368,7 +395,7 @@ func (s *Service) grant(ctx context.Context, a Account, session Session, refresh
 }
 
 func principal(a Account, s Session) Principal {
-	return Principal{Person: a.Person, Name: a.Name, Role: a.Role, Session: s.ID}
+	return Principal{Person: a.Person, Name: a.Name, Role: a.Role, Session: s.ID, Client: s.Client}
 }
 
 // newRefresh makes a token for session. It carries the epoch, so that raising a person's epoch ends

@@ -73,7 +73,7 @@ func newFixture(t testing.TB) *fixture {
 	store, c := newMemory(), &clock{t: time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)}
 	store.putAccount(Account{Person: annID, Name: "Ann", Role: "user", PasswordHash: goodHash(), Epoch: 1, Active: true})
 	store.putAccount(Account{Person: benID, Name: "Ben", Role: "user", PasswordHash: goodHash(), Epoch: 1})
-	f := &fixture{store: store, clock: c, config: Config{Store: store, Sealer: newSealer(t), Issuer: "vault-1", Now: c.now}}
+	f := &fixture{store: store, clock: c, config: Config{Store: store, Sealer: newSealer(t), Audit: &memoryRecorder{}, Tally: &memoryTally{}, Issuer: "vault-1", Now: c.now}}
 	f.Service = f.open(t)
 	return f
 }
@@ -217,7 +217,7 @@ func TestRefreshRotates(t *testing.T) {
 	token := first.RefreshToken
 	for range 5 {
 		f.clock.turn(29 * 24 * time.Hour)
-		g, err := f.Refresh(t.Context(), token)
+		g, err := f.Refresh(t.Context(), token, "192.0.2.7")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,7 +231,7 @@ func TestRefreshRotates(t *testing.T) {
 		seen[token] = true
 	}
 	f.clock.turn(RefreshTTL)
-	if _, err := f.Refresh(t.Context(), token); !errors.Is(err, ErrSessionEnded) {
+	if _, err := f.Refresh(t.Context(), token, "192.0.2.7"); !errors.Is(err, ErrSessionEnded) {
 		t.Errorf("at its end: %v", err)
 	}
 	for _, r := range f.store.state.refresh {
@@ -258,18 +258,18 @@ func TestRefreshReuse(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			f := newFixture(t)
 			old := f.signIn(t)
-			next, err := f.Refresh(t.Context(), old.RefreshToken)
+			next, err := f.Refresh(t.Context(), old.RefreshToken, "192.0.2.7")
 			if err != nil {
 				t.Fatal(err)
 			}
 			f.clock.turn(row.after)
-			again, err := f.Refresh(t.Context(), old.RefreshToken)
+			again, err := f.Refresh(t.Context(), old.RefreshToken, "192.0.2.7")
 			if !row.ends {
 				if err != nil || again.RefreshToken == next.RefreshToken {
 					t.Fatalf("a lost reply was not made good: %v", err)
 				}
 				for _, g := range []Grant{next, again} {
-					if _, err := f.Refresh(t.Context(), g.RefreshToken); err != nil {
+					if _, err := f.Refresh(t.Context(), g.RefreshToken, "192.0.2.7"); err != nil {
 						t.Errorf("a successor does not work: %v", err)
 					}
 				}
@@ -278,7 +278,7 @@ func TestRefreshReuse(t *testing.T) {
 			if !errors.Is(err, ErrReused) || !errors.Is(err, ErrSessionEnded) {
 				t.Fatalf("reuse gave %v", err)
 			}
-			if _, err := f.Refresh(t.Context(), next.RefreshToken); !errors.Is(err, ErrSessionEnded) || errors.Is(err, ErrReused) {
+			if _, err := f.Refresh(t.Context(), next.RefreshToken, "192.0.2.7"); !errors.Is(err, ErrSessionEnded) || errors.Is(err, ErrReused) {
 				t.Errorf("the family lives on: %v", err)
 			}
 			f.clock.turn(-row.after)
@@ -319,11 +319,11 @@ func TestRefreshRefusals(t *testing.T) {
 		"a megabyte":        refreshPrefix + strings.Repeat("A", 1<<20),
 		"an access token":   f.signIn(t).AccessToken,
 	} {
-		if g, err := f.Refresh(t.Context(), token); !errors.Is(err, ErrSessionEnded) || errors.Is(err, ErrReused) {
+		if g, err := f.Refresh(t.Context(), token, "192.0.2.7"); !errors.Is(err, ErrSessionEnded) || errors.Is(err, ErrReused) {
 			t.Errorf("%s: %v, %v", name, g, err)
 		}
 	}
-	if _, err := f.Refresh(t.Context(), good); err != nil {
+	if _, err := f.Refresh(t.Context(), good, "192.0.2.7"); err != nil {
 		t.Errorf("the true token was spoilt: %v", err)
 	}
 }
@@ -333,7 +333,7 @@ func TestEndings(t *testing.T) {
 	for name, end := range map[string]func(t *testing.T, f *fixture, g Grant){
 		"sign-out": func(t *testing.T, f *fixture, g Grant) {
 			for range 2 { // the second time is no error
-				if err := f.SignOut(t.Context(), g.Principal); err != nil {
+				if err := f.SignOut(t.Context(), g.Principal, "192.0.2.7"); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -369,7 +369,7 @@ func TestEndings(t *testing.T) {
 		if _, err := f.Authenticate(t.Context(), g.AccessToken); !errors.Is(err, ErrUnauthenticated) {
 			t.Errorf("%s: the access token gives %v", name, err)
 		}
-		if _, err := f.Refresh(t.Context(), g.RefreshToken); !errors.Is(err, ErrSessionEnded) {
+		if _, err := f.Refresh(t.Context(), g.RefreshToken, "192.0.2.7"); !errors.Is(err, ErrSessionEnded) {
 			t.Errorf("%s: the refresh token gives %v", name, err)
 		}
 	}
@@ -378,7 +378,7 @@ func TestEndings(t *testing.T) {
 func TestSignOutOfSomebodyElse(t *testing.T) {
 	f := newFixture(t)
 	g := f.signIn(t)
-	if err := f.SignOut(t.Context(), Principal{Person: benID, Session: g.Principal.Session}); err != nil {
+	if err := f.SignOut(t.Context(), Principal{Person: benID, Session: g.Principal.Session}, "192.0.2.7"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Authenticate(t.Context(), g.AccessToken); err != nil {
@@ -421,7 +421,7 @@ func TestTrustAfterSignOut(t *testing.T) {
 	f := newFixture(t)
 	g := f.signIn(t)
 	before := f.forgets
-	if err := f.SignOut(t.Context(), g.Principal); err != nil {
+	if err := f.SignOut(t.Context(), g.Principal, "192.0.2.7"); err != nil {
 		t.Fatal(err)
 	}
 	f.remember(trust{principal: g.Principal, epoch: 1, at: f.clock.now()}, before)
@@ -440,18 +440,18 @@ func TestRefreshFaults(t *testing.T) {
 		f := newFixture(t)
 		g := f.signIn(t)
 		set(f.store, broken)
-		if _, err := f.Refresh(t.Context(), g.RefreshToken); !errors.Is(err, broken) || errors.Is(err, ErrSessionEnded) {
+		if _, err := f.Refresh(t.Context(), g.RefreshToken, "192.0.2.7"); !errors.Is(err, broken) || errors.Is(err, ErrSessionEnded) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := f.SignIn(t.Context(), Credentials{Name: "Ann", Password: goodPassword}); !errors.Is(err, broken) {
 			t.Errorf("%s: signing in: %v", name, err)
 		}
-		if err := f.SignOut(t.Context(), Principal{Person: benID}); err != nil {
+		if err := f.SignOut(t.Context(), Principal{Person: benID}, "192.0.2.7"); err != nil {
 			t.Errorf("%s: a sign-out that has nothing to do: %v", name, err)
 		}
 		set(f.store, nil)
 		f.clock.turn(RefreshGrace)
-		if _, err := f.Refresh(t.Context(), g.RefreshToken); err != nil {
+		if _, err := f.Refresh(t.Context(), g.RefreshToken, "192.0.2.7"); err != nil {
 			t.Errorf("%s: trying again: %v", name, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/metadb"
 	"stonevault/internal/vault"
@@ -56,7 +57,19 @@ func TestSessionOnSQLite(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { db.Close() })
-		s, err := auth.New(t.Context(), auth.Config{Store: db, Sealer: sealer{aead}, Issuer: "vault", Now: now})
+		log := auditlog.NewRecorder(auditlog.Config{Database: db.Audit(), Master: sealer{aead}, Rand: rand.Reader, Now: now}, func() {})
+		if err := db.Audit().Update(t.Context(), func(store auditlog.Store) error {
+			begun, err := log.Begun(t.Context(), store)
+			if err == nil && !begun {
+				_, err = log.Begin(t.Context(), store, auditlog.Beginning{Reason: "first"})
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := auth.New(t.Context(), auth.Config{
+			Store: db, Sealer: sealer{aead}, Audit: log, Tally: auditlog.NewTally(log), Issuer: "vault", Now: now,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +109,7 @@ func TestSessionOnSQLite(t *testing.T) {
 	grants := make([]auth.Grant, 8)
 	for i := range grants {
 		wg.Go(func() {
-			g, err := s.Refresh(t.Context(), first.RefreshToken)
+			g, err := s.Refresh(t.Context(), first.RefreshToken, "192.0.2.7")
 			if err != nil {
 				t.Errorf("refresh %d: %v", i, err)
 			}
@@ -108,15 +121,15 @@ func TestSessionOnSQLite(t *testing.T) {
 		t.FailNow()
 	}
 	turn(time.Minute)
-	next, err := s.Refresh(t.Context(), grants[0].RefreshToken)
+	next, err := s.Refresh(t.Context(), grants[0].RefreshToken, "192.0.2.7")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Refresh(t.Context(), first.RefreshToken); !errors.Is(err, auth.ErrReused) {
+	if _, err := s.Refresh(t.Context(), first.RefreshToken, "192.0.2.7"); !errors.Is(err, auth.ErrReused) {
 		t.Fatalf("reuse after the grace: %v", err)
 	}
 	for name, g := range map[string]auth.Grant{"successor": next, "branch": grants[1]} {
-		if _, err := s.Refresh(t.Context(), g.RefreshToken); !errors.Is(err, auth.ErrSessionEnded) {
+		if _, err := s.Refresh(t.Context(), g.RefreshToken, "192.0.2.7"); !errors.Is(err, auth.ErrSessionEnded) {
 			t.Errorf("%s after the family was ended: %v", name, err)
 		}
 	}
@@ -135,7 +148,7 @@ func TestSessionOnSQLite(t *testing.T) {
 	if _, err := s.Authenticate(t.Context(), second.AccessToken); !errors.Is(err, auth.ErrUnauthenticated) {
 		t.Errorf("access token after the epoch was raised: %v", err)
 	}
-	if _, err := s.Refresh(t.Context(), second.RefreshToken); !errors.Is(err, auth.ErrSessionEnded) {
+	if _, err := s.Refresh(t.Context(), second.RefreshToken, "192.0.2.7"); !errors.Is(err, auth.ErrSessionEnded) {
 		t.Errorf("refresh token after the epoch was raised: %v", err)
 	}
 

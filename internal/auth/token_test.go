@@ -230,7 +230,7 @@ func TestKeyRotation(t *testing.T) {
 			}
 		}
 	}
-	if g, err := other.Refresh(t.Context(), after.RefreshToken); err != nil {
+	if g, err := other.Refresh(t.Context(), after.RefreshToken, "192.0.2.7"); err != nil {
 		t.Error(err)
 	} else if other.tokens.signing != f.tokens.signing {
 		t.Error("the second server still signs with the old key")
@@ -301,6 +301,8 @@ func TestNewRefusesForeignKeys(t *testing.T) {
 		"no store":  func(c *Config, _ *TokenKey) { c.Store = nil },
 		"no sealer": func(c *Config, _ *TokenKey) { c.Sealer = nil },
 		"no issuer": func(c *Config, _ *TokenKey) { c.Issuer = "" },
+		"no audit":  func(c *Config, _ *TokenKey) { c.Audit = nil },
+		"no tally":  func(c *Config, _ *TokenKey) { c.Tally = nil },
 		"no clock":  func(c *Config, _ *TokenKey) { c.Now = nil },
 	} {
 		config, key := f.config, sealed

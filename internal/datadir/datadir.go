@@ -7,7 +7,9 @@
 //	  objects/         sealed files
 //	  master.salt      only where the master key comes from a passphrase
 //	  setup-code       only while a server runs that has no admin
+//	  reserve          room for the database on a full disk
 //	DIR.master.key     the master key: beside the directory, never in it
+//	DIR.audit        the newest signed head of the audit log, by which an older database is noticed
 //	DIR.tls.pem        a certificate that the server has made, with its key
 //	DIR.tls.crt        the same without the key
 //
@@ -41,6 +43,7 @@ const (
 	objectsName  = "objects"
 	saltName     = "master.salt"
 	setupName    = "setup-code"
+	reserveName  = "reserve"
 
 	maxVersionFile = 4096 // bytes
 	tmpPrefix      = ".tmp-"
@@ -111,6 +114,10 @@ func (d Dir) DefaultKeyFile() string { return d.path + ".master.key" }
 func (d Dir) MadeCertificate() (withKey, certificate string) {
 	return d.path + ".tls.pem", d.path + ".tls.crt"
 }
+
+// AuditHead is where the newest signed head of the audit log is kept, beside the directory: who restores that
+// from a copy must not restore this with it.
+func (d Dir) AuditHead() string { return d.path + ".audit" }
 
 // SetupCode is where the code is written that lets the first person in.
 func (d Dir) SetupCode() string { return filepath.Join(d.path, setupName) }

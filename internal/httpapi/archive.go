@@ -109,6 +109,7 @@ func (z *zipping) add(e vault.Entry) error {
 		return err
 	}
 	defer content.Close()
+	content.Archived = true
 	return z.file(z.c.r.Context(), e.Path, content)
 }
 

@@ -47,7 +47,7 @@ func (a *API) putContent(c *call) error {
 		status = http.StatusCreated
 		c.w.Header().Set("Location", "/api/v1/files/"+string(e.Node.ID))
 	}
-	return writeJSON(c.w, status, fileOf(e))
+	return a.changed(c, status, fileOf(e))
 }
 
 // putRequest reads the headers of a PUT.

@@ -2,10 +2,7 @@ package httpapi
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"net/url"
-	"strings"
 
 	"stonevault/api"
 	"stonevault/internal/vault"
@@ -62,12 +59,7 @@ func (a *API) page(c *call, list func(context.Context, vault.Actor, vault.ListRe
 		return err
 	}
 	if page.Next != "" {
-		next := url.Values{}
-		for name, value := range q {
-			next.Set(name, value)
-		}
-		next.Set("cursor", page.Next)
-		c.w.Header().Set("Link", fmt.Sprintf(`<%s?%s>; rel="next"`, c.r.URL.Path, next.Encode()))
+		linkNext(c, q, page.Next)
 	}
 	return writeJSON(c.w, http.StatusOK, api.FileList{Items: filesOf(page.Items), NextCursor: page.Next})
 }
@@ -87,7 +79,7 @@ func (a *API) makeFolder(c *call) error {
 		status = http.StatusCreated
 		c.w.Header().Set("Location", "/api/v1/files/"+string(e.Node.ID))
 	}
-	return writeJSON(c.w, status, fileOf(e))
+	return a.changed(c, status, fileOf(e))
 }
 
 // ref reads what a request names: a node by its id, or a path in the query or in the request's path.
@@ -120,7 +112,7 @@ func ref(c *call, pathParameter string) (vault.Ref, error) {
 // nodeID reads the id in the path. The empty one would be the root folder's.
 func nodeID(c *call) (vault.NodeID, error) {
 	id := c.r.PathValue("id")
-	if len(id) != 32 || strings.Trim(id, "0123456789abcdef") != "" {
+	if !isID(id) {
 		return "", invalid("id", "must be 32 lower-case hex digits")
 	}
 	return vault.NodeID(id), nil
@@ -176,7 +168,7 @@ func (a *API) move(c *call) error {
 		return err
 	}
 	c.w.Header().Set("ETag", e.ETag())
-	return writeJSON(c.w, http.StatusOK, fileOf(e))
+	return a.changed(c, http.StatusOK, fileOf(e))
 }
 
 func (a *API) remove(c *call) error {
@@ -205,8 +197,7 @@ func (a *API) remove(c *call) error {
 	if err := remove(c.r.Context(), c.actor(), id, ifMatch); err != nil {
 		return err
 	}
-	c.w.WriteHeader(http.StatusNoContent)
-	return nil
+	return a.done(c)
 }
 
 func (a *API) verify(c *call) error {
@@ -227,6 +218,7 @@ func (a *API) verify(c *call) error {
 		report.Error = kindOf("refused").about
 		a.metrics.refused.Inc()
 	}
+	_, report.Receipt = a.receiptOf(c)
 	return writeJSON(c.w, http.StatusOK, report)
 }
 

@@ -23,6 +23,7 @@ import (
 
 	"stonevault/api"
 	"stonevault/identity"
+	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/blob/local"
 	"stonevault/internal/masterkey"
@@ -44,6 +45,8 @@ type world struct {
 	t       testing.TB
 	api     *API
 	vault   *vault.Vault
+	audit   auditlog.Config
+	tally   *auditlog.Tally
 	db      *metadb.DB
 	objects string // directory
 	url     string
@@ -72,7 +75,7 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := newEmptyWorld(t)
 	for name, role := range people {
-		if _, _, err := w.vault.CreatePerson(context.Background(), name, role, passwordHash()); err != nil {
+		if _, _, err := w.vault.CreatePerson(context.Background(), vault.Actor{}, name, role, passwordHash()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -102,21 +105,34 @@ func newEmptyWorld(t testing.TB) *world {
 	t.Cleanup(func() { store.Close() })
 	master, err := masterkey.CreateFile(filepath.Join(dir, "master.key"))
 	check(err)
+	w.audit = auditlog.Config{Database: w.db.Audit(), Master: master, Rand: rand.Reader, Now: time.Now}
+	sequencer := auditlog.NewSequencer(w.audit, func(err error) { t.Error(err) })
+	recorder := auditlog.NewRecorder(w.audit, sequencer.Wake)
+	w.tally = auditlog.NewTally(recorder)
 	w.vault, err = vault.Open(ctx, vault.Config{
-		Database: w.db, Objects: store, Parts: store, Master: master, Suite: identity.SuiteHybrid, Log: logger,
+		Database: w.db, Objects: store, Parts: store, Master: master, Audit: recorder, Suite: identity.SuiteHybrid, Log: logger,
 		Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },
 	})
 	check(err)
-	service, err := auth.New(ctx, auth.Config{Store: w.db, Sealer: master, Issuer: "test", Now: time.Now})
+	service, err := auth.New(ctx, auth.Config{Store: w.db, Sealer: master, Audit: recorder, Tally: w.tally, Issuer: "test", Now: time.Now})
 	check(err)
 	w.code, err = auth.NewSetupCode(rand.Reader, func() { w.codeGone.Store(true) })
 	check(err)
 	w.api, err = New(Config{
 		SetupCode: w.code,
-		Vault:     w.vault, Auth: service, Version: "1.2.3-test", Log: logger, Now: time.Now,
+		Vault:     w.vault, Auth: service, AuditLog: auditlog.NewReader(w.audit), AwaitEvent: sequencer.Wait, Tally: w.tally, Version: "1.2.3-test", Log: logger, Now: time.Now,
 		Ready: func(context.Context) error { return w.notUp },
 	})
 	check(err)
+
+	jobs, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { sequencer.Run(jobs) })
+	t.Cleanup(func() { // before the database is closed
+		stop()
+		running.Wait()
+		w.vault.EndDownloads(ctx, true)
+	})
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"stonevault/api"
+	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
 	"stonevault/stone"
@@ -51,10 +52,14 @@ var kinds = []kind{
 		about: "Another request is sending to this upload. Wait until it ends, or until its connection has been silent for some seconds."},
 	{code: "upload-too-long", status: http.StatusRequestEntityTooLarge, title: "Longer than announced", match: vault.ErrUploadTooLong,
 		about: "More bytes came than Upload-Length announced. Ask where the upload stands with HEAD, and send what is left of the file."},
+	{code: "audit-rewritten", status: http.StatusInternalServerError, title: "The audit log was rewritten", match: auditlog.ErrRewritten,
+		about: "The stored audit log is not the one that was signed. Keep your receipts, and tell the administrators, who find what was changed with: stonevaultd audit fsck."},
 	{code: "conflict", status: http.StatusConflict, title: "Changed meanwhile", match: vault.ErrConflict,
 		about: "Somebody else changed the same thing at the same time, and nothing of this change was kept. Try again."},
 	{code: "not-found", status: http.StatusNotFound, title: "Not found", match: vault.ErrNotFound,
 		about: "There is nothing here that this person may see."},
+	{code: "no-event", status: http.StatusNotFound, title: "Not found", match: auditlog.ErrNotFound,
+		about: "There is no such entry in the audit log that this person may see, or no signed head covers it yet: ask with Prefer: wait."},
 	{code: "forbidden", status: http.StatusForbidden, title: "Not allowed", match: vault.ErrForbidden,
 		about: "This person's role does not allow it. Ask an administrator of the vault."},
 	{code: "no-space", status: http.StatusInsufficientStorage, title: "No space left", match: vault.ErrNoSpace,

@@ -11,10 +11,12 @@ import (
 	"net/http"
 	"path"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
 )
@@ -27,7 +29,11 @@ type call struct {
 }
 
 func (c *call) actor() vault.Actor {
-	return vault.Actor{Person: vault.PersonID(c.who.Person), Role: vault.Role(c.who.Role)}
+	who := c.whoActs()
+	return vault.Actor{
+		Person: vault.PersonID(who.Person), Role: vault.Role(c.who.Role),
+		Name: who.Name, Session: who.Session, Client: who.Client, Address: who.Address,
+	}
 }
 
 // ServeHTTP is where every request enters and every one is accounted for.
@@ -110,8 +116,9 @@ func (a *API) serve(rt *route, w *reply, r *http.Request) {
 		ctx, cancel = context.WithTimeout(ctx, a.times.quick)
 		defer cancel()
 	}
+	ctx, w.recorded = auditlog.WithRecorded(ctx)
 	c := &call{w: w, r: r.WithContext(ctx)}
-	a.answer(w, r, a.admit(rt, c))
+	a.answer(w, r, a.noteRefusal(rt, c, a.admit(rt, c)))
 }
 
 // admit runs the handler if the request may reach it.
@@ -275,6 +282,7 @@ type reply struct {
 	id       string
 	patience time.Duration
 	route    string // its name, or "none"
+	recorded *auditlog.Recorded
 
 	status     int // 0 until the header is sent
 	problem    string
@@ -294,6 +302,9 @@ func (w *reply) WriteHeader(status int) {
 		return
 	}
 	w.status = status
+	if event := w.recorded.Last(); event > 0 && status < 400 {
+		w.Header().Set("Stonevault-Event", strconv.FormatInt(event, 10))
+	}
 	w.extendWrite()
 	w.ResponseWriter.WriteHeader(status)
 }

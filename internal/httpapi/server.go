@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"stonevault/identity"
+	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
 	"stonevault/stone"
@@ -39,16 +40,16 @@ type Vault interface {
 	Find(ctx context.Context, a vault.Actor, r vault.ListRequest) (vault.Page, error)
 	Walk(ctx context.Context, a vault.Actor, path string, fn func(vault.Entry) error) error
 	Admins(ctx context.Context) (int, error)
-	CreateFirstAdmin(ctx context.Context, name, passwordHash string) (vault.Person, *vault.Recovery, error)
+	CreateFirstAdmin(ctx context.Context, a vault.Actor, name, passwordHash string) (vault.Person, *vault.Recovery, error)
 	RecoveryState(ctx context.Context) (exists, confirmed bool, err error)
-	ConfirmRecovery(ctx context.Context, secret *identity.Identity) error
+	ConfirmRecovery(ctx context.Context, a vault.Actor, secret *identity.Identity) error
 }
 
 // Auth is what the handlers need to know who asks.
 type Auth interface {
 	SignIn(ctx context.Context, c auth.Credentials) (auth.Grant, error)
-	Refresh(ctx context.Context, token string) (auth.Grant, error)
-	SignOut(ctx context.Context, p auth.Principal) error
+	Refresh(ctx context.Context, token, address string) (auth.Grant, error)
+	SignOut(ctx context.Context, p auth.Principal, address string) error
 	Authenticate(ctx context.Context, token string) (auth.Principal, error)
 }
 
@@ -57,14 +58,19 @@ var (
 	_ Auth  = (*auth.Service)(nil)
 )
 
-// Config is what an API is made of. All fields but Now, SetupCode and Page are required.
+// Config is what an API is made of. All fields but Anchors, Now, SetupCode and Page are required.
 type Config struct {
-	Vault   Vault
-	Auth    Auth
-	Version string                          // of the program
-	Ready   func(ctx context.Context) error // nil while requests can be served
-	Log     *slog.Logger
-	Now     func() time.Time // the clock that requests are timed with; time.Now where nil
+	Vault    Vault
+	Auth     Auth
+	AuditLog AuditLog
+	// AwaitEvent waits until a signed head of the audit log covers an event.
+	AwaitEvent func(ctx context.Context, id int64) (index int64, err error)
+	Tally      *auditlog.Tally                 // of requests that are refused
+	Anchors    Anchors                         // nil where heads are not anchored
+	Version    string                          // of the program
+	Ready      func(ctx context.Context) error // nil while requests can be served
+	Log        *slog.Logger
+	Now        func() time.Time // the clock that requests are timed with; time.Now where nil
 	// SetupCode lets the first admin in; nil where nobody may set the vault up over HTTP.
 	SetupCode *auth.SetupCode
 	// Page answers GET and HEAD of every path that is not the API's. Where it is nil, a plain page says what
@@ -84,8 +90,8 @@ type API struct {
 
 // New makes an API.
 func New(c Config) (*API, error) {
-	if c.Vault == nil || c.Auth == nil || c.Version == "" || c.Ready == nil || c.Log == nil {
-		return nil, errors.New("httpapi: the vault, the sign-in, the version, the readiness check and the log are required")
+	if c.Vault == nil || c.Auth == nil || c.AuditLog == nil || c.AwaitEvent == nil || c.Tally == nil || c.Version == "" || c.Ready == nil || c.Log == nil {
+		return nil, errors.New("httpapi: the vault, the sign-in, the audit log, the version, the readiness check and the log are required")
 	}
 	if c.Now == nil {
 		c.Now = time.Now

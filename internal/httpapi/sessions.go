@@ -12,7 +12,7 @@ func (a *API) signIn(c *call) error {
 	if err := readJSON(c.r, &in); err != nil {
 		return err
 	}
-	g, err := a.Auth.SignIn(c.r.Context(), auth.Credentials{Name: in.Name, Password: in.Password, Client: in.Client})
+	g, err := a.Auth.SignIn(c.r.Context(), auth.Credentials{Name: in.Name, Password: in.Password, Client: in.Client, Address: clientOf(c.r)})
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func (a *API) refresh(c *call) error {
 	case token == "":
 		return invalid("refresh_token", "is empty")
 	}
-	g, err := a.Auth.Refresh(c.r.Context(), token)
+	g, err := a.Auth.Refresh(c.r.Context(), token, clientOf(c.r))
 	if err != nil {
 		if in.Cookies && classify(err).kind.code == "session-ended" {
 			dropCookies(c)
@@ -44,14 +44,13 @@ func (a *API) refresh(c *call) error {
 }
 
 func (a *API) signOut(c *call) error {
-	if err := a.Auth.SignOut(c.r.Context(), c.who); err != nil {
+	if err := a.Auth.SignOut(c.r.Context(), c.who, clientOf(c.r)); err != nil {
 		return err
 	}
 	if !hasAuthorization(c.r) {
 		dropCookies(c)
 	}
-	c.w.WriteHeader(http.StatusNoContent)
-	return nil
+	return a.done(c)
 }
 
 // sendSession answers with a session, whose tokens are in the body or in cookies, and never in both.

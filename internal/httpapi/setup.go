@@ -47,7 +47,7 @@ func (a *API) setUp(c *call) error {
 		if err != nil {
 			return err
 		}
-		_, recovery, err = a.Vault.CreateFirstAdmin(ctx, in.Name, hash)
+		_, recovery, err = a.Vault.CreateFirstAdmin(ctx, c.actor(), in.Name, hash)
 		return err
 	})
 	if errors.Is(err, vault.ErrConflict) { // somebody made an admin at the server meanwhile
@@ -81,11 +81,10 @@ func (a *API) confirmRecovery(c *call) error {
 	if err != nil {
 		return invalid("secret", "is not a recovery secret: a character of it is wrong or missing")
 	}
-	if err := a.Vault.ConfirmRecovery(c.r.Context(), secret); errors.Is(err, vault.ErrWrongRecovery) {
+	if err := a.Vault.ConfirmRecovery(c.r.Context(), c.actor(), secret); errors.Is(err, vault.ErrWrongRecovery) {
 		return invalid("secret", "is another vault's, or was replaced; look for the sheet with this vault's root fingerprint")
 	} else if err != nil {
 		return err
 	}
-	c.w.WriteHeader(http.StatusNoContent)
-	return nil
+	return a.done(c)
 }

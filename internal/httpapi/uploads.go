@@ -152,8 +152,7 @@ func (a *API) cancelUpload(c *call) error {
 	if err := a.Vault.CancelUpload(c.r.Context(), c.actor(), id); err != nil {
 		return err
 	}
-	c.w.WriteHeader(http.StatusNoContent)
-	return nil
+	return a.done(c)
 }
 
 func (a *API) listUploads(c *call) error {

@@ -42,6 +42,10 @@ func (s identities) Retire(ctx context.Context, id vault.IdentityID, at time.Tim
 		`UPDATE identities SET retired_at = $2 WHERE id = $1 AND retired_at IS NULL`, string(id), milli(at))
 }
 
+func (s identities) InUse(ctx context.Context) ([]vault.Identity, error) {
+	return all(ctx, s.tx, scanIdentity, `SELECT `+identityColumns+` FROM identities WHERE retired_at IS NULL ORDER BY created_at, id`)
+}
+
 func scanIdentity(row scanner) (i vault.Identity, err error) {
 	var person sql.NullString
 	var suite, created int64

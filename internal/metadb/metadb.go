@@ -43,15 +43,16 @@ type dialect struct {
 
 // DB is an open database. Its methods may be called from any goroutine.
 type DB struct {
-	dialect *dialect
-	readers *pool
-	writer  *writer // nil when open for reading only
-	writeDB *sql.DB
-	closing chan struct{}
-	close   sync.Once
-	closed  error
-	finish  func(*session) error        // the writer's last statement, or nil
-	forget  func(context.Context) error // removes what was overwritten from the log of writes
+	dialect  *dialect
+	readers  *pool
+	writer   *writer // nil when open for reading only
+	writeDB  *sql.DB
+	closing  chan struct{}
+	close    sync.Once
+	closed   error
+	finish   func(*session) error        // the writer's last statement, or nil
+	makeRoom func() bool                 // see Options
+	forget   func(context.Context) error // removes what was overwritten from the log of writes
 }
 
 var (
@@ -93,7 +94,21 @@ func (db *DB) WriteTx(ctx context.Context, fn func(*Tx) error) error {
 	if db.writer == nil {
 		return ErrReadOnly
 	}
-	return db.writer.update(ctx, fn)
+	for {
+		err := db.writer.update(ctx, fn)
+		if !errors.Is(err, vault.ErrNoSpace) || db.makeRoom == nil || !db.makeRoom() {
+			return err
+		}
+	}
+}
+
+// Schema is the number of the last migration.
+func (db *DB) Schema(ctx context.Context) (n int64, err error) {
+	err = db.ReadTx(ctx, func(tx *Tx) error {
+		n, err = get(ctx, tx, ErrCorrupt, scanInt, `SELECT max(version_id) FROM goose_db_version`)
+		return err
+	})
+	return n, err
 }
 
 // ReadTx is View for those who need both sides of a transaction.

@@ -44,6 +44,9 @@ type Options struct {
 	ProgramVersion string
 	// ReadOnly neither migrates nor writes. The directory must still be writable, for SQLite's -shm file.
 	ReadOnly bool
+	// MakeRoom gives the disk some room back when a write finds it full, and tells whether there was any to give:
+	// then the write is tried again. May be nil.
+	MakeRoom func() bool
 	// Readers is how many Views run at once; 0 means 8.
 	Readers int
 }
@@ -98,6 +101,7 @@ func openSQLite(ctx context.Context, path string, opts Options, migrations fs.FS
 		return nil, err
 	}
 	db = newDB(sqliteDialect, readDB, writeDB, opts.Readers, truncateWAL)
+	db.makeRoom = opts.MakeRoom
 	db.forget = func(ctx context.Context) error { return emptyWAL(ctx, path) }
 	return db, nil
 }

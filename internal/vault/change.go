@@ -79,7 +79,8 @@ func (v *Vault) move(ctx context.Context, a Actor, id NodeID, folders []string, 
 				return Entry{}, err
 			}
 		}
-		r, err = v.rewrite(ctx, was, e, state, holders, func(stone.Metadata) stone.Metadata { return e.metadata() })
+		record := func(ctx context.Context, tx Tx, was, e Entry) error { return v.recordMove(ctx, tx, a, was, e) }
+		r, err = v.rewrite(ctx, was, e, state, holders, func(stone.Metadata) stone.Metadata { return e.metadata() }, record)
 		if v.overtaken(ctx, was, err) {
 			return Entry{}, errReplan
 		}
@@ -89,7 +90,7 @@ func (v *Vault) move(ctx context.Context, a Actor, id NodeID, folders []string, 
 		e = r.e
 		defer v.files.lock(e.Version.FileID)()
 	}
-	if err := v.db.Update(ctx, func(tx Tx) error { return v.commitMove(ctx, tx, was, e, missing, r) }); err != nil {
+	if err := v.change(ctx, func(tx Tx) error { return v.commitMove(ctx, tx, a, was, e, folders, missing, r) }); err != nil {
 		return Entry{}, err
 	}
 	if r == nil {
@@ -100,7 +101,7 @@ func (v *Vault) move(ctx context.Context, a Actor, id NodeID, folders []string, 
 
 // commitMove checks that nothing has changed since the plan and commits it, for a file with an intent
 // that holds its envelope.
-func (v *Vault) commitMove(ctx context.Context, tx Tx, was, e Entry, missing []Node, r *rewrite) error {
+func (v *Vault) commitMove(ctx context.Context, tx Tx, a Actor, was, e Entry, folders []string, missing []Node, r *rewrite) error {
 	now, err := tx.Nodes().ByID(ctx, was.Node.ID)
 	if err != nil {
 		return err
@@ -108,10 +109,8 @@ func (v *Vault) commitMove(ctx context.Context, tx Tx, was, e Entry, missing []N
 	if now != was.Node {
 		return errReplan
 	}
-	for _, n := range missing {
-		if err := replanIfExists(tx.Nodes().Insert(ctx, n)); err != nil {
-			return err
-		}
+	if err := replanIfExists(v.makeFolders(ctx, tx, a, missing, folders)); err != nil {
+		return err
 	}
 	if e.Node.Parent != "" && len(missing) == 0 {
 		if err := v.checkParent(ctx, tx, e); err != nil {
@@ -129,7 +128,7 @@ func (v *Vault) commitMove(ctx context.Context, tx Tx, was, e Entry, missing []N
 		return err
 	}
 	if r == nil {
-		return nil
+		return v.recordMove(ctx, tx, a, was, e)
 	}
 	return v.commitRewrite(ctx, tx, r)
 }
@@ -175,7 +174,7 @@ func replanIfExists(err error) error {
 // Delete removes a file with all its versions, or an empty folder.
 func (v *Vault) Delete(ctx context.Context, a Actor, id NodeID, ifMatch string) error {
 	var gone []stone.FileID
-	err := v.db.Update(ctx, func(tx Tx) error {
+	err := v.change(ctx, func(tx Tx) error {
 		gone = nil
 		e, err := entry(ctx, tx, a, Ref{Node: id})
 		if err != nil && !errors.Is(err, ErrRefused) {
@@ -189,7 +188,7 @@ func (v *Vault) Delete(ctx context.Context, a Actor, id NodeID, ifMatch string) 
 		if ifMatch != "" && !e.matches(ifMatch) {
 			return ErrPrecondition
 		}
-		gone, err = v.removeNode(ctx, tx, e.Node)
+		gone, err = v.removeNode(ctx, tx, a, e.Node)
 		return err
 	})
 	if err != nil {
@@ -200,7 +199,7 @@ func (v *Vault) Delete(ctx context.Context, a Actor, id NodeID, ifMatch string) 
 }
 
 // removeNode removes a file with its versions, or an empty folder, from the tree.
-func (v *Vault) removeNode(ctx context.Context, tx Tx, n Node) (gone []stone.FileID, err error) {
+func (v *Vault) removeNode(ctx context.Context, tx Tx, a Actor, n Node) (gone []stone.FileID, err error) {
 	if n.Kind == NodeFolder {
 		full, err := tx.Nodes().HasChildren(ctx, n.Owner, n.ID)
 		if err != nil {
@@ -210,6 +209,9 @@ func (v *Vault) removeNode(ctx context.Context, tx Tx, n Node) (gone []stone.Fil
 			return nil, ErrNotEmpty
 		}
 	} else if gone, err = v.deleteVersions(ctx, tx, n.ID); err != nil {
+		return nil, err
+	}
+	if err := v.recordDeleted(ctx, tx, a, n, len(gone)); err != nil {
 		return nil, err
 	}
 	return gone, tx.Nodes().Delete(ctx, n.ID)

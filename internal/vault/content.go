@@ -7,28 +7,49 @@ import (
 	"fmt"
 	"io"
 
+	"stonevault/audit"
 	"stonevault/identity"
 	"stonevault/stone"
 )
 
 // Content is an open file whose envelope, rows and index have been checked.
 type Content struct {
-	Entry  Entry
-	reader *stone.Reader
-	object Object
+	Entry    Entry
+	Archived bool // it goes into an archive; set before the first Stream
+
+	v        *Vault
+	actor    Actor
+	reader   *stone.Reader
+	object   Object
+	download *download // once a byte has left
 }
 
 // Size is the content's length in bytes.
 func (c *Content) Size() int64 { return c.reader.Size() }
 
-// Stream writes a range of the content; every segment is verified before any of it is written. What does
-// not verify is ErrRefused, and what was written before it is genuine.
+// Stream writes a range of the content; every segment is verified before any of it is written, and that the
+// download begins is recorded before the first byte. What does not verify is ErrRefused, and what was written
+// before it is genuine.
 func (c *Content) Stream(ctx context.Context, w io.Writer, offset, length int64) error {
-	return hide(c.reader.Stream(ctx, w, offset, length))
+	out := &leaving{ctx: ctx, content: c, w: w, whole: offset == 0 && length == c.Size()}
+	err := hide(c.reader.Stream(ctx, out, offset, length))
+	if err == nil {
+		err = c.begin(ctx, out.whole) // where nothing is to be written, this is what left
+	}
+	if c.download != nil {
+		c.v.downloads.took(c.download, offset, out.n)
+	}
+	return err
 }
 
 // Close releases the body object.
-func (c *Content) Close() error { return c.object.Close() }
+func (c *Content) Close() error {
+	if c.download != nil {
+		c.v.finishDownload(c.download)
+		c.download = nil
+	}
+	return c.object.Close()
+}
 
 // hide turns the format's refusals into the vault's.
 func hide(err error) error {
@@ -44,7 +65,7 @@ func (v *Vault) Content(ctx context.Context, a Actor, ref Ref) (*Content, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Content{Entry: o.entry, reader: o.reader, object: o.object}, nil
+	return &Content{Entry: o.entry, v: v, actor: a, reader: o.reader, object: o.object}, nil
 }
 
 // opened is a file whose envelope, rows and index have been checked.
@@ -258,36 +279,44 @@ func compareMetadata(e Entry, u *stone.Unlocked) error {
 	return nil
 }
 
-// Verify reads all of a file and tells whether it is what was sealed.
+// Verify reads all of a file, tells whether it is what was sealed, and records what was found.
 func (v *Vault) Verify(ctx context.Context, a Actor, ref Ref) (Report, error) {
 	e, _, err := v.look(ctx, a, ref)
 	if err != nil && !errors.Is(err, ErrRefused) {
 		return Report{}, err
 	}
+	if e.Node.ID == "" { // its rows are refused
+		e.Node.ID, e.Node.Owner, e.Path = ref.Node, a.Person, ref.Path
+	}
 	report := Report{Entry: e, Suite: v.suite, Signer: e.Version.Signer, SealedAt: e.Version.SealedAt}
 	if err == nil {
 		err = v.verify(ctx, a, ref, &report)
 	}
-	if errors.Is(err, ErrRefused) {
-		v.log.WarnContext(ctx, "verification failed", "file_id", e.Version.FileID.String(), "reason", err.Error())
-		return report, nil
+	if err != nil && !errors.Is(err, ErrRefused) {
+		return report, err
 	}
-	report.OK = err == nil
-	return report, err
+	if report.OK = err == nil; !report.OK {
+		v.log.WarnContext(ctx, "verification failed", "file_id", e.Version.FileID.String(), "reason", err.Error())
+	}
+	return report, v.change(ctx, func(tx Tx) error {
+		return v.record(ctx, tx, audit.FileVerified, &a, and(readOf(e), audit.Values{
+			"ok": report.OK, "segments": report.Segments, "bytes": report.Bytes,
+		}), placeOf(e.Node.Owner, e.Path))
+	})
 }
 
 func (v *Vault) verify(ctx context.Context, a Actor, ref Ref, report *Report) error {
-	c, err := v.Content(ctx, a, ref)
+	o, err := v.open(ctx, a, ref)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer o.object.Close()
 	count := &counter{}
-	err = c.Stream(ctx, count, 0, c.Size())
+	err = hide(o.reader.Stream(ctx, count, 0, o.reader.Size()))
 	report.Bytes = count.n
 	report.Segments = int((count.n + stone.SegmentSize - 1) / stone.SegmentSize)
 	if err == nil {
-		report.Segments = c.reader.Segments()
+		report.Segments = o.reader.Segments()
 	}
 	return err
 }

@@ -2,11 +2,13 @@ package vault
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"unicode/utf8"
 
+	"stonevault/audit"
 	"stonevault/identity"
 	"stonevault/stone"
 )
@@ -45,6 +47,10 @@ type Export struct {
 	Name string // of a file to write it to: the file's own, ending in ".stone"
 	Size int64  // bytes, exactly
 
+	v        *Vault
+	download *download
+	event    audit.Values // beside what is of the version
+	begun    bool
 	reader   *stone.Reader
 	object   Object
 	envelope []byte
@@ -64,8 +70,18 @@ func (v *Vault) Export(ctx context.Context, a Actor, ref Ref, r ExportRequest) (
 	if err != nil {
 		return nil, errors.Join(err, o.object.Close())
 	}
+	manifest, err := stone.ManifestDigest(envelope)
+	if err != nil {
+		return nil, errors.Join(err, o.object.Close())
+	}
+	size := o.unlocked.BodySize + int64(len(envelope))
+	d := &download{id: v.newID(), actor: a, entry: o.entry, size: size, alone: true}
 	return &Export{
-		Name: exportName(o.unlocked.Metadata.Name), Size: o.unlocked.BodySize + int64(len(envelope)),
+		v: v, download: d,
+		event: audit.Values{
+			"download": d.id, "manifest": hex.EncodeToString(manifest), "recipients": len(r.Recipients), "passphrase": len(r.Passphrase) > 0,
+		},
+		Name: exportName(o.unlocked.Metadata.Name), Size: size,
 		reader: o.reader, object: o.object, envelope: envelope,
 	}, nil
 }
@@ -73,18 +89,56 @@ func (v *Vault) Export(ctx context.Context, a Actor, ref Ref, r ExportRequest) (
 // Stream writes the stone. No byte of a segment is written before that segment has been opened; what does
 // not verify is ErrRefused, and what was written before it is no stone.
 func (x *Export) Stream(ctx context.Context, w io.Writer) error {
-	if err := x.reader.CopyBody(ctx, w); err != nil {
+	out := &exporting{ctx, x, w}
+	if err := x.reader.CopyBody(ctx, out); err != nil {
 		return hide(err)
 	}
-	n, err := w.Write(x.envelope)
+	n, err := out.Write(x.envelope)
 	if err == nil && n != len(x.envelope) {
 		err = io.ErrShortWrite
 	}
 	return err
 }
 
-// Close releases the body object.
-func (x *Export) Close() error { return x.object.Close() }
+// exporting records the export before its first byte.
+type exporting struct {
+	ctx context.Context
+	x   *Export
+	w   io.Writer
+}
+
+func (e *exporting) Write(b []byte) (int, error) {
+	if err := e.x.begin(e.ctx); err != nil {
+		return 0, err
+	}
+	n, err := e.w.Write(b)
+	e.x.v.downloads.took(e.x.download, e.x.download.bytes, int64(n))
+	return n, err
+}
+
+func (x *Export) begin(ctx context.Context) error {
+	if x.begun {
+		return nil
+	}
+	d := x.download
+	err := x.v.change(ctx, func(tx Tx) error {
+		return x.v.record(ctx, tx, audit.FileExported, &d.actor, and(readOf(d.entry), x.event), placeOf(d.entry.Node.Owner, d.entry.Path))
+	})
+	if err == nil {
+		x.begun = true
+		x.v.downloads.add(d)
+	}
+	return err
+}
+
+// Close releases the body object, and ends what has begun.
+func (x *Export) Close() error {
+	if x.begun {
+		x.begun = false
+		x.v.finishDownload(x.download)
+	}
+	return x.object.Close()
+}
 
 // checkExport refuses what cannot be an envelope's grants, before anything is opened.
 func (v *Vault) checkExport(r ExportRequest) error {

@@ -31,7 +31,7 @@ func (v *Vault) MakeFolder(ctx context.Context, a Actor, path string) (Entry, bo
 	names := append(folders, name)
 	var e Entry
 	var made bool
-	err = v.db.Update(ctx, func(tx Tx) error {
+	err = v.change(ctx, func(tx Tx) error {
 		parent, _, err := v.planFolders(ctx, tx, a.Person, names[:len(names)-1])
 		if err != nil {
 			return err
@@ -47,10 +47,8 @@ func (v *Vault) MakeFolder(ctx context.Context, a Actor, path string) (Entry, bo
 		if err != nil {
 			return err
 		}
-		for _, n := range missing {
-			if err := tx.Nodes().Insert(ctx, n); err != nil {
-				return err
-			}
+		if err := v.makeFolders(ctx, tx, a, missing, names); err != nil {
+			return err
 		}
 		made = len(missing) > 0
 		e = Entry{Path: joinPath(names...)}
@@ -270,7 +268,7 @@ func (v *Vault) DeleteAll(ctx context.Context, a Actor, top NodeID, ifMatch stri
 	slices.Reverse(ids) // what is in a folder goes before the folder
 	for batch := range slices.Chunk(ids, removeBatch) {
 		var gone []stone.FileID
-		err := v.db.Update(ctx, func(tx Tx) error {
+		err := v.change(ctx, func(tx Tx) error {
 			gone = nil
 			for _, id := range batch {
 				n, err := node(ctx, tx, a, Ref{Node: id})
@@ -285,7 +283,7 @@ func (v *Vault) DeleteAll(ctx context.Context, a Actor, top NodeID, ifMatch stri
 				} else if !still {
 					continue // moved out meanwhile
 				}
-				files, err := v.removeNode(ctx, tx, n)
+				files, err := v.removeNode(ctx, tx, a, n)
 				if err != nil {
 					return fmt.Errorf("%s: %w", n.Name, err)
 				}

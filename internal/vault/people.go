@@ -11,6 +11,7 @@ import (
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
+	"stonevault/audit"
 	"stonevault/identity"
 )
 
@@ -39,13 +40,17 @@ type Recovery struct {
 
 // CreatePerson makes an account with a managed identity. The first one makes the recovery identity too,
 // which is returned then and never again.
-func (v *Vault) CreatePerson(ctx context.Context, name string, role Role, passwordHash string) (Person, *Recovery, error) {
-	return v.createPerson(ctx, name, role, passwordHash, func(Tx) error { return nil })
+func (v *Vault) CreatePerson(ctx context.Context, a Actor, name string, role Role, passwordHash string) (Person, *Recovery, error) {
+	by := "command"
+	if a.Person != "" {
+		by = "admin"
+	}
+	return v.createPerson(ctx, a, by, name, role, passwordHash, func(Tx) error { return nil })
 }
 
-// CreateFirstAdmin is CreatePerson for an admin where there is none; ErrConflict where there is one.
-func (v *Vault) CreateFirstAdmin(ctx context.Context, name, passwordHash string) (Person, *Recovery, error) {
-	return v.createPerson(ctx, name, RoleAdmin, passwordHash, func(tx Tx) error {
+// CreateFirstAdmin is CreatePerson, on the page, for an admin where there is none; ErrConflict where there is one.
+func (v *Vault) CreateFirstAdmin(ctx context.Context, a Actor, name, passwordHash string) (Person, *Recovery, error) {
+	return v.createPerson(ctx, a, "page", name, RoleAdmin, passwordHash, func(tx Tx) error {
 		admins, err := tx.People().Count(ctx, RoleAdmin)
 		if err == nil && admins > 0 {
 			err = fmt.Errorf("%w: there is an admin", ErrConflict)
@@ -55,7 +60,7 @@ func (v *Vault) CreateFirstAdmin(ctx context.Context, name, passwordHash string)
 }
 
 // createPerson makes an account unless, in the same transaction, allowed returns an error.
-func (v *Vault) createPerson(ctx context.Context, name string, role Role, passwordHash string, allowed func(Tx) error) (Person, *Recovery, error) {
+func (v *Vault) createPerson(ctx context.Context, a Actor, by, name string, role Role, passwordHash string, allowed func(Tx) error) (Person, *Recovery, error) {
 	name = norm.NFC.String(name)
 	if err := checkPersonName(name); err != nil {
 		return Person{}, nil, err
@@ -78,7 +83,7 @@ func (v *Vault) createPerson(ctx context.Context, name string, role Role, passwo
 		return Person{}, nil, err
 	}
 	var made *Recovery
-	err = v.db.Update(ctx, func(tx Tx) error {
+	err = v.change(ctx, func(tx Tx) error {
 		made = nil
 		if err := allowed(tx); err != nil {
 			return err
@@ -86,7 +91,9 @@ func (v *Vault) createPerson(ctx context.Context, name string, role Role, passwo
 		_, err := tx.Identities().Current(ctx, KindRecovery, "")
 		if isMissing(err) {
 			made = &Recovery{secret, v.rootFP}
-			err = tx.Identities().Insert(ctx, recovery)
+			if err = tx.Identities().Insert(ctx, recovery); err == nil {
+				err = v.recordKey(ctx, tx, audit.KeyPublished, &a, recovery, Person{})
+			}
 		}
 		if err != nil {
 			return err
@@ -94,7 +101,13 @@ func (v *Vault) createPerson(ctx context.Context, name string, role Role, passwo
 		if err := tx.People().Insert(ctx, p); err != nil {
 			return err
 		}
-		return tx.Identities().Insert(ctx, own)
+		if err := tx.Identities().Insert(ctx, own); err != nil {
+			return err
+		}
+		if err := v.recordKey(ctx, tx, audit.KeyPublished, &a, own, p); err != nil {
+			return err
+		}
+		return v.record(ctx, tx, audit.AccountCreated, &a, audit.Values{"role": string(role), "by": by}, accountOf(p))
 	})
 	if err != nil {
 		return Person{}, nil, err
@@ -103,16 +116,19 @@ func (v *Vault) createPerson(ctx context.Context, name string, role Role, passwo
 }
 
 // ResetPassword replaces a person's password and revokes every access token.
-func (v *Vault) ResetPassword(ctx context.Context, name, passwordHash string) (Person, error) {
+func (v *Vault) ResetPassword(ctx context.Context, a Actor, name, passwordHash string) (Person, error) {
 	var p Person
-	err := v.db.Update(ctx, func(tx Tx) error {
+	err := v.change(ctx, func(tx Tx) error {
 		var err error
 		if p, err = tx.People().ByNameKey(ctx, NameKey(name)); err != nil {
 			return err
 		}
 		p.PasswordHash, p.UpdatedAt = passwordHash, millis(v.now())
 		p.Epoch++
-		return tx.People().Update(ctx, p)
+		if err := tx.People().Update(ctx, p); err != nil {
+			return err
+		}
+		return v.record(ctx, tx, audit.AccountChanged, &a, audit.Values{"what": "password", "value": ""}, accountOf(p))
 	})
 	return p, err
 }
@@ -186,8 +202,8 @@ func settingConfirmed(recovery Identity) string {
 var ErrWrongRecovery = errors.New("this is not the recovery secret of this vault")
 
 // ConfirmRecovery notes that somebody holds the recovery secret, who shows it by giving it.
-func (v *Vault) ConfirmRecovery(ctx context.Context, secret *identity.Identity) error {
-	return v.db.Update(ctx, func(tx Tx) error {
+func (v *Vault) ConfirmRecovery(ctx context.Context, a Actor, secret *identity.Identity) error {
+	return v.change(ctx, func(tx Tx) error {
 		row, err := tx.Identities().Current(ctx, KindRecovery, "")
 		if err != nil {
 			return err
@@ -195,10 +211,14 @@ func (v *Vault) ConfirmRecovery(ctx context.Context, secret *identity.Identity) 
 		if secret.Suite() != row.Suite || secret.Public().Fingerprint() != row.Fingerprint {
 			return ErrWrongRecovery
 		}
-		return v.confirm(ctx, tx, row)
+		return v.confirm(ctx, tx, &a, row)
 	})
 }
 
-func (v *Vault) confirm(ctx context.Context, tx Tx, recovery Identity) error {
+func (v *Vault) confirm(ctx context.Context, tx Tx, by *Actor, recovery Identity) error {
+	err := v.record(ctx, tx, audit.RecoveryConfirmed, by, audit.Values{"version": recovery.Version, "fingerprint": recovery.Fingerprint.Hex()}, nil)
+	if err != nil {
+		return err
+	}
 	return tx.Settings().Put(ctx, settingConfirmed(recovery), []byte(millis(v.now()).Format("2006-01-02T15:04:05Z")))
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"stonevault/identity"
+	"stonevault/internal/auditlog"
 	"stonevault/stone"
 )
 
@@ -28,6 +29,7 @@ type Tx interface {
 	Intents() IntentStore
 	Uploads() UploadStore
 	Settings() SettingStore
+	Audit() auditlog.Store
 }
 
 // PeopleStore keeps accounts.
@@ -47,6 +49,8 @@ type IdentityStore interface {
 	Current(ctx context.Context, kind IdentityKind, person PersonID) (Identity, error)
 	// Retire sets RetiredAt; the row stays, so that what its keys sealed and signed can be read.
 	Retire(ctx context.Context, id IdentityID, at time.Time) error
+	// InUse are those that are not retired.
+	InUse(ctx context.Context) ([]Identity, error)
 }
 
 // NodeStore keeps the trees.

@@ -66,6 +66,7 @@ type put struct {
 	request PutRequest
 	folders []string
 	name    string
+	by      string // how it came, as the audit log has it
 	fileID  stone.FileID
 	key     *stone.FileKey
 	body    *stone.Body
@@ -111,7 +112,7 @@ func (v *Vault) newPut(a Actor, r PutRequest) (*put, error) {
 	if y := r.ModifiedAt.UTC().Year(); y < 1 || y > 9999 {
 		return nil, &InvalidError{"modified_at", "is not a year from 1 to 9999"}
 	}
-	p := &put{v: v, actor: a, request: r, folders: folders, name: name}
+	p := &put{v: v, actor: a, request: r, folders: folders, name: name, by: "put"}
 	p.settled = func(ctx context.Context, tx Tx) error { return tx.Intents().Delete(ctx, p.fileID) }
 	if p.key, err = stone.NewFileKey(v.rand); err != nil {
 		return nil, err
@@ -195,7 +196,7 @@ func (p *put) finish(ctx context.Context, publish func() error) error {
 		}
 		// Planned again, another envelope takes the first one's place.
 		publish = func() error { return p.v.objects.Replace(ctx, envelopeName(p.fileID), p.envelope) }
-		err := p.v.db.Update(ctx, func(tx Tx) error { return p.commit(ctx, tx) })
+		err := p.v.change(ctx, func(tx Tx) error { return p.commit(ctx, tx) })
 		if !errors.Is(err, errReplan) {
 			return err
 		}
@@ -285,12 +286,8 @@ func (p *put) commit(ctx context.Context, tx Tx) error {
 	if err := p.stillThere(ctx, tx); err != nil {
 		return err
 	}
-	for _, n := range p.missing {
-		if err := tx.Nodes().Insert(ctx, n); errors.Is(err, ErrExists) {
-			return errReplan
-		} else if err != nil {
-			return err
-		}
+	if err := replanIfExists(p.v.makeFolders(ctx, tx, p.actor, p.missing, p.folders)); err != nil {
+		return err
 	}
 	e := &p.entry
 	if p.document == nil {
@@ -312,6 +309,9 @@ func (p *put) commit(ctx context.Context, tx Tx) error {
 		}
 	}
 	if err := tx.Versions().Insert(ctx, e.Version); err != nil {
+		return err
+	}
+	if err := p.v.recordPut(ctx, tx, p.actor, *e, p.by); err != nil {
 		return err
 	}
 	return p.settled(ctx, tx)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"stonevault/audit"
 	"stonevault/identity"
 	"stonevault/stone"
 )
@@ -107,7 +108,7 @@ func (s *Survey) Rebuild(ctx context.Context, c Config, r RebuildRequest) (*Rebu
 func (v *Vault) beginRecovery(ctx context.Context, recovery *identity.Public, root identity.Fingerprint) error {
 	err := v.load(ctx)
 	if isMissing(err) {
-		err = v.found(ctx, recovery.Suite(), func(tx Tx) error {
+		err = v.found(ctx, recovery.Suite(), "recovered", func(tx Tx) error {
 			row, err := v.certify(KindRecovery, "", 1, recovery)
 			if err != nil {
 				return err
@@ -180,7 +181,10 @@ func (b *Rebuilt) owner(ctx context.Context, id PersonID) error {
 			if err := tx.People().Insert(ctx, p); err != nil {
 				return err
 			}
-			err = tx.Identities().Insert(ctx, own)
+			if err := tx.Identities().Insert(ctx, own); err != nil {
+				return err
+			}
+			err = v.recordKey(ctx, tx, audit.KeyPublished, nil, own, p)
 		}
 		if err != nil {
 			return err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"golang.org/x/text/unicode/norm"
+
+	"stonevault/audit"
 )
 
 // NewAccount is an account of a vault that is opened for use.
@@ -17,7 +19,7 @@ type NewAccount struct {
 
 // Finish opens the vault for use: it gives every owner's account its name, role and password, makes the
 // accounts that own nothing yet, and notes that the recovery secret is kept, since it was used.
-func (b *Rebuilt) Finish(ctx context.Context, accounts []NewAccount) error {
+func (b *Rebuilt) Finish(ctx context.Context, a Actor, accounts []NewAccount) error {
 	if err := b.checkAccounts(accounts); err != nil {
 		return err
 	}
@@ -63,7 +65,13 @@ func (b *Rebuilt) Finish(ctx context.Context, accounts []NewAccount) error {
 		if err != nil {
 			return err
 		}
-		if err := v.confirm(ctx, tx, recovery); err != nil {
+		if err := v.confirm(ctx, tx, &a, recovery); err != nil {
+			return err
+		}
+		err = v.record(ctx, tx, audit.VaultRecovered, &a, audit.Values{
+			"documents": b.Report.Files, "versions": b.Report.Versions, "refused": len(b.survey.Refused()), "root": b.Report.Root.Hex(),
+		}, nil)
+		if err != nil {
 			return err
 		}
 		return tx.Settings().Put(ctx, settingRecovering, nil)

@@ -36,7 +36,7 @@ func newLost(t testing.TB, people int) *lost {
 	t.Helper()
 	l := &lost{house: newHouse(t), want: make(map[string][][sha256.Size]byte)}
 	for i := range people {
-		p, recovery, err := l.CreatePerson(ctx, fmt.Sprintf("person %d", i), vault.RoleUser, "hash")
+		p, recovery, err := l.CreatePerson(ctx, vault.Actor{}, fmt.Sprintf("person %d", i), vault.RoleUser, "hash")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +112,7 @@ func finish(h *house, b *vault.Rebuilt) {
 	for _, o := range b.Report.Owners {
 		accounts = append(accounts, vault.NewAccount{Owner: o.ID, Name: "was " + string(o.ID)[:8], Role: vault.RoleUser, PasswordHash: "hash"})
 	}
-	if err := b.Finish(ctx, accounts); err != nil {
+	if err := b.Finish(ctx, vault.Actor{}, accounts); err != nil {
 		h.t.Fatal(err)
 	}
 	h.reopen()
@@ -135,7 +135,7 @@ func newPlace(t testing.TB) *house {
 		t.Fatal(err)
 	}
 	h.config = vault.Config{
-		Database: h.db, Objects: h.objects, Parts: h.objects, Master: h.master,
+		Database: h.db, Objects: h.objects, Parts: h.objects, Master: h.master, Audit: h.recorder(),
 		Now: h.clock, Log: slog.New(slog.DiscardHandler),
 	}
 	return h

@@ -9,10 +9,16 @@ import (
 	"stonevault/identity"
 )
 
-// Actor is who asks. Every use case takes one and decides by it.
+// Actor is who asks. Every use case takes one and decides by Person and Role; the rest is what the audit log
+// says of it.
 type Actor struct {
-	Person PersonID
+	Person PersonID // empty for who works at the machine itself
 	Role   Role
+
+	Name    string
+	Session string
+	Client  string // what the device or the program calls itself
+	Address string // empty for the machine itself
 }
 
 // Ref names a file or folder of the actor: by Node, or by Path where Node is empty.

@@ -14,11 +14,14 @@ type rewrite struct {
 	was, e        Entry // e has the row of the new envelope
 	holders       holders
 	before, after []byte // envelopes
+	// record writes the event of the change from one entry to the other.
+	record func(ctx context.Context, tx Tx, was, e Entry) error
 }
 
 // rewrite seals the same body and key, for and by the present holders, with what metadata makes of what was
 // stated before.
-func (v *Vault) rewrite(ctx context.Context, was, e Entry, s keyState, h holders, metadata func(stone.Metadata) stone.Metadata) (*rewrite, error) {
+func (v *Vault) rewrite(ctx context.Context, was, e Entry, s keyState, h holders, metadata func(stone.Metadata) stone.Metadata,
+	record func(ctx context.Context, tx Tx, was, e Entry) error) (*rewrite, error) {
 	before, err := v.envelope(ctx, was.Version.FileID, s)
 	if err != nil {
 		return nil, err
@@ -44,7 +47,7 @@ func (v *Vault) rewrite(ctx context.Context, was, e Entry, s keyState, h holders
 		return nil, err
 	}
 	e.Version.ManifestDigest, err = stone.ManifestDigest(after)
-	return &rewrite{was, e, h, before, after}, err
+	return &rewrite{was, e, h, before, after, record}, err
 }
 
 // commitRewrite refuses an envelope that is not the next one of the file as it is, that is for others than
@@ -60,9 +63,13 @@ func (v *Vault) commitRewrite(ctx context.Context, tx Tx, r *rewrite) error {
 	if err != nil {
 		return err
 	}
-	return replanIfExists(tx.Intents().Insert(ctx, Intent{
+	err = replanIfExists(tx.Intents().Insert(ctx, Intent{
 		FileID: r.e.Version.FileID, Kind: IntentRewrite, Envelope: r.after, CreatedAt: v.now(),
 	}))
+	if err != nil {
+		return err
+	}
+	return r.record(ctx, tx, r.was, r.e)
 }
 
 // finishRewrite puts a committed envelope in its place. A failure there may have put it in place all the
@@ -78,7 +85,7 @@ func (v *Vault) finishRewrite(ctx context.Context, r *rewrite) error {
 		}
 		return nil
 	}
-	undo := v.db.Update(ctx, func(tx Tx) error {
+	undo := v.change(ctx, func(tx Tx) error {
 		// What has been built on the change meanwhile is not taken back with it.
 		if now, err := tx.Nodes().ByID(ctx, r.was.Node.ID); err != nil {
 			return err
@@ -94,7 +101,11 @@ func (v *Vault) finishRewrite(ctx context.Context, r *rewrite) error {
 		if err := tx.Intents().Delete(ctx, id); err != nil {
 			return err
 		}
-		return tx.Intents().Insert(ctx, Intent{FileID: id, Kind: IntentRewrite, Envelope: r.before, CreatedAt: v.now()})
+		err := tx.Intents().Insert(ctx, Intent{FileID: id, Kind: IntentRewrite, Envelope: r.before, CreatedAt: v.now()})
+		if err != nil {
+			return err
+		}
+		return r.record(ctx, tx, r.e, r.was)
 	})
 	if undo == nil {
 		return failed

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"stonevault/audit"
 	"stonevault/identity"
 	"stonevault/stone"
 )
@@ -42,8 +43,8 @@ func (v *Vault) NewRecovery() (*Recovery, error) {
 
 // BeginRotation makes next the recovery identity of all that is sealed from now on, and leaves it to Rotate
 // to rewrite what has been sealed before.
-func (v *Vault) BeginRotation(ctx context.Context, next *Recovery) error {
-	return v.db.Update(ctx, func(tx Tx) error {
+func (v *Vault) BeginRotation(ctx context.Context, a Actor, next *Recovery) error {
+	return v.change(ctx, func(tx Tx) error {
 		state, err := rotation(ctx, tx)
 		if err != nil {
 			return err
@@ -63,6 +64,15 @@ func (v *Vault) BeginRotation(ctx context.Context, next *Recovery) error {
 			return err
 		}
 		if err := tx.Identities().Insert(ctx, row); err != nil {
+			return err
+		}
+		if err := v.recordKey(ctx, tx, audit.KeyRetired, &a, old, Person{}); err != nil {
+			return err
+		}
+		if err := v.recordKey(ctx, tx, audit.KeyPublished, &a, row, Person{}); err != nil {
+			return err
+		}
+		if err := v.recordRotation(ctx, tx, &a, row, Rotation{Running: true}); err != nil {
 			return err
 		}
 		return noteRotation(ctx, tx, Rotation{Running: true})
@@ -144,7 +154,28 @@ func (v *Vault) Rotate(ctx context.Context, progress func(Rotation)) (Rotation, 
 		}
 	}
 	r.state.Running, r.state.Done, r.state.Failed = false, r.done, r.failed
-	return r.state, r.note(ctx, true)
+	r.progress(r.state)
+	return r.state, v.db.Update(ctx, func(tx Tx) error {
+		row, err := tx.Identities().Current(ctx, KindRecovery, "")
+		if err != nil {
+			return err
+		}
+		if err := v.recordRotation(ctx, tx, nil, row, r.state); err != nil {
+			return err
+		}
+		return noteRotation(ctx, tx, r.state)
+	})
+}
+
+// recordRotation records that a rotation to a recovery identity begins, or that it is done.
+func (v *Vault) recordRotation(ctx context.Context, tx Tx, by *Actor, row Identity, s Rotation) error {
+	state := "done"
+	if s.Running {
+		state = "begun"
+	}
+	return v.record(ctx, tx, audit.RecoveryRotated, by, audit.Values{
+		"version": row.Version, "fingerprint": row.Fingerprint.Hex(), "state": state, "rewritten": s.Done,
+	}, nil)
 }
 
 // pass looks at every envelope.
@@ -265,7 +296,7 @@ func (v *Vault) rotateFile(ctx context.Context, id stone.FileID) (wrote bool, er
 		}
 		return e.metadata()
 	}
-	r, err := v.rewrite(ctx, e, e, state, h, metadata)
+	r, err := v.rewrite(ctx, e, e, state, h, metadata, func(ctx context.Context, tx Tx, _, e Entry) error { return v.recordResealed(ctx, tx, e) })
 	if err != nil {
 		return false, err
 	}

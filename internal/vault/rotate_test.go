@@ -22,7 +22,7 @@ func (h *house) beginRotation() *identity.Identity {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	if err := h.BeginRotation(ctx, next); err != nil {
+	if err := h.BeginRotation(ctx, vault.Actor{}, next); err != nil {
 		h.t.Fatal(err)
 	}
 	return next.Secret
@@ -62,7 +62,7 @@ func (h *house) checkGrants(recovery *identity.Identity) {
 func TestRotate(t *testing.T) {
 	l := newLost(t, 2)
 	l.fill(100)
-	if err := l.ConfirmRecovery(ctx, l.secret); err != nil {
+	if err := l.ConfirmRecovery(ctx, vault.Actor{}, l.secret); err != nil {
 		t.Fatal(err)
 	}
 	if state, err := l.Rotate(ctx, nil); err != nil || state != (vault.Rotation{}) {
@@ -86,7 +86,7 @@ func TestRotate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.BeginRotation(ctx, again); !errors.Is(err, vault.ErrRotating) {
+	if err := l.BeginRotation(ctx, vault.Actor{}, again); !errors.Is(err, vault.ErrRotating) {
 		t.Errorf("another one meanwhile: %v, want ErrRotating", err)
 	}
 	state := l.rotate()
@@ -95,10 +95,10 @@ func TestRotate(t *testing.T) {
 	}
 	l.checkGrants(next)
 	l.check(l.house)
-	if err := l.ConfirmRecovery(ctx, l.secret); !errors.Is(err, vault.ErrWrongRecovery) {
+	if err := l.ConfirmRecovery(ctx, vault.Actor{}, l.secret); !errors.Is(err, vault.ErrWrongRecovery) {
 		t.Errorf("the old sheet: %v, want ErrWrongRecovery", err)
 	}
-	if err := l.ConfirmRecovery(ctx, next); err != nil {
+	if err := l.ConfirmRecovery(ctx, vault.Actor{}, next); err != nil {
 		t.Errorf("the new sheet: %v", err)
 	}
 	before := state

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"stonevault/audit"
 	"stonevault/stone"
 )
 
@@ -71,7 +72,7 @@ func (v *Vault) BeginUpload(ctx context.Context, a Actor, r UploadRequest) (Uplo
 	if u.SealedKey, err = v.master.Seal(uploadContext(u.ID), p.key[:]); err != nil {
 		return Upload{}, err
 	}
-	err = v.db.Update(ctx, func(tx Tx) error {
+	err = v.change(ctx, func(tx Tx) error {
 		if err := p.plan(ctx, tx); err != nil {
 			return err
 		}
@@ -82,7 +83,12 @@ func (v *Vault) BeginUpload(ctx context.Context, a Actor, r UploadRequest) (Uplo
 		if len(pending) >= maxUploads {
 			return &InvalidError{"path", fmt.Sprintf("would be the %dth upload in progress; finish or cancel others first", maxUploads+1)}
 		}
-		return tx.Uploads().Insert(ctx, u)
+		if err := tx.Uploads().Insert(ctx, u); err != nil {
+			return err
+		}
+		return v.record(ctx, tx, audit.UploadBegun, &a, audit.Values{
+			"file": u.ID.String(), "size": max(u.Size, 0), "size_known": u.Size >= 0,
+		}, placeOf(u.Owner, u.Path))
 	})
 	return u, err
 }
@@ -230,13 +236,13 @@ func (v *Vault) CancelUpload(ctx context.Context, a Actor, id stone.FileID) erro
 		return err
 	}
 	defer s.end()
-	return v.dropUpload(context.WithoutCancel(ctx), id)
+	return v.dropUpload(context.WithoutCancel(ctx), &a, id, "cancelled")
 }
 
 // dropUpload removes the row first, and the key with it: a row without its part would be an upload that
 // stands somewhere and cannot go on. What cannot be removed then is left to the collector.
-func (v *Vault) dropUpload(ctx context.Context, id stone.FileID) error {
-	err := v.db.Update(ctx, func(tx Tx) error {
+func (v *Vault) dropUpload(ctx context.Context, by *Actor, id stone.FileID, reason string) error {
+	err := v.change(ctx, func(tx Tx) error {
 		u, err := tx.Uploads().ByID(ctx, id)
 		if err != nil {
 			return err
@@ -246,6 +252,10 @@ func (v *Vault) dropUpload(ctx context.Context, id stone.FileID) error {
 			if err := tx.Intents().Insert(ctx, intent); err != nil {
 				return err
 			}
+		}
+		err = v.record(ctx, tx, audit.UploadEnded, by, audit.Values{"file": id.String(), "offset": u.Offset, "reason": reason}, placeOf(u.Owner, u.Path))
+		if err != nil {
+			return err
 		}
 		return tx.Uploads().Delete(ctx, id)
 	})
@@ -300,7 +310,7 @@ func (v *Vault) collectUploads(ctx context.Context) (int, error) {
 			continue
 		}
 		if err == nil {
-			err = v.dropUpload(ctx, u.ID)
+			err = v.dropUpload(ctx, nil, u.ID, "expired")
 			s.end()
 		}
 		if err != nil {

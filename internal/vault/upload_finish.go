@@ -36,7 +36,7 @@ func (v *Vault) complete(ctx context.Context, a Actor, id stone.FileID) (*Entry,
 	if err != nil {
 		return nil, err
 	}
-	p.fileID = id
+	p.fileID, p.by = id, "upload"
 	p.settled = func(ctx context.Context, tx Tx) error { return tx.Uploads().Delete(ctx, id) }
 	if p.key, err = v.uploadKey(u); err != nil {
 		return nil, err

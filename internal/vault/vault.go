@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"stonevault/identity"
+	"stonevault/internal/auditlog"
 	"stonevault/stone"
 )
 
@@ -29,6 +30,7 @@ type Config struct {
 	Objects     Objects
 	Parts       Parts
 	Master      MasterKey
+	Audit       *auditlog.Recorder
 	Suite       identity.Suite // of a new vault; an existing one keeps its own
 	Compression stone.Compression
 	Now         func() time.Time
@@ -41,6 +43,7 @@ type Vault struct {
 	objects     Objects
 	parts       Parts
 	master      MasterKey
+	audit       *auditlog.Recorder
 	compression stone.Compression
 	now         func() time.Time
 	log         *slog.Logger
@@ -51,11 +54,12 @@ type Vault struct {
 	root   *identity.SigningKey
 	rootFP identity.Fingerprint
 
-	keys     keyring
-	files    fileLocks
-	sittings sittings
-	live     sync.Map // stone.FileID of puts in progress, which the collector leaves alone
-	doubtful sync.Map // stone.FileID of uploads of which a commit has failed; see certain
+	keys      keyring
+	downloads downloads
+	files     fileLocks
+	sittings  sittings
+	live      sync.Map // stone.FileID of puts in progress, which the collector leaves alone
+	doubtful  sync.Map // stone.FileID of uploads of which a commit has failed; see certain
 }
 
 var (
@@ -84,13 +88,16 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 		if !c.Suite.Valid() {
 			return nil, fmt.Errorf("vault: %v", c.Suite)
 		}
-		if err := v.found(ctx, c.Suite, func(Tx) error { return nil }); err != nil {
+		if err := v.found(ctx, c.Suite, "first", func(Tx) error { return nil }); err != nil {
 			return nil, err
 		}
 		err = v.load(ctx)
 	}
 	if err == nil {
 		err = v.refuseUnfinished(ctx)
+	}
+	if err == nil {
+		err = v.ensureLog(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -100,7 +107,7 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 
 func newVault(c Config) *Vault {
 	return &Vault{
-		db: c.Database, objects: c.Objects, parts: c.Parts, master: c.Master, compression: c.Compression,
+		db: c.Database, objects: c.Objects, parts: c.Parts, master: c.Master, audit: c.Audit, compression: c.Compression,
 		now: c.Now, log: c.Log, rand: rand.Reader,
 	}
 }
@@ -143,8 +150,9 @@ func (v *Vault) load(ctx context.Context) error {
 	})
 }
 
-// found makes a new vault: its id, its root, the identity that it signs with itself, and what also adds.
-func (v *Vault) found(ctx context.Context, suite identity.Suite, also func(Tx) error) error {
+// found makes a new vault: its id, its root, the identity that it signs with itself, what also adds, and the audit
+// log that says why.
+func (v *Vault) found(ctx context.Context, suite identity.Suite, why string, also func(Tx) error) error {
 	root, err := identity.GenerateSigningKey(v.rand, suite)
 	if err != nil {
 		return err
@@ -174,7 +182,10 @@ func (v *Vault) found(ctx context.Context, suite identity.Suite, also func(Tx) e
 				return err
 			}
 		}
-		return errors.Join(tx.Identities().Insert(ctx, row), tx.Identities().Insert(ctx, own), also(tx))
+		if err := errors.Join(tx.Identities().Insert(ctx, row), tx.Identities().Insert(ctx, own), also(tx)); err != nil {
+			return err
+		}
+		return v.beginLog(ctx, tx, nil, auditlog.Beginning{Reason: why})
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"stonevault/identity"
+	"stonevault/internal/auditlog"
 	"stonevault/internal/blob/local"
 	"stonevault/internal/masterkey"
 	"stonevault/internal/metadb"
@@ -65,11 +66,18 @@ func (h *house) open() {
 		h.t.Fatal(err)
 	}
 	h.config = vault.Config{
-		Database: h.db, Objects: h.objects, Parts: h.objects, Master: h.master, Suite: h.suite,
+		Database: h.db, Objects: h.objects, Parts: h.objects, Master: h.master, Audit: h.recorder(), Suite: h.suite,
 		Now: h.clock, Log: slog.New(slog.DiscardHandler),
 	}
 	h.reopen()
 }
+
+// audit is what the audit log needs.
+func (h *house) audit() auditlog.Config {
+	return auditlog.Config{Database: h.db.Audit(), Master: h.master, Rand: rand.Reader, Now: h.clock}
+}
+
+func (h *house) recorder() *auditlog.Recorder { return auditlog.NewRecorder(h.audit(), func() {}) }
 
 // clock is read by goroutines of the vault while a test sets it.
 func (h *house) clock() time.Time {
@@ -95,11 +103,11 @@ func (h *house) reopen() {
 
 func (h *house) person(name string) vault.Actor {
 	h.t.Helper()
-	p, _, err := h.CreatePerson(ctx, name, vault.RoleUser, "hash")
+	p, _, err := h.CreatePerson(ctx, vault.Actor{}, name, vault.RoleUser, "hash")
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return vault.Actor{Person: p.ID, Role: p.Role}
+	return vault.Actor{Person: p.ID, Role: p.Role, Name: p.Name, Session: "s", Client: "test", Address: "192.0.2.7"}
 }
 
 func (h *house) put(a vault.Actor, path string, content []byte) vault.Entry {
@@ -270,7 +278,7 @@ func TestStrangersSeeNothing(t *testing.T) {
 	h := newHouse(t)
 	ada, bob := h.person("ada"), h.person("bob")
 	e := h.put(ada, "/secret", []byte("x"))
-	admin, _, err := h.CreatePerson(ctx, "root", vault.RoleAdmin, "hash")
+	admin, _, err := h.CreatePerson(ctx, vault.Actor{}, "root", vault.RoleAdmin, "hash")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -398,24 +406,24 @@ func TestConcurrentPutsToOnePath(t *testing.T) {
 
 func TestFoundedOnce(t *testing.T) {
 	h := newHouse(t)
-	_, recovery, err := h.CreatePerson(ctx, "first", vault.RoleAdmin, "hash")
+	_, recovery, err := h.CreatePerson(ctx, vault.Actor{}, "first", vault.RoleAdmin, "hash")
 	if err != nil || recovery == nil {
 		t.Fatalf("the first person comes without a recovery secret: %v", err)
 	}
-	if _, again, err := h.CreatePerson(ctx, "second", vault.RoleAdmin, "hash"); err != nil || again != nil {
+	if _, again, err := h.CreatePerson(ctx, vault.Actor{}, "second", vault.RoleAdmin, "hash"); err != nil || again != nil {
 		t.Fatalf("the second person comes with one: %v", err)
 	}
-	if _, _, err := h.CreatePerson(ctx, "FIRST", vault.RoleUser, "hash"); !errors.Is(err, vault.ErrExists) {
+	if _, _, err := h.CreatePerson(ctx, vault.Actor{}, "FIRST", vault.RoleUser, "hash"); !errors.Is(err, vault.ErrExists) {
 		t.Fatalf("a name that differs in case only: %v, want ErrExists", err)
 	}
-	if err := h.ConfirmRecovery(ctx, recovery.Secret); err != nil {
+	if err := h.ConfirmRecovery(ctx, vault.Actor{}, recovery.Secret); err != nil {
 		t.Fatal(err)
 	}
 	other, err := identity.Generate(rand.Reader, identity.SuiteHybrid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.ConfirmRecovery(ctx, other); !errors.Is(err, vault.ErrWrongRecovery) {
+	if err := h.ConfirmRecovery(ctx, vault.Actor{}, other); !errors.Is(err, vault.ErrWrongRecovery) {
 		t.Fatalf("another secret: %v, want ErrWrongRecovery", err)
 	}
 
@@ -435,7 +443,7 @@ func TestFoundedOnce(t *testing.T) {
 // TestRecoveryOpensEverything opens stored objects as an offline stone with the recovery secret alone.
 func TestRecoveryOpensEverything(t *testing.T) {
 	h := newHouse(t)
-	p, recovery, err := h.CreatePerson(ctx, "ada", vault.RoleAdmin, "hash")
+	p, recovery, err := h.CreatePerson(ctx, vault.Actor{}, "ada", vault.RoleAdmin, "hash")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,10 @@ var errIrregular = errors.New("it is not a regular file; something else has writ
 
 // Store is a directory of objects. It is safe for concurrent use.
 type Store struct {
+	// Full tells, if it is not nil, that what room there is belongs to others: then no bytes are taken. It is set
+	// before the first use.
+	Full func() bool
+
 	dir  string
 	root *os.Root
 
@@ -95,6 +99,14 @@ func Open(dir string) (*Store, error) {
 	s.sys.renameNew = renameNew
 	s.sys.direct = setDirect
 	return s, nil
+}
+
+// room is vault.ErrNoSpace where no bytes are taken.
+func (s *Store) room() error {
+	if s.Full != nil && s.Full() {
+		return vault.ErrNoSpace
+	}
+	return nil
 }
 
 // Close releases the directory. Every writer must have ended; open objects stay readable.

@@ -50,7 +50,11 @@ func (p *part) Write(b []byte) (int, error) {
 	defer p.mu.Unlock()
 	total := 0
 	for len(b) > 0 {
-		if err := p.failed(); err != nil {
+		err := p.failed()
+		if err == nil {
+			err = p.s.room()
+		}
+		if err != nil {
 			return total, fail("write part", p.id.String(), err)
 		}
 		n, err := p.writeSome(b)

@@ -52,6 +52,9 @@ func (s *Store) newWriter(ctx context.Context, name string, size int64, replace 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if err := s.room(); err != nil && !replace {
+		return nil, err
+	}
 	if err := s.makeDir(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
@@ -78,7 +81,11 @@ func (w *writer) Write(p []byte) (int, error) {
 	}
 	total := 0
 	for len(p) > 0 {
-		if err := w.failed(); err != nil {
+		err := w.failed()
+		if err == nil && !w.replace {
+			err = w.s.room()
+		}
+		if err != nil {
 			return total, fail("write object", w.name, err)
 		}
 		n, err := w.writeSome(p)

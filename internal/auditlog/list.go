@@ -1,0 +1,244 @@
+package auditlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"stonevault/audit"
+)
+
+const (
+	// listPage is how many rows a list reads at once, and listBudget how many it looks at in one call.
+	listPage   = 500
+	listBudget = 10_000
+)
+
+// Query asks for a page of events, the newest first. Zero fields do not narrow it.
+type Query struct {
+	Before int64  // those recorded before the one with this id: Page.Next of the page before
+	After  int64  // those recorded after it
+	Person string // those with a part about this person
+	Type   func(audit.Type) bool
+	About  string // those whose operational part names this id
+	Since  time.Time
+	Until  time.Time // exclusive
+	Limit  int
+}
+
+// Entry is an event as it is listed.
+type Entry struct {
+	ID     int64
+	Log    int64 // 0 where Index is Pending
+	Index  int64 // in its log, or Pending
+	Event  audit.Event
+	Erased []audit.Slot // parts that are gone; Fsck tells whether that was authorised
+	Err    error        // ErrRewritten: the row was changed, and Event says nothing
+}
+
+// Page is a part of a list. Next is 0 at the end; a page may be short, or empty, and have a next one.
+type Page struct {
+	Entries []Entry
+	Next    int64
+}
+
+// List returns a page of those events that the viewer may see, with those of older logs and those that have no
+// index yet.
+func (r *Reader) List(ctx context.Context, q Query, viewer Viewer) (page Page, err error) {
+	err = r.config.Database.View(ctx, func(store Store) error {
+		page = Page{}
+		if !viewer.Everything {
+			if q.Person == "" {
+				q.Person = viewer.Person
+			}
+			if q.Person == "" || q.Person != viewer.Person {
+				return nil
+			}
+		}
+		var key int64
+		if q.Person != "" {
+			keys, err := store.KeysOf(ctx, q.Person)
+			if err != nil || len(keys) == 0 {
+				return err
+			}
+			key = keys[0].Number
+		}
+		l := &listing{q: q, viewer: viewer, open: r.keys.opener(ctx, store), page: &page}
+		before := q.Before
+		if before == 0 {
+			before = audit.MaxCount
+		}
+		for looked := 0; looked < listBudget; looked += listPage {
+			events, err := store.EventsBefore(ctx, before, key, listPage)
+			if err != nil {
+				return err
+			}
+			for _, e := range events {
+				before = e.ID
+				if done, err := l.take(e); done || err != nil {
+					return err
+				}
+			}
+			if len(events) < listPage {
+				return nil
+			}
+		}
+		page.Next = before
+		return nil
+	})
+	return page, err
+}
+
+// listing is a List on its way.
+type listing struct {
+	q      Query
+	viewer Viewer
+	open   *opener
+	page   *Page
+}
+
+// take adds an event that fits, and tells whether that was the last one to look at.
+func (l *listing) take(e Event) (done bool, err error) {
+	if e.ID <= l.q.After {
+		return true, nil
+	}
+	leaf, err := audit.ParseLeaf(e.Leaf)
+	if err == nil {
+		switch at := leaf.Time; {
+		case l.q.Type != nil && !l.q.Type(leaf.Type):
+			return false, nil
+		case !l.q.Since.IsZero() && at.Before(l.q.Since), !l.q.Until.IsZero() && !at.Before(l.q.Until):
+			return false, nil
+		}
+	}
+	entry, withheld, err := l.open.entry(e, l.viewer)
+	if err != nil || withheld {
+		return false, err
+	}
+	if l.q.About != "" && entry.Err == nil && !names(entry.Event.Operational, l.q.About) {
+		return false, nil
+	}
+	if len(l.page.Entries) == l.q.Limit {
+		l.page.Next = l.page.Entries[l.q.Limit-1].ID
+		return true, nil
+	}
+	l.page.Entries = append(l.page.Entries, entry)
+	return false, nil
+}
+
+// names tells whether one of the values is this id.
+func names(values audit.Values, id string) bool {
+	for _, v := range values {
+		if v == id {
+			return true
+		}
+	}
+	return false
+}
+
+// entry opens an event for a list. What was changed is listed as that.
+func (o *opener) entry(e Event, viewer Viewer) (entry Entry, withheld bool, err error) {
+	entry = Entry{ID: e.ID, Log: e.Log, Index: e.Index}
+	record, hidden, err := o.record(e, viewer)
+	if err == nil && len(hidden) == 0 {
+		entry.Event, entry.Erased, err = record.Event()
+	}
+	switch {
+	case errors.Is(err, audit.ErrOpening), errors.Is(err, audit.ErrEvent):
+		entry.Err = fmt.Errorf("%w: event %d: %w", ErrRewritten, e.Index, err)
+	case errors.Is(err, ErrRewritten):
+		entry.Err = err
+	case err != nil:
+		return entry, false, err
+	}
+	return entry, len(hidden) > 0, nil
+}
+
+// Find returns one event by its id, or ErrNotFound, also where the viewer may not see it.
+func (r *Reader) Find(ctx context.Context, id int64, viewer Viewer) (entry Entry, err error) {
+	err = r.config.Database.View(ctx, func(store Store) error {
+		e, err := store.Event(ctx, id)
+		if err != nil {
+			return err
+		}
+		var withheld bool
+		entry, withheld, err = r.keys.opener(ctx, store).entry(e, viewer)
+		if err == nil && withheld {
+			err = ErrNotFound
+		}
+		return err
+	})
+	return entry, err
+}
+
+// Listed is a leaf of the current log with what a viewer may see of it.
+type Listed struct {
+	Index    int64
+	Leaf     []byte
+	Openings [slotCount]audit.Opening
+	Withheld []audit.Slot // parts that are there and not shown
+}
+
+// Records returns leaves in order, from an index on, as far as the newest signed head, whose size it tells too.
+// They are given as they lie there: who reads them holds them against the head.
+func (r *Reader) Records(ctx context.Context, from int64, limit int, viewer Viewer) (list []Listed, size int64, err error) {
+	err = r.view(ctx, func(s *snapshot) error {
+		list, size = nil, s.signed.Tree.Size
+		events, err := s.store.Events(ctx, s.log.ID, from, limit)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			if e.Index >= size {
+				break
+			}
+			one := Listed{Index: e.Index, Leaf: e.Leaf}
+			record, withheld, err := s.open.record(e, viewer)
+			switch {
+			case errors.Is(err, ErrRewritten):
+				one.Openings = asStored(e)
+			case err != nil:
+				return err
+			}
+			if err == nil {
+				one.Openings, one.Withheld = record.Openings, withheld
+			}
+			list = append(list, one)
+		}
+		return nil
+	})
+	return list, size, err
+}
+
+// asStored gives the parts of a damaged row as they lie there, which fits no leaf.
+func asStored(e Event) (openings [slotCount]audit.Opening) {
+	for i, p := range e.Parts {
+		openings[i] = slices.Clone(audit.Opening(p.Sealed))
+	}
+	return openings
+}
+
+// Summary is the current log and its newest signed head.
+type Summary struct {
+	Log        Log
+	Checkpoint audit.Checkpoint // the zero value before the first
+	Text       []byte           // of the checkpoint
+}
+
+// Summary tells what log this is.
+func (r *Reader) Summary(ctx context.Context) (summary Summary, err error) {
+	err = r.view(ctx, func(s *snapshot) error {
+		summary = Summary{Log: s.log, Checkpoint: s.signed, Text: s.text}
+		return nil
+	})
+	if !errors.Is(err, ErrNotFound) {
+		return summary, err
+	}
+	err = r.config.Database.View(ctx, func(store Store) (err error) {
+		summary.Log, err = store.CurrentLog(ctx)
+		return err
+	})
+	return summary, err
+}
