@@ -173,12 +173,12 @@ describe('filters', () => {
 describe('an event', () => {
   it('is proven by its path, has a receipt, and says that it is not anchored', async () => {
     const { page } = visitor;
-    await enter();
-    await open('You stored /many/07.txt');
+    await enter('/audit?kind=files');
+    await open('You stored /many/57.txt');
     await panel().getByText('Proven: this event is in the log').waitFor();
     const text = (await panel().textContent()) ?? '';
-    expect(text).toMatch(/You stored \/many\/07\.txt.*Path to the root ?Proven.*Typefile\.put/s);
-    expect(text).toMatch(/Whose file.*\/many\/07\.txt.*What happened.*8 bytes/s);
+    expect(text).toMatch(/You stored \/many\/57\.txt.*Path to the root ?Proven.*Typefile\.put/s);
+    expect(text).toMatch(/Whose file.*\/many\/57\.txt.*What happened.*9 bytes/s);
     expect(text).toMatch(/equals the root signed in the checkpoint of \d+ events/);
     expect(text).toMatch(/3 parts of the event fit.*The path leads to the signed root.*The signature of the head is by this log’s key \(Ed25519\).*stonevault audit verify/s);
     expect(text).toMatch(/Anchoring is not switched on/);
@@ -191,7 +191,7 @@ describe('an event', () => {
     const receipt = readFileSync(await saved.path(), 'utf8');
     const { public_key: key } = (await (await server.get('/api/v1/audit')).json()) as { public_key: string };
     const report = await checkReceipt(bytesOf(receipt), await parseKey(key));
-    expect(report).toMatchObject({ faults: [], signature: 'good', opened: { values: { subject: { path: '/many/07.txt' } } } });
+    expect(report).toMatchObject({ faults: [], signature: 'good', opened: { values: { subject: { path: '/many/57.txt' } } } });
   });
 
   it('is opened by its address, and every event of a small log holds', async () => {
@@ -221,9 +221,9 @@ describe('an event', () => {
     const flip = (text: string, at: number): string => text.slice(0, at) + (text[at] === 'A' ? 'B' : 'A') + text.slice(at + 1);
     const lines = (receipt: string): string[] => receipt.split('\n');
     const inLine = (n: number, at: number) => (receipt: string): string => lines(receipt).map((line, i) => (i === n ? flip(line, at) : line)).join('\n');
-    await enter();
+    await enter('/audit?kind=files');
     const fails = async (sentence: string): Promise<void> => {
-      await open('You stored /many/09.txt');
+      await open('You stored /many/56.txt');
       await panel().getByRole('alert').getByText('This does not hold').waitFor();
       await panel().getByRole('alert').getByText(sentence).waitFor();
       expect(await panel().getByText('Proven').count()).toBe(0);
@@ -255,8 +255,8 @@ describe('an event', () => {
       told.subject.path = '/elsewhere.txt';
       await route.fulfill({ response, json: told });
     });
-    await enter();
-    await open('You stored /many/11.txt');
+    await enter('/audit?kind=files');
+    await open('You stored /many/55.txt');
     await panel().getByText('You stored /elsewhere.txt').waitFor();
     await panel().getByRole('alert').getByText('The receipt is for another event').waitFor();
   });
@@ -267,7 +267,7 @@ describe('an event', () => {
     await page.route(/\/api\/v1\/audit\/events(\?.*|\/\d+)$/, async (route) => {
       const response = await route.fetch();
       const told = (await response.json()) as Record<string, unknown> & { items?: Record<string, unknown>[] };
-      for (const each of told.items ?? [told]) if ((each.subject as { path?: string } | undefined)?.path === '/many/13.txt') change(each);
+      for (const each of told.items ?? [told]) if ((each.subject as { path?: string } | undefined)?.path === '/many/54.txt') change(each);
       await route.fulfill({ response, json: told });
     });
     change = (told) => {
@@ -275,8 +275,8 @@ describe('an event', () => {
       delete told.log;
     };
     await enter('/audit?kind=files');
-    await event('/many/13.txt').getByText('being added').waitFor();
-    await open('/many/13.txt');
+    await event('/many/54.txt').getByText('being added').waitFor();
+    await open('/many/54.txt');
     await panel().getByText('This event is being added to the log.').waitFor();
     await visitor.examine('an event that is being added');
     change = () => {};
@@ -338,8 +338,8 @@ describe('an event', () => {
     const { page } = visitor;
     // As over plain http from another machine.
     await page.addInitScript(() => Object.defineProperty(Crypto.prototype, 'subtle', { get: () => undefined }));
-    await enter();
-    await open('You stored /many/17.txt');
+    await enter('/audit?kind=files');
+    await open('You stored /many/53.txt');
     await panel().getByText('Over an address without https').waitFor();
     await panel().getByRole('button', { name: 'Download receipt' }).waitFor();
     expect(await panel().getByText('Proven').count()).toBe(0);
@@ -387,7 +387,7 @@ describe('the keyboard', () => {
     await keyboard.press('ArrowRight');
     expect(await focused()).toBe('Files and folders');
     await until(() => new URL(page.url()).search === '?kind=files');
-    await event('stored').waitFor();
+    await until(async () => (await event('stored').count()) > 0 && (await event('signed in').count()) === 0);
     await tabTo(/ stored | downloaded|download of /);
     const first = await focused();
     await keyboard.press('ArrowDown');
@@ -400,7 +400,7 @@ describe('the keyboard', () => {
     expect(await page.evaluate(() => document.activeElement?.tagName)).toBe('H2');
     await tabTo('Whole fingerprints');
     await keyboard.press('Enter');
-    await panel().getByText('The signed root').waitFor();
+    await panel().getByText('The signed root', { exact: true }).waitFor();
     await tabTo('Download receipt');
     await keyboard.press('Escape');
     await until(async () => (await panel().count()) === 0);
