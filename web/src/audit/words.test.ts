@@ -79,6 +79,8 @@ describe('sentences', () => {
     expect(remarks(event('session.refused', { operational: { count: 12, since: Date.parse(now), reason: 'limit' }, actor: { ...ann, person: '' } }))[0]).toMatch(/^12 times since \S+/);
     expect(remarks(event('session.refused', { operational: { count: 1, since: 0 } }))).toEqual([]);
     expect(remarks(event('session.opened', { operational: {}, actor: ann }))).toEqual(['from 192.0.2.1', 'Chrome, Linux']);
+    const agent = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36';
+    expect(remarks(event('session.opened', { operational: {}, actor: { ...ann, client: agent } }))).toEqual(['from 192.0.2.1', 'Chrome, Linux']);
     expect(remarks(event('account.created', { operational: {}, actor: { ...ann, address: '', client: '' } }))).toEqual(['on the server itself']);
     expect(remarks(event('access.refused', { operational: { count: 1, method: 'GET', route: '/api/v1/files/{id}', status: 404 } }))).toEqual(['GET /api/v1/files/{id} · 404']);
     expect(remarks(event('file.put', { operational: { size: 1, version: 1 } }, { damaged: true }))).toEqual([]);

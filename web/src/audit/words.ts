@@ -1,6 +1,7 @@
 import type { AuditEvent } from '../api/generated';
 import { has, t, type MessageKey, type Values } from '../messages';
 import { formatSecond, formatSize, formatTime } from '../messages/format';
+import { browserName } from '../session/device';
 import { fieldsOf, type Field, type Slot } from './types';
 
 /** Events in words. */
@@ -126,7 +127,8 @@ export function remarks(event: AuditEvent): string[] {
   if (event.actor && groupOf(event.type) !== 'server') {
     const address = text(event, 'address', 'actor');
     found.push(address ? t('audit.from', { address }) : t('audit.machine'));
-    found.push(text(event, 'client', 'actor'));
+    const client = text(event, 'client', 'actor');
+    found.push(client.startsWith('Mozilla/') ? browserName(client) : client);
   }
   return found.filter(Boolean);
 }
