@@ -17,13 +17,13 @@ var besideFlags = []string{"data", "suite", "master_key_source", "master_passphr
 func newAdmin(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "admin",
-		Short: "Make accounts and reset passwords, while the server runs or not",
-		Args:  operands("what to do: create or reset"),
+		Short: "Make accounts, reset passwords and erase people, while the server runs or not",
+		Args:  operands("what to do: create, reset, erase or scrub"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return misuse("%q is no verb of admin; use create or reset", args[0])
+			return misuse("%q is no verb of admin; use create, reset, erase or scrub", args[0])
 		},
 	}
-	cmd.AddCommand(newAdminCreate(a), newAdminReset(a))
+	cmd.AddCommand(newAdminCreate(a), newAdminReset(a), newAdminErase(a), newAdminScrub(a))
 	return cmd
 }
 

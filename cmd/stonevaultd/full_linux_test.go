@@ -163,3 +163,50 @@ func fill(t testing.TB, disk, filler string, room int64) {
 		check(t, unix.Fallocate(int(f.Fd()), 0, 0, size))
 	}
 }
+
+// TestReserveUsedUp reads on a full disk until what was kept for that is used up: from then on reads are refused
+// too, because nobody could tell afterwards who had read, until there is room again.
+func TestReserveUsedUp(t *testing.T) {
+	disk := small(t, "size=24m")
+	data := filepath.Join(disk, "data")
+	makeVault(t, data)
+	p := start(t, data)
+	t.Cleanup(p.kill)
+	ann := signIn(t, p.addr, "ann")
+	kept := random(10_000)
+	ann.must(ann.put("/kept.bin", kept)).want(t, http.StatusCreated)
+	filler := filepath.Join(disk, "filler")
+	fill(t, disk, filler, 0)
+	reads := 0
+	for ; ; reads++ {
+		r := ann.must(ann.get("/kept.bin"))
+		if r.status == http.StatusOK && bytes.Equal(r.body, kept) {
+			if reads > 20_000 {
+				t.Fatal("reading goes on for ever")
+			}
+			continue
+		}
+		if r.status != http.StatusInsufficientStorage || r.problem() != "no-space" {
+			t.Fatalf("after %d reads: status %d, %.200s", reads, r.status, r.body)
+		}
+		break
+	}
+	if reads < 10 {
+		t.Errorf("only %d reads came out of the reserve", reads)
+	}
+	if n := len(ann.list("/")); n != 1 {
+		t.Errorf("the list has %d files", n)
+	}
+	check(t, os.Remove(filler))
+	ann.must(ann.put("/after.bin", kept)).want(t, http.StatusCreated)
+	for range 3 {
+		if r := ann.must(ann.get("/kept.bin")); !bytes.Equal(r.body, kept) {
+			t.Errorf("with room again: status %d, %.200s", r.status, r.body)
+		}
+	}
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit %d: %s", code, p.stderr)
+	}
+	wantSound(t, data)
+	checkEvents(t, data)
+}

@@ -18,7 +18,8 @@ import (
 
 // TestKill kills the server at random moments, as a loss of power would, while four clients put, replace,
 // rename, move, export and remove files, and upload others in pieces. After each restart what was
-// acknowledged is there, what was under way is there wholly or not at all, and nothing is left over.
+// acknowledged is there, what was under way is there wholly or not at all, and nothing is left
+// over; the audit log is sound, and has one event for each change.
 func TestKill(t *testing.T) {
 	kills := 50
 	if torture() {
@@ -51,6 +52,8 @@ func TestKill(t *testing.T) {
 		}
 		if round%10 == 0 {
 			wantHealthy(t, data)
+			wantSound(t, data)
+			checkEvents(t, data)
 		}
 		if t.Failed() {
 			t.Fatalf("after kill %d; the server says:\n%s", round, p.stderr)
@@ -83,6 +86,8 @@ func TestKill(t *testing.T) {
 	}
 	p.stop()
 	checkObjects(t, data)
+	wantSound(t, data)
+	checkEvents(t, data)
 	if r := run(t, "", "doctor", "--data", data); r.code != 0 || strings.Count(r.stdout, "warn ") != 2 {
 		// The two: there is no admin, and nobody has confirmed the recovery sheet.
 		t.Errorf("doctor at the end: %s%s", r.stdout, r.stderr)

@@ -5,8 +5,8 @@
 // has been checked; a stop by signal loses nothing; secrets are never arguments and never logged. It
 // decides nothing itself: the packages that it puts together do.
 //
-// There is one file for each verb. Standard output is what was asked for, standard error is the log. The
-// exit code is 0 when it was done, 2 when it was done and something that does not verify was left out, else 1.
+// There is one file for each verb. Standard output is what was asked for, standard error is the log. Exit
+// codes are in one table, below.
 package main
 
 import (
@@ -39,29 +39,51 @@ type app struct {
 }
 
 var (
-	// errSaid is a failure whose sentences have been printed already.
+	// errSaid is a failure whose sentences have been printed already. It goes together with the others.
 	errSaid = errors.New("not all is well")
 	// errLeftOut is success with exceptions, which have been printed already.
 	errLeftOut = errors.New("something does not verify")
+	// errTampering is evidence that what is stored is not what was written.
+	errTampering = errors.New("tampering was found")
+	// errUnchecked is a check that could not be made, and says nothing about what was to be checked.
+	errUnchecked = errors.New("it could not be checked")
 )
+
+// exits are the exit codes of errors, the first that fits. Without an error it is 0, with any other 1.
+var exits = []struct {
+	err  error
+	code int
+}{
+	{errLeftOut, 2}, {errTampering, 2}, {errUnchecked, 3},
+}
+
+// exitError is an error with its own words that ends the program as kind does.
+type exitError struct {
+	error
+	kind error
+}
+
+func (e exitError) Unwrap() []error { return []error{e.error, e.kind} }
 
 // main runs one command line and returns the exit code.
 func (a *app) main(ctx context.Context, args []string) int {
 	root := newRoot(a)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
-	switch {
-	case err == nil:
+	if err == nil {
 		return 0
-	case errors.Is(err, errSaid):
-		return 1
-	case errors.Is(err, errLeftOut):
-		return 2
 	}
-	fmt.Fprintf(a.stderr, "stonevaultd: %v\n", err)
-	var usage *usageError
-	if errors.As(err, &usage) {
-		fmt.Fprintf(a.stderr, "Try: %s --help\n", cmd.CommandPath())
+	if !errors.Is(err, errSaid) && !errors.Is(err, errLeftOut) {
+		fmt.Fprintf(a.stderr, "stonevaultd: %v\n", err)
+		var usage *usageError
+		if errors.As(err, &usage) {
+			fmt.Fprintf(a.stderr, "Try: %s --help\n", cmd.CommandPath())
+		}
+	}
+	for _, e := range exits {
+		if errors.Is(err, e.err) {
+			return e.code
+		}
 	}
 	return 1
 }
@@ -84,7 +106,7 @@ Begin with:  stonevaultd serve --data ./data --create-admin`,
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	for _, verb := range []func(*app) *cobra.Command{newServe, newAdmin, newRecovery, newRecover, newRotate, newKey, newDoctor, newConfig, newVersion} {
+	for _, verb := range []func(*app) *cobra.Command{newServe, newAdmin, newRecovery, newRecover, newRotate, newAudit, newKey, newDoctor, newConfig, newVersion} {
 		root.AddCommand(verb(a))
 	}
 	return root

@@ -21,7 +21,7 @@ var (
 	// ErrRewritten is a stored log that isn't the one whose head was signed. Nothing more is signed for it.
 	ErrRewritten = errors.New("the stored audit log is not the one that was signed; stop the server and run: stonevaultd audit fsck")
 	// ErrNotShredded says that a person was erased, and that copies in the database's files remain.
-	ErrNotShredded = errors.New("the person is erased, but copies remain in the database's files; erase the same person again when nobody else uses the database")
+	ErrNotShredded = errors.New("the person is erased, but copies remain in the database's files; when nobody else uses the database, run: stonevaultd admin scrub")
 	// ErrSelf is a person who would erase what is about the erasure.
 	ErrSelf = errors.New("nobody can erase themselves: ask another administrator, or use stonevaultd admin erase on the server")
 )

@@ -64,6 +64,25 @@ func (r *Recorder) Record(ctx context.Context, store Store, e audit.Event) (id i
 	return id, nil
 }
 
+// RecordLate is Record for what follows an event that was recorded before. Whoever it is about has a key since
+// then; where that is gone, the person was erased meanwhile, and is left out.
+func (r *Recorder) RecordLate(ctx context.Context, store Store, e audit.Event) (id int64, err error) {
+	for _, part := range []*audit.Values{&e.Actor, &e.Subject} {
+		person, _ := (*part)["person"].(string)
+		if person == "" {
+			continue
+		}
+		keys, err := store.KeysOf(ctx, person)
+		if err != nil {
+			return 0, err
+		}
+		if len(keys) == 0 {
+			*part = nil
+		}
+	}
+	return r.Record(ctx, store, e)
+}
+
 // Do records an event in a transaction of its own.
 func (r *Recorder) Do(ctx context.Context, e audit.Event) (id int64, err error) {
 	err = InTransaction(ctx, r.config.Database.Update, func(store Store) error {

@@ -133,7 +133,11 @@ func (t *Tally) Flush(ctx context.Context, all bool) error {
 	t.mu.Unlock()
 	var failed []error
 	for key, c := range due {
-		if _, err := t.recorder.Do(ctx, counted(c.event, c.n, c.since)); err != nil {
+		err := t.recorder.config.Database.Update(ctx, func(store Store) error {
+			_, err := t.recorder.RecordLate(ctx, store, counted(c.event, c.n, c.since))
+			return err
+		})
+		if err != nil {
 			failed = append(failed, err)
 			t.giveBack(key, c)
 		}

@@ -62,11 +62,12 @@ func (r *Reserve) Release() bool {
 	return true
 }
 
-// Short tells whether some of the reserve is in use: then nothing may take room that can wait.
+// Short tells whether some of the reserve is in use: then nothing may take room that can wait. It sees first
+// whether there is room again.
 func (r *Reserve) Short() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.size < r.want
+	return r.size < r.want && (r.refill() != nil || r.size < r.want)
 }
 
 // Refill takes back what was given, once there is room for that and as much again. Where there is not yet, that
@@ -74,6 +75,11 @@ func (r *Reserve) Short() bool {
 func (r *Reserve) Refill() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.refill()
+}
+
+// refill is called under mu.
+func (r *Reserve) refill() error {
 	if r.size >= r.want {
 		return nil
 	}

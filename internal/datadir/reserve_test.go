@@ -39,6 +39,7 @@ func TestReserve(t *testing.T) {
 			if size() != tt.want || r.Short() {
 				t.Fatalf("it has %d bytes, want %d; short: %v", size(), tt.want, r.Short())
 			}
+			free = 0
 			steps := 0
 			for was := size(); r.Release(); steps++ {
 				if now := size(); now >= was || !r.Short() {

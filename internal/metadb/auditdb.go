@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"stonevault/internal/auditlog"
+	"stonevault/internal/vault"
 )
 
 // auditDatabase shows a DB as the audit log's.
@@ -24,24 +25,40 @@ func (a auditDatabase) Update(ctx context.Context, fn func(auditlog.Store) error
 	return a.db.WriteTx(ctx, func(tx *Tx) error { return fn(tx.Audit()) })
 }
 
-// Shred deletes with zeros, also in pages that become free, and then leaves no old page in the log of writes.
 func (a auditDatabase) Shred(ctx context.Context, fn func(auditlog.Store) error) error {
-	err := a.db.WriteTx(ctx, func(tx *Tx) error {
+	return a.db.shred(ctx, func(tx *Tx) error { return fn(tx.Audit()) })
+}
+
+// Shred is an Update that leaves nothing of what it removes, nor of what was removed before.
+func (db *DB) Shred(ctx context.Context, fn func(vault.Tx) error) error {
+	return db.shred(ctx, func(tx *Tx) error { return fn(tx) })
+}
+
+// shred deletes with zeros, also in pages that become free, and then leaves no old page in any file.
+func (db *DB) shred(ctx context.Context, fn func(*Tx) error) error {
+	err := db.WriteTx(ctx, func(tx *Tx) error {
 		// Not prepared once for all: SQLite acts on these while it prepares them.
 		set := func(text string) error {
 			_, err := tx.session.conn.ExecContext(context.WithoutCancel(ctx), text)
 			return err
 		}
-		if err := set(a.db.dialect.shredding); err != nil {
+		if err := set(db.dialect.shredding); err != nil {
 			return tx.fail(err)
 		}
-		return errors.Join(fn(tx.Audit()), set(a.db.dialect.shredded))
+		return errors.Join(fn(tx), set(db.dialect.shredded))
 	})
 	if err != nil {
 		return err
 	}
-	if err := a.db.forget(context.WithoutCancel(ctx)); err != nil {
-		return errors.Join(auditlog.ErrNotShredded, fmt.Errorf("metadb: %w", a.db.dialect.classify(err)))
+	return db.Scrub(ctx)
+}
+
+// Scrub leaves in the database's files nothing of what was removed, by writing them anew. It needs as much room
+// as the database has, and others can read meanwhile, and write before and after. ErrNotShredded where it could
+// not be done.
+func (db *DB) Scrub(ctx context.Context) error {
+	if err := db.forget(context.WithoutCancel(ctx)); err != nil {
+		return errors.Join(auditlog.ErrNotShredded, fmt.Errorf("metadb: %w", db.dialect.classify(err)))
 	}
 	return nil
 }

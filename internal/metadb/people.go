@@ -51,6 +51,18 @@ func (s people) Count(ctx context.Context, role vault.Role) (int, error) {
 	return int(n), err
 }
 
+func (s people) Erase(ctx context.Context, id vault.PersonID) error {
+	for _, text := range []string{
+		`DELETE FROM sessions WHERE person = $1`, // with their tokens
+		`DELETE FROM identities WHERE person = $1`,
+	} {
+		if _, err := s.tx.exec(ctx, text, string(id)); err != nil {
+			return err
+		}
+	}
+	return s.tx.change(ctx, vault.ErrNotFound, `DELETE FROM people WHERE id = $1`, string(id))
+}
+
 func scanPerson(row scanner) (p vault.Person, err error) {
 	var active, created, updated int64
 	if err := row.Scan(&p.ID, &p.Name, &p.NameKey, &p.Role, &p.PasswordHash, &p.Epoch, &active, &created, &updated); err != nil {

@@ -102,7 +102,7 @@ func openSQLite(ctx context.Context, path string, opts Options, migrations fs.FS
 	}
 	db = newDB(sqliteDialect, readDB, writeDB, opts.Readers, truncateWAL)
 	db.makeRoom = opts.MakeRoom
-	db.forget = func(ctx context.Context) error { return emptyWAL(ctx, path) }
+	db.forget = func(ctx context.Context) error { return rewrite(ctx, path) }
 	return db, nil
 }
 
@@ -181,14 +181,17 @@ func truncateWAL(s *session) error {
 	return err
 }
 
-// emptyWAL moves everything into the database file and cuts the -wal file to nothing. It waits ten seconds
-// for readers that began before.
-func emptyWAL(ctx context.Context, path string) error {
+// rewrite writes the database anew, since pages that were split or merged hold copies of rows, then moves it into
+// its file and cuts the -wal file to nothing. It waits ten seconds for others that began before.
+func rewrite(ctx context.Context, path string) error {
 	handle, err := openHandle(path, true, 1)
 	if err != nil {
 		return err
 	}
 	defer handle.Close()
+	if _, err := handle.ExecContext(ctx, `VACUUM`); err != nil {
+		return err
+	}
 	var busy, log, moved int64
 	if err := handle.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &log, &moved); err != nil {
 		return err

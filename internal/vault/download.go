@@ -199,8 +199,11 @@ func (v *Vault) endDownload(ctx context.Context, d *download) error {
 		outcome = "complete"
 	}
 	err := v.db.Update(ctx, func(tx Tx) error {
-		return v.record(ctx, tx, audit.DownloadEnded, &d.actor, and(readOf(d.entry), audit.Values{"download": d.id, "outcome": outcome, "bytes": d.bytes}),
-			placeOf(d.entry.Node.Owner, d.entry.Path))
+		_, err := v.audit.RecordLate(ctx, tx.Audit(), audit.Event{
+			Type: audit.DownloadEnded, Time: v.now(), Actor: d.actor.who(), Subject: placeOf(d.entry.Node.Owner, d.entry.Path),
+			Operational: and(readOf(d.entry), audit.Values{"download": d.id, "outcome": outcome, "bytes": d.bytes}),
+		})
+		return err
 	})
 	if err != nil {
 		v.log.ErrorContext(ctx, "the end of a download could not be recorded, and will be tried again", "download", d.id, "error", err)

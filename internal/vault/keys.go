@@ -45,6 +45,13 @@ func remember[K comparable, V any](cache *map[K]V, limit int, k K, v V) {
 	(*cache)[k] = v
 }
 
+// forget drops the keys that were opened, since some of them must not be used any more.
+func (r *keyring) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.identities, r.sealing, r.opened = nil, nil, nil
+}
+
 // seedContext binds sealed seeds to their identity.
 func seedContext(id Identity) string {
 	return fmt.Sprintf("stonevault.v1/seeds/%s/%s/%d", id.ID, id.Kind, id.Version)

@@ -17,6 +17,9 @@ import (
 type Database interface {
 	View(ctx context.Context, fn func(Tx) error) error
 	Update(ctx context.Context, fn func(Tx) error) error
+	// Shred is an Update that overwrites what it removes, and what was removed before, in every file that the
+	// database keeps. Where the change is durable and traces remain, the error is auditlog.ErrNotShredded.
+	Shred(ctx context.Context, fn func(Tx) error) error
 }
 
 // Tx is one transaction's stores. What is looked up and missing is ErrNotFound; what breaks a
@@ -39,6 +42,8 @@ type PeopleStore interface {
 	ByID(ctx context.Context, id PersonID) (Person, error)
 	ByNameKey(ctx context.Context, key string) (Person, error)
 	Count(ctx context.Context, role Role) (int, error) // active ones
+	// Erase removes an account with its keys and sessions.
+	Erase(ctx context.Context, id PersonID) error
 }
 
 // IdentityStore keeps certified key pairs.

@@ -1,0 +1,182 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"stonevault/audit"
+	"stonevault/internal/auditlog"
+	"stonevault/stone"
+)
+
+// eraseGrace is how long an account is switched off before it is erased: by then no server takes its tokens any
+// more, which each trusts for a second, and so none records anything more about the person.
+const eraseGrace = 2 * time.Second
+
+// ErrLastAdmin is the one admin that a vault has, who must stay.
+var ErrLastAdmin = errors.New("this is the only admin; make another one first")
+
+// Erasure is what became of a person.
+type Erasure struct {
+	Person  PersonID
+	Files   int // documents, with all their versions
+	Folders int
+	Uploads int // that had not ended
+	Parts   int // of events of the audit log, by the authority of Events
+	Events  int
+	gone    []stone.FileID
+}
+
+// Erase removes a person: files, uploads, sessions, keys, the account, and what the audit log says about the
+// person. That it happened stays, and so does everything that is about others. It works in several
+// transactions; where it is stopped, calling it again goes on. a is who does it.
+//
+// The objects of the files are removed by SettleErasure, or by the collector.
+func (v *Vault) Erase(ctx context.Context, a Actor, name string) (Erasure, error) {
+	p, err := v.switchOff(ctx, a, name)
+	if err != nil {
+		return Erasure{}, err
+	}
+	done := Erasure{Person: p.ID}
+	select {
+	case <-time.After(eraseGrace):
+	case <-ctx.Done():
+		return done, ctx.Err()
+	}
+	for range planAttempts {
+		if err := v.eraseFiles(ctx, a, p.ID, &done); err != nil {
+			return done, err
+		}
+		err := v.eraseAccount(ctx, a, p, &done)
+		if !errors.Is(err, errReplan) { // what was under way may have come to an end meanwhile
+			return done, err
+		}
+	}
+	return done, errReplan
+}
+
+// SettleErasure removes what is left of the files as objects. Only the process that holds the data directory
+// may call it; without it the collector does the same.
+func (v *Vault) SettleErasure(ctx context.Context, done Erasure) { v.settleAll(ctx, done.gone) }
+
+// switchOff keeps the person from adding anything.
+func (v *Vault) switchOff(ctx context.Context, a Actor, name string) (p Person, err error) {
+	err = v.change(ctx, func(tx Tx) error {
+		if p, err = tx.People().ByNameKey(ctx, NameKey(name)); err != nil {
+			return err
+		}
+		if p.ID == a.Person {
+			return auditlog.ErrSelf
+		}
+		if p.Role == RoleAdmin && p.Active {
+			if n, err := tx.People().Count(ctx, RoleAdmin); err != nil {
+				return err
+			} else if n < 2 {
+				return ErrLastAdmin
+			}
+		}
+		if !p.Active {
+			return nil
+		}
+		p.Active, p.UpdatedAt = false, millis(v.now())
+		p.Epoch++
+		if err := tx.People().Update(ctx, p); err != nil {
+			return err
+		}
+		return v.record(ctx, tx, audit.AccountChanged, &a, audit.Values{"what": "active", "value": "false"}, accountOf(p))
+	})
+	return p, err
+}
+
+// eraseFiles removes everything in somebody's tree, and what is on its way there.
+func (v *Vault) eraseFiles(ctx context.Context, a Actor, owner PersonID, done *Erasure) error {
+	uploads, err := v.Uploads(ctx, Actor{Person: owner})
+	if err != nil {
+		return err
+	}
+	for _, u := range uploads {
+		if err := v.dropUpload(ctx, &a, u.ID, "cancelled"); err != nil {
+			return err
+		}
+		done.Uploads++
+	}
+	var nodes []Node
+	err = v.walk(ctx, Actor{Person: owner}, "", "/", nil, func(e Entry) error {
+		nodes = append(nodes, e.Node)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.Reverse(nodes) // what is in a folder goes before the folder
+	for batch := range slices.Chunk(nodes, removeBatch) {
+		var gone []stone.FileID
+		err := v.change(ctx, func(tx Tx) error {
+			gone = nil
+			for _, n := range batch {
+				n, err := tx.Nodes().ByID(ctx, n.ID)
+				if isMissing(err) {
+					continue
+				}
+				if err != nil {
+					return err
+				}
+				files, err := v.removeNode(ctx, tx, a, n)
+				if err != nil {
+					return fmt.Errorf("%s: %w", n.ID, err)
+				}
+				gone = append(gone, files...)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		done.gone = append(done.gone, gone...)
+		for _, n := range batch {
+			if n.Kind == NodeFolder {
+				done.Folders++
+			} else {
+				done.Files++
+			}
+		}
+	}
+	return nil
+}
+
+// eraseAccount removes what is left in one transaction. errReplan where there are files again.
+func (v *Vault) eraseAccount(ctx context.Context, a Actor, p Person, done *Erasure) error {
+	var erased auditlog.Erased
+	err := auditlog.InTransaction(ctx, v.db.Shred, func(tx Tx) error {
+		full, err := tx.Nodes().HasChildren(ctx, p.ID, "")
+		if err != nil {
+			return err
+		}
+		uploads, err := tx.Uploads().OfPerson(ctx, p.ID)
+		if err != nil {
+			return err
+		}
+		if full || len(uploads) > 0 {
+			return errReplan
+		}
+		row, err := tx.Identities().Current(ctx, KindPerson, p.ID)
+		if err != nil {
+			return err
+		}
+		if err := v.recordKey(ctx, tx, audit.KeyRetired, &a, row, p); err != nil {
+			return err
+		}
+		if err := tx.People().Erase(ctx, p.ID); err != nil {
+			return err
+		}
+		erased, err = v.audit.Erase(ctx, tx.Audit(), string(p.ID), a.who())
+		return err
+	})
+	v.audit.Forget(erased)
+	v.keys.forget()
+	done.Parts, done.Events = erased.Parts, len(erased.Events)
+	return err
+}

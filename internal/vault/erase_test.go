@@ -1,0 +1,163 @@
+package vault_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"stonevault/audit"
+	"stonevault/internal/auditlog"
+	"stonevault/internal/vault"
+)
+
+// events are all of the log, the oldest first.
+func (h *house) events(viewer auditlog.Viewer) []audit.Event {
+	h.t.Helper()
+	page, err := auditlog.NewReader(h.audit()).List(ctx, auditlog.Query{Limit: 100_000}, viewer)
+	if err != nil || page.Next != 0 {
+		h.t.Fatal(err, page.Next)
+	}
+	var events []audit.Event
+	for _, e := range slices.Backward(page.Entries) {
+		if e.Err != nil {
+			h.t.Error(e.Err)
+		}
+		events = append(events, e.Event)
+	}
+	return events
+}
+
+func kinds(events []audit.Event) (names []string) {
+	for _, e := range events {
+		names = append(names, e.Type.String())
+	}
+	return names
+}
+
+// TestErase: of an erased person nothing is left in any file of the database, others' files and their part of
+// the log are, and the log says what is gone and why.
+func TestErase(t *testing.T) {
+	h := newHouse(t)
+	sequencer := auditlog.NewSequencer(h.audit(), func(err error) { t.Error(err) })
+	admin, _, err := h.CreatePerson(ctx, vault.Actor{}, "root", vault.RoleAdmin, "hash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := vault.Actor{Person: admin.ID, Role: admin.Role, Name: admin.Name}
+	canaries := [][]byte{[]byte("canary-person"), []byte("canary-folder"), []byte("canary-file"), []byte("canary-upload"), []byte("canary-client")}
+	ann := h.person("canary-person")
+	ann.Client = "canary-client"
+	ben := h.person("ben")
+	h.put(ben, "/keeps", []byte("ben's"))
+	for _, path := range []string{"/canary-folder/canary-file", "/canary-folder/deep/canary-file-2", "/canary-file"} {
+		h.put(ann, path, []byte("ann's"))
+	}
+	h.put(ann, "/canary-file", []byte("ann's second"))
+	h.mustGet(ann, "/canary-file", []byte("ann's second"))
+	if err := h.EndDownloads(ctx, true); err != nil {
+		t.Fatal(err)
+	}
+	c, err := h.Content(ctx, ann, vault.Ref{Path: "/canary-file"}) // ends after the erasure
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Stream(ctx, io.Discard, 1, 2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.BeginUpload(ctx, ann, vault.UploadRequest{Path: "/canary-upload", Size: 100}); err != nil {
+		t.Fatal(err)
+	}
+	if err := sequencer.Step(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(canaries, h.inFiles) {
+		t.Fatal("the canaries are not even there before")
+	}
+
+	done, err := h.Erase(ctx, by, "CANARY-PERSON")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done.Files != 3 || done.Folders != 2 || done.Uploads != 1 || done.Parts == 0 || done.Events != 1 {
+		t.Errorf("%+v", done)
+	}
+	h.SettleErasure(ctx, done)
+	if err := errors.Join(c.Close(), h.EndDownloads(ctx, true)); err != nil {
+		t.Error(err)
+	}
+	for _, canary := range canaries {
+		if h.inFiles(canary) {
+			t.Errorf("%s is left in a file of the database", canary)
+		}
+	}
+	if _, err := h.Stat(ctx, ann, vault.Ref{Path: "/canary-file"}); !errors.Is(err, vault.ErrNotFound) {
+		t.Errorf("a file of the erased: %v", err)
+	}
+	h.mustGet(ben, "/keeps", []byte("ben's"))
+	objects := 0
+	err = h.objects.Walk(ctx, func(string, int64) error { objects++; return nil })
+	if err != nil || objects != 2 {
+		t.Errorf("%d objects are left, %v", objects, err)
+	}
+	if err := sequencer.Step(ctx); err != nil {
+		t.Fatal(err)
+	}
+	report, err := auditlog.NewReader(h.audit()).Fsck(ctx)
+	if err != nil || !report.OK() || len(report.Erasures) != 1 || report.Erasures[0].Parts != int64(done.Parts) {
+		t.Errorf("fsck: %+v, %v", report, err)
+	}
+	for _, e := range h.events(auditlog.ViewAll) {
+		for _, values := range []audit.Values{e.Operational, e.Actor, e.Subject} {
+			for name, v := range values {
+				if text, ok := v.(string); ok && slices.ContainsFunc(canaries, func(c []byte) bool { return bytes.Contains([]byte(text), c) }) {
+					t.Errorf("%s of a %v says %s", name, e.Type, text)
+				}
+			}
+		}
+	}
+	all := h.events(auditlog.ViewAll)
+	if at := slices.IndexFunc(all, func(e audit.Event) bool { return e.Type == audit.PersonErased }); at < 0 || all[at].Actor["name"] != "root" {
+		t.Errorf("the erasure itself is not in the log: %v", kinds(all))
+	}
+
+	// The name is free, and nothing comes back with it.
+	again := h.person("canary-person")
+	if again.Person == ann.Person {
+		t.Error("the same person again")
+	}
+	for what, tt := range map[string]struct {
+		by   vault.Actor
+		name string
+		want error
+	}{
+		"nobody": {by, "nobody", vault.ErrNotFound}, "oneself": {by, "root", auditlog.ErrSelf}, "the only admin": {vault.Actor{}, "root", vault.ErrLastAdmin},
+	} {
+		if _, err := h.Erase(ctx, tt.by, tt.name); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", what, err, tt.want)
+		}
+	}
+}
+
+// inFiles tells whether text stands in a file of the database.
+func (h *house) inFiles(text []byte) bool {
+	h.t.Helper()
+	files, err := filepath.Glob(filepath.Join(h.dir, "stonevault.db*"))
+	if err != nil || len(files) == 0 {
+		h.t.Fatal(files, err)
+	}
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if bytes.Contains(b, text) {
+			return true
+		}
+	}
+	return false
+}
