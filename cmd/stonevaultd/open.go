@@ -60,6 +60,7 @@ type store struct {
 	sequencer *auditlog.Sequencer // runs in the server alone
 	failures  atomic.Int64        // of the sequencer
 	recorder  *auditlog.Recorder
+	reader    *auditlog.Reader
 	reserve   *datadir.Reserve // nil beside a server, and where the disk has no room for one
 }
 
@@ -165,7 +166,7 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 		s.failures.Add(1)
 		o.log.Error("the audit log stands still, and will be tried again", "error", err)
 	})
-	s.recorder = auditlog.NewRecorder(s.audit, s.sequencer.Wake)
+	s.recorder, s.reader = auditlog.NewRecorder(s.audit, s.sequencer.Wake), auditlog.NewReader(s.audit)
 	if what == toRecover {
 		return s, nil
 	}

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, it } from 'vitest';
 import { content, launch, Visitor } from './browser';
-import { person, Server } from './server';
+import { other, person, Server } from './server';
 
 /** Writes every page, in both themes and at two widths, into web/screenshots. `make screenshots` runs this. */
 
@@ -135,6 +135,44 @@ it.each(looks)('$colorScheme at $width', async ({ colorScheme, width, height }) 
     await shoot('long-names-delete');
     await close();
     await page.getByRole('button', { name: 'Close the details' }).click();
+
+    // What happened so far, some of it by somebody else.
+    server.makeAccount(other, 'user');
+    await server.put('/Choir/Seating plan.svg', content(3000), 'image/svg+xml', other);
+    for (let i = 0; i < 3; i++) await fetch(`${server.url}/api/v1/sessions`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ name: other.name, password: 'guessed at random' }) });
+    await page.goto(`${server.url}/audit`);
+    await page.locator('[data-event]').first().waitFor();
+    await page.getByText('being added').waitFor({ state: 'detached' });
+    await shoot('activity');
+    await shoot('activity-whole', true);
+    await page.goto(`${server.url}/audit?kind=accounts`);
+    await page.getByText('A key came into use').first().waitFor();
+    await shoot('activity-accounts');
+    await page.goto(`${server.url}/audit?kind=server&until=2020-01-01`);
+    await page.getByRole('heading', { name: 'Nothing fits' }).waitFor();
+    await shoot('activity-empty');
+    await page.goto(`${server.url}/audit?kind=files`);
+    const event = page.getByRole('complementary', { name: 'Event' });
+    await page.locator('[data-event]').filter({ hasText: 'Lease.pdf' }).click();
+    await event.getByText('Proven: this event is in the log').waitFor();
+    await shoot('event');
+    await event.getByRole('heading', { name: 'Path to the root' }).evaluate((heading) => heading.scrollIntoView());
+    await shoot('event-path');
+    await event.getByText('Whole fingerprints').click();
+    await event.getByText('Whole fingerprints').evaluate((summary) => summary.scrollIntoView());
+    await shoot('event-fingerprints');
+    await page.getByRole('button', { name: 'Close the event' }).click();
+    await page.route('**/receipt', async (route) => {
+      const response = await route.fetch();
+      const lines = (await response.text()).split('\n');
+      lines[4] = (lines[4]!.startsWith('A') ? 'B' : 'A') + lines[4]!.slice(1);
+      await route.fulfill({ response, body: lines.join('\n') });
+    });
+    await page.locator('[data-event]').filter({ hasText: 'Lease.pdf' }).click();
+    await event.getByText('This does not hold').waitFor();
+    await event.getByRole('heading', { name: 'Path to the root' }).evaluate((heading) => heading.scrollIntoView());
+    await shoot('event-not-holding');
+    await page.unroute('**/receipt');
 
     await page.goto(`${server.url}/files`);
     await server.damage('/Annual report.pdf', 700_000);

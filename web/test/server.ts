@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { daemon } from './built';
 
 export const person = { name: 'ann', password: 'a heron over seven slow canals' };
+/** Somebody who is no administrator. */
+export const other = { name: 'ben', password: 'nine lanterns on a northern pier' };
 
 /** A real server on a free port, over a directory of its own. */
 export class Server {
@@ -16,7 +18,11 @@ export class Server {
 
   /** Makes the first account, as `admin create` does on a terminal. */
   makeAdmin(): void {
-    execFileSync(daemon, ['admin', 'create', person.name, '--password-stdin', '--data', this.data], { input: `${person.password}\n`, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.makeAccount(person, 'admin');
+  }
+
+  makeAccount({ name, password }: typeof person, role: 'admin' | 'manager' | 'user'): void {
+    execFileSync(daemon, ['admin', 'create', name, '--role', role, '--password-stdin', '--data', this.data], { input: `${password}\n`, stdio: ['pipe', 'pipe', 'pipe'] });
   }
 
   /** Starts, on the port of the last time if there was one. */
@@ -61,9 +67,9 @@ export class Server {
     return fetch(this.url + path, { headers: { Authorization: `Bearer ${await this.token()}` } });
   }
 
-  async put(path: string, body: string | Uint8Array, type = 'application/octet-stream'): Promise<void> {
+  async put(path: string, body: string | Uint8Array, type = 'application/octet-stream', who = person): Promise<void> {
     const url = `${this.url}/api/v1/content/${path.split('/').filter(Boolean).map(encodeURIComponent).join('/')}`;
-    const reply = await fetch(url, { method: 'PUT', body: body as BodyInit, headers: { Authorization: `Bearer ${await this.token()}`, 'Content-Type': type, 'Stonevault-Modified-At': '2026-03-01T09:30:00Z' } });
+    const reply = await fetch(url, { method: 'PUT', body: body as BodyInit, headers: { Authorization: `Bearer ${await this.token(who)}`, 'Content-Type': type, 'Stonevault-Modified-At': '2026-03-01T09:30:00Z' } });
     if (!reply.ok) throw new Error(`put ${path}: ${reply.status} ${await reply.text()}`);
   }
 
@@ -77,14 +83,17 @@ export class Server {
     writeFileSync(join(this.data, stored), bytes);
   }
 
-  private accessToken: Promise<string> | null = null;
-  private token(): Promise<string> {
-    this.accessToken ??= fetch(`${this.url}/api/v1/sessions`, {
+  private readonly accessTokens = new Map<string, Promise<string>>();
+  private token(who = person): Promise<string> {
+    const known = this.accessTokens.get(who.name);
+    if (known) return known;
+    const token = fetch(`${this.url}/api/v1/sessions`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify(person),
+      body: JSON.stringify(who),
     }).then(async (reply) => ((await reply.json()) as { access_token: string }).access_token);
-    return this.accessToken;
+    this.accessTokens.set(who.name, token);
+    return token;
   }
 }
 

@@ -50,6 +50,25 @@ export function formatExactTime(time: string | undefined): string {
   return time ? exact.format(new Date(time)) : '';
 }
 
+const toTheSecond = new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'medium', hour12: false });
+
+/** For events, where seconds tell which came first. */
+export function formatSecond(time: string | number | undefined): string {
+  return time === undefined || time === '' ? '' : toTheSecond.format(new Date(time));
+}
+
+const ago = new Intl.RelativeTimeFormat(locale, { numeric: 'auto' });
+
+/** How long ago something was, up to a week; before that, when. The exact time belongs into the title. */
+export function formatAgo(time: string, now = new Date()): string {
+  const seconds = (now.getTime() - Date.parse(time)) / 1000;
+  if (seconds < 45) return t('format.now');
+  if (seconds < 55 * 60) return ago.format(-Math.max(1, Math.round(seconds / 60)), 'minute');
+  if (seconds < 22 * 3600) return ago.format(-Math.max(1, Math.round(seconds / 3600)), 'hour');
+  if (seconds < 6.5 * 86400) return ago.format(-Math.max(1, Math.round(seconds / 86400)), 'day');
+  return formatTime(time, now);
+}
+
 /** The first and last digits of a fingerprint: enough to tell two apart at a glance, not to compare them. */
 export function shortFingerprint(hex: string): string {
   return hex.length <= 16 ? hex : `${hex.slice(0, 8)}…${hex.slice(-8)}`;

@@ -32,13 +32,29 @@ export function has(key: string): key is MessageKey {
 
 /** The text of a message. A value that is missing shows as its name in braces, never as nothing. */
 export function t(key: MessageKey, values: Values = {}): string {
+  return pieces(key, values).map((piece) => piece.text).join('');
+}
+
+/** A part of a message: words of its own, or the value of `name`. */
+export interface Piece {
+  text: string;
+  name: string;
+}
+
+/** The text of a message in parts, so that values can be set off from the words around them. */
+export function pieces(key: MessageKey, values: Values = {}): Piece[] {
   let text = find(key);
   if (typeof text !== 'string') {
     const form = plurals.select(Number(values.n)) as keyof Plural;
     text = text[form] ?? text.other;
   }
-  return text.replace(/\{(\w+)\}/g, (whole, name: string) => {
-    const value = values[name];
-    return value === undefined ? whole : typeof value === 'number' ? numbers.format(value) : value;
-  });
+  return text
+    .split(/(\{\w+\})/)
+    .filter(Boolean)
+    .map((part) => {
+      const name = /^\{(\w+)\}$/.exec(part)?.[1] ?? '';
+      const value = name ? values[name] : undefined;
+      if (value === undefined) return { text: part, name: '' };
+      return { text: typeof value === 'number' ? numbers.format(value) : value, name };
+    });
 }

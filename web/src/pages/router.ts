@@ -1,5 +1,5 @@
 import { watch } from 'vue';
-import { createRouter, createWebHistory } from 'vue-router';
+import { createRouter, createWebHistory, type RouteLocation } from 'vue-router';
 import { t } from '../messages';
 import type { en } from '../messages/en';
 import { session } from '../session/session';
@@ -12,13 +12,19 @@ declare module 'vue-router' {
   }
 }
 
+/** A page's address without what stands open beside it: opening a panel leaves the page where it is. */
+function beside({ path, query }: RouteLocation): string {
+  return JSON.stringify([path, { ...query, details: null, event: null }]);
+}
+
 export const router = createRouter({
   history: createWebHistory(),
-  scrollBehavior: (_, __, saved) => saved ?? { top: 0 },
+  scrollBehavior: (to, from, saved) => saved ?? (beside(to) === beside(from) ? false : { top: 0 }),
   routes: [
     { path: '/', redirect: '/files' },
     { path: '/files/:path(.*)*', name: 'files', component: () => import('./files/FilesPage.vue'), meta: { phase: 'signed-in' } },
     { path: '/search', name: 'search', component: () => import('./search/SearchPage.vue'), meta: { phase: 'signed-in' } },
+    { path: '/audit', name: 'audit', component: () => import('./audit/AuditPage.vue'), meta: { phase: 'signed-in' } },
     { path: '/keys', name: 'keys', component: () => import('./keys/KeysPage.vue'), meta: { phase: 'signed-in' } },
     { path: '/sign-in', name: 'sign-in', component: () => import('./sign-in/SignInPage.vue'), meta: { phase: 'signed-out' } },
     { path: '/setup', name: 'setup', component: () => import('./setup/SetupPage.vue'), meta: { phase: 'setup' } },

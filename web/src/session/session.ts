@@ -3,6 +3,7 @@ import { getMe, getVault, signIn as postSession, signOut as deleteSession, type 
 import { setupState } from '../api/vault';
 import { asProblem, type Problem } from '../api/problem';
 import { bare, forgetSession, maybeSignedIn, noteSession, onSessionEnd } from '../api/transport';
+import { browserName } from './device';
 
 /** Who is signed in, and what the server is waiting for. */
 interface State {
@@ -91,9 +92,4 @@ onSessionEnd((problem) => {
 });
 
 /** What the list of sessions calls this browser. */
-function deviceName(): string {
-  const agent = navigator.userAgent;
-  const browser = /Firefox|Edg|Chrome|Safari/.exec(agent)?.[0].replace('Edg', 'Edge') ?? 'Browser';
-  const system = /Windows|Android|iPhone|iPad|Mac OS X|Linux/.exec(agent)?.[0] ?? '';
-  return system ? `${browser}, ${system}` : browser;
-}
+const deviceName = (): string => browserName(navigator.userAgent);

@@ -1,0 +1,85 @@
+/** The table of types of docs/spec/audit.md, section 2.2. A row never changes once a release has written it. */
+
+export type Slot = 'operational' | 'actor' | 'subject';
+export const slots: readonly Slot[] = ['operational', 'actor', 'subject'];
+
+export interface Field {
+  name: string;
+  kind: 'text' | 'count' | 'flag' | 'parts';
+  /** Bytes of a text. */
+  max: number;
+  /** The texts that may stand here, where not every one may. */
+  among: string[] | null;
+}
+
+export interface EventType {
+  number: number;
+  name: string;
+  version: number;
+  fields: Record<Slot, Field[] | null>;
+}
+
+/** `name:64` is a text of up to 64 bytes, `name:a|b` one of these, `name:count`, `name:flag` and `name:parts` the rest. */
+function fields(text: string): Field[] | null {
+  if (!text) return null;
+  return text.split(' ').map((part) => {
+    const [name = '', kind = ''] = part.split(':');
+    if (kind === 'count' || kind === 'flag' || kind === 'parts') return { name, kind, max: 0, among: null };
+    return /^\d+$/.test(kind) ? { name, kind: 'text', max: Number(kind), among: null } : { name, kind: 'text', max: 0, among: kind.split('|') };
+  });
+}
+
+const who = 'person:32 name:255 session:32 client:200 address:64';
+const account = 'person:32 name:255';
+const file = 'person:32 path:4096';
+const key = 'kind:root|recovery|person|vault|group|log identity:32 version:count suite:count fingerprint:96';
+
+const rows: [number: number, name: string, operational: string, actor?: string, subject?: string][] = [
+  [1, 'log.begun', 'origin:255 reason:first|restored|recovered previous_checkpoint:4176 previous_anchor:4096'],
+  [2, 'log.anchored', 'chain:count contract:42 transaction:66 block:count size:count root:64'],
+  [3, 'person.erased', 'parts:parts piece:count pieces:count', who],
+  [16, 'server.started', 'software:64 suite:count settings:64', who],
+  [17, 'server.stopped', 'reason:asked|failed'],
+  [18, 'server.configured', 'settings:64 previous:64 changed:4096', who],
+  [19, 'server.migrated', 'from:count to:count software:64'],
+  [20, 'vault.recovered', 'documents:count versions:count refused:count root:96', who],
+  [32, 'account.created', 'role:admin|manager|user by:command|page|recovery|admin', who, account],
+  [33, 'account.changed', 'what:password|role|name|active value:16', who, account],
+  [48, 'key.published', key, who, account],
+  [49, 'key.retired', key, who, account],
+  [50, 'recovery.confirmed', 'version:count fingerprint:96', who],
+  [51, 'recovery.rotated', 'version:count fingerprint:96 state:begun|done rewritten:count', who],
+  [64, 'session.opened', 'method:password', who],
+  [65, 'session.refused', 'count:count since:count reason:credentials|limit', who, account],
+  [66, 'session.ended', 'reason:signed-out|token-reused|password-changed|revoked', who, account],
+  [67, 'token.reused', 'session:32', who, account],
+  [68, 'access.refused', 'count:count since:count method:16 route:255 status:count', who],
+  [69, 'setup.refused', 'count:count since:count', who],
+  [80, 'file.put', 'file:32 revision:count manifest:96 document:32 version:count size:count class:normal|restricted by:put|upload', who, file],
+  [81, 'file.moved', 'file:32 revision:count manifest:96 node:32 kind:file|folder', who, 'person:32 from:4096 to:4096'],
+  [82, 'file.deleted', 'node:32 kind:file|folder versions:count', who, file],
+  [83, 'folder.created', 'node:32', who, file],
+  [84, 'upload.begun', 'file:32 size:count size_known:flag', who, file],
+  [85, 'upload.ended', 'file:32 offset:count reason:cancelled|expired', who, file],
+  [86, 'download.begun', 'file:32 document:32 version:count download:32 size:count by:content|archive', who, file],
+  [87, 'download.ended', 'file:32 document:32 version:count download:32 outcome:complete|broken-off bytes:count', who, file],
+  [88, 'file.exported', 'file:32 document:32 version:count download:32 manifest:96 recipients:count passphrase:flag', who, file],
+  [89, 'file.verified', 'file:32 document:32 version:count ok:flag segments:count bytes:count', who, file],
+  [90, 'file.resealed', 'file:32 revision:count manifest:96 reason:rotation', who, file],
+];
+
+export const types: EventType[] = rows.map(([number, name, operational, actor = '', subject = '']) => ({
+  number,
+  name,
+  version: 1,
+  fields: { operational: fields(operational), actor: fields(actor), subject: fields(subject) },
+}));
+
+export function typeOf(number: number, version: number): EventType | undefined {
+  return types.find((type) => type.number === number && type.version === version);
+}
+
+/** The fields of a slot in the order of the table; none of what this page does not know. */
+export function fieldsOf(name: string, version: number, slot: Slot): Field[] {
+  return types.find((type) => type.name === name && type.version === version)?.fields[slot] ?? [];
+}
