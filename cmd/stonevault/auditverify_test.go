@@ -325,7 +325,7 @@ func TestPutKeepsReceipts(t *testing.T) {
 	s.event = func(int64) int64 { return 0 }
 	p.wants(0, `"event_index": 24`, "put", "--json", "f2", "--as", "/g2")
 	// The receipt of another put; of an event that isn't in the log; and none.
-	s.event = func(int64) int64 { return 7 }
+	s.event = func(int64) int64 { return 2 }
 	p.wants(2, "/g3 is stored, and its receipt does not hold: it says file", "put", "f3", "--as", "/g3")
 	s.event = func(int64) int64 { return 1 }
 	p.wants(2, "it is of an event log.begun", "put", "f3", "--as", "/g4")
