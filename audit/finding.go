@@ -112,7 +112,11 @@ type Erasure struct {
 
 // String says it as a sentence without its final stop.
 func (e Erasure) String() string {
-	return fmt.Sprintf("%d personal parts erased, authorised by event %d", e.Parts, e.Event)
+	parts := fmt.Sprintf("%d personal parts", e.Parts)
+	if e.Parts == 1 {
+		parts = "1 personal part"
+	}
+	return fmt.Sprintf("%s erased, authorised by event %d", parts, e.Event)
 }
 
 // MaxFindings is how many findings a report lists.

@@ -255,7 +255,7 @@ func TestFsckOfParts(t *testing.T) {
 		if got := say(r); got != c.want {
 			t.Errorf("%s:\n got %.900s\nwant %s", c.what, got, c.want)
 		}
-		if c.want == "" && fmt.Sprint(r.Erasures) != "[3 personal parts erased, authorised by event 598 1 personal parts erased, authorised by event 599]" {
+		if c.want == "" && fmt.Sprint(r.Erasures) != "[3 personal parts erased, authorised by event 598 1 personal part erased, authorised by event 599]" {
 			t.Error(r.Erasures)
 		}
 	}

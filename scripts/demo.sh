@@ -131,8 +131,8 @@ anvil=$top/internal/anchor/contract/node_modules/@foundry-rs/anvil-linux-amd64/b
 if [ ! -x "$anvil" ] && command -v npm >/dev/null; then
 	(cd "$top/internal/anchor/contract" && npm ci --no-audit --no-fund) >npm.log 2>&1 || true
 fi
-if [ ! -x "$anvil" ]; then
-	say 'NOT SHOWN: anchoring on a chain, because there is no EVM node here (npm ci in internal/anchor/contract).'
+if [ ! -x "$anvil" ] || ! command -v curl >/dev/null; then
+	say 'NOT SHOWN: anchoring on a chain, because there is no EVM node here (npm ci in internal/anchor/contract), or no curl.'
 	exit 0
 fi
 

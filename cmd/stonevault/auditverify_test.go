@@ -168,7 +168,7 @@ func TestAuditVerifyWhileAPersonIsErased(t *testing.T) {
 		}
 		return false
 	}
-	p.wants(0, "1 personal parts erased, authorised by event 20.", "audit", "verify")
+	p.wants(0, "1 personal part erased, authorised by event 20.", "audit", "verify")
 }
 
 // A server that is away has tampered with nothing; receipts are checked all the same.

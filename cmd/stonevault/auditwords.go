@@ -43,7 +43,7 @@ var sentences = map[audit.Type]string{
 	audit.DownloadBegun:     "{path}, version {version}, {size} bytes",
 	audit.DownloadEnded:     "{path}: {outcome}, {bytes} bytes",
 	audit.FileExported:      "{path}, version {version}, for {recipients} keys",
-	audit.FileVerified:      "{path}, version {version}: sound {ok}",
+	audit.FileVerified:      "{path}, version {version}, sound: {ok}",
 	audit.FileResealed:      "{path}: {reason}",
 }
 
@@ -104,6 +104,11 @@ func fieldText(value any) string {
 	switch v := value.(type) {
 	case float64:
 		return fmt.Sprintf("%.0f", v)
+	case bool:
+		if v {
+			return "yes"
+		}
+		return "no"
 	case string:
 		if v == "" {
 			return "-"

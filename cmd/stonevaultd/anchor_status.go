@@ -273,7 +273,7 @@ func (r anchorReport) print(w io.Writer) error {
 	}
 	onChain := "not known"
 	if h := r.OnChain; h != nil {
-		onChain = fmt.Sprintf("%d events at the final block %d, by %d servers", h.Events, h.Block, h.Servers)
+		onChain = fmt.Sprintf("%d events at the final block %d, by the word of %d RPC servers", h.Events, h.Block, h.Servers)
 	}
 	server := "runs"
 	if !r.Serving {

@@ -189,7 +189,7 @@ func (r *fsckReport) print(w io.Writer, asJSON bool) error {
 		return json.NewEncoder(w).Encode(r)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "Audit log %s: %d events, %d tiles, a signed head of %d events.\n", r.Origin, r.Events, r.Tiles, r.Size)
+	fmt.Fprintf(&b, "Audit log %s: events: %d, tiles: %d; the newest signed head has %d events.\n", r.Origin, r.Events, r.Tiles, r.Size)
 	for _, f := range r.Findings {
 		fmt.Fprintf(&b, "WRONG: %s.\n", f.Text)
 	}
