@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -103,48 +102,25 @@ func (v *Vault) eraseFiles(ctx context.Context, a Actor, owner PersonID, done *E
 		}
 		done.Uploads++
 	}
-	var nodes []Node
+	var ids []NodeID
+	files, folders := 0, 0
 	err = v.walk(ctx, Actor{Person: owner}, "", "/", nil, func(e Entry) error {
-		nodes = append(nodes, e.Node)
+		ids = append(ids, e.Node.ID)
+		if e.Node.Kind == NodeFolder {
+			folders++
+		} else {
+			files++
+		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	slices.Reverse(nodes) // what is in a folder goes before the folder
-	for batch := range slices.Chunk(nodes, removeBatch) {
-		var gone []stone.FileID
-		err := v.change(ctx, func(tx Tx) error {
-			gone = nil
-			for _, n := range batch {
-				n, err := tx.Nodes().ByID(ctx, n.ID)
-				if isMissing(err) {
-					continue
-				}
-				if err != nil {
-					return err
-				}
-				files, err := v.removeNode(ctx, tx, a, n)
-				if err != nil {
-					return fmt.Errorf("%s: %w", n.ID, err)
-				}
-				gone = append(gone, files...)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		done.gone = append(done.gone, gone...)
-		for _, n := range batch {
-			if n.Kind == NodeFolder {
-				done.Folders++
-			} else {
-				done.Files++
-			}
-		}
-	}
-	return nil
+	slices.Reverse(ids) // what is in a folder goes before the folder
+	gone, err := v.removeNodes(ctx, a, ids, func(context.Context, Tx, Node) (bool, error) { return true, nil })
+	done.gone = append(done.gone, gone...)
+	done.Files, done.Folders = done.Files+files, done.Folders+folders
+	return err
 }
 
 // eraseAccount removes what is left in one transaction. errReplan where there are files again.

@@ -266,35 +266,48 @@ func (v *Vault) DeleteAll(ctx context.Context, a Actor, top NodeID, ifMatch stri
 		return err
 	}
 	slices.Reverse(ids) // what is in a folder goes before the folder
+	gone, err := v.removeNodes(ctx, a, ids, func(ctx context.Context, tx Tx, n Node) (bool, error) {
+		if n.Owner != a.Person {
+			return false, nil
+		}
+		return within(ctx, tx, n, top) // or moved out meanwhile
+	})
+	v.settleAll(ctx, gone)
+	return err
+}
+
+// removeNodes removes nodes, the innermost first, that are there and that still belong to what is removed. It
+// works in several transactions; gone are the files of those that were committed.
+func (v *Vault) removeNodes(ctx context.Context, a Actor, ids []NodeID, still func(context.Context, Tx, Node) (bool, error)) (gone []stone.FileID, err error) {
 	for batch := range slices.Chunk(ids, removeBatch) {
-		var gone []stone.FileID
+		var files []stone.FileID
 		err := v.change(ctx, func(tx Tx) error {
-			gone = nil
+			files = nil
 			for _, id := range batch {
-				n, err := node(ctx, tx, a, Ref{Node: id})
+				n, err := tx.Nodes().ByID(ctx, id)
 				if isMissing(err) {
 					continue // removed meanwhile
 				}
 				if err != nil {
 					return err
 				}
-				if still, err := within(ctx, tx, n, top); err != nil {
+				if belongs, err := still(ctx, tx, n); err != nil {
 					return err
-				} else if !still {
-					continue // moved out meanwhile
+				} else if !belongs {
+					continue
 				}
-				files, err := v.removeNode(ctx, tx, a, n)
+				more, err := v.removeNode(ctx, tx, a, n)
 				if err != nil {
 					return fmt.Errorf("%s: %w", n.Name, err)
 				}
-				gone = append(gone, files...)
+				files = append(files, more...)
 			}
 			return nil
 		})
 		if err != nil {
-			return err
+			return gone, err
 		}
-		v.settleAll(ctx, gone)
+		gone = append(gone, files...)
 	}
-	return nil
+	return gone, nil
 }
