@@ -244,7 +244,7 @@ describe('an event', () => {
     // A receipt that holds, and is another event's.
     const stranger = await (await server.get('/api/v1/audit/receipts/0')).text();
     change = () => stranger;
-    await fails('The receipt is for another event than the one that is shown.');
+    await fails('The receipt says something else than what is shown here.');
   });
 
   it('is not believed where the list says something else than the receipt', async () => {
@@ -258,7 +258,7 @@ describe('an event', () => {
     await enter('/audit?kind=files');
     await open('You stored /many/55.txt');
     await panel().getByText('You stored /elsewhere.txt').waitFor();
-    await panel().getByRole('alert').getByText('The receipt is for another event').waitFor();
+    await panel().getByRole('alert').getByText('The receipt says something else').waitFor();
   });
 
   it('that is being added, erased or damaged says so', async () => {
@@ -292,6 +292,8 @@ describe('an event', () => {
     await panel().getByText('Somebody (erased) stored a file (name erased)').waitFor();
     expect(await panel().textContent()).toMatch(/Erased together with all that the log said of this person/);
     await event('Somebody (erased)').getByText('erased', { exact: true }).waitFor();
+    // Nothing was erased in truth, and the receipt shows it.
+    await panel().getByRole('alert').getByText('The receipt says something else').waitFor();
     await visitor.examine('an erased event');
 
     change = (told) => {

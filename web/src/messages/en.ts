@@ -442,7 +442,7 @@ export const en = {
         path: 'The path does not lead to the root that is signed.',
         opening: 'What the event says is not what was sealed into the log.',
         fields: 'What was sealed into the log is not what such an event may say.',
-        'other-event': 'The receipt is for another event than the one that is shown.',
+        'other-event': 'The receipt says something else than what is shown here.',
       },
       unavailable: 'Not checked',
       unavailableText: 'Over an address without https, a browser lets no page check anything. Open this page by https or on the server itself, or download the receipt and check it with the command line.',
