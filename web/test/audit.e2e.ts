@@ -306,6 +306,23 @@ describe('an event', () => {
     await visitor.examine('a damaged event');
   });
 
+  it('of somebody who was erased is proven all the same', async () => {
+    const gone = { name: 'cleo', password: 'eleven kites above the salt works' };
+    server.makeAccount(gone, 'user');
+    await server.put('/private.txt', 'hers', 'text/plain', gone);
+    const path = '/api/v1/audit/events?type=file.put&limit=10';
+    const { items } = (await (await server.get(path)).json()) as { items: { id: number; subject?: { path: string } }[] };
+    const { id } = items.find((each) => each.subject?.path === '/private.txt')!;
+    server.erase(gone);
+    await enter(`/audit?kind=files&event=${id}`);
+    await panel().getByText('Somebody (erased) stored a file (name erased)').waitFor();
+    await panel().getByText('Proven: this event is in the log').waitFor();
+    expect(await panel().textContent()).toMatch(/Who did it.*Erased together with.*Whose file.*Erased together with.*1 part of the event fits/s);
+    expect(await visitor.page.getByText(/private\.txt|cleo/).count()).toBe(0);
+    await visitor.page.goto(`${server.url}/audit?kind=accounts`);
+    await event('erased what this log said of a person').waitFor();
+  });
+
   it('has an anchor, or waits for one', async () => {
     const { page } = visitor;
     const log = (await (await server.get('/api/v1/audit')).json()) as { size: number };

@@ -346,7 +346,7 @@ export const en = {
         begun: { first: 'This log began', restored: 'A new log began: the database was restored', recovered: 'A new log began: the vault was recovered' },
         anchored: { one: 'The log’s first event was anchored', other: 'The log’s first {n} events were anchored' },
       },
-      person: { erased: '{who} had erased what this log said of a person' },
+      person: { erased: '{who} erased what this log said of a person' },
       server: {
         started: 'The server started',
         stopped: { asked: 'The server was stopped', failed: 'The server stopped because something failed' },
