@@ -173,7 +173,7 @@ func (f *fsck) readRows(rows iter.Seq2[Row, error], tasks int) error {
 		}
 		return nil
 	}
-	c := &chunk{}
+	c := &chunk{rows: make([]Row, 0, chunkRows)}
 	launch := func() error {
 		work := c
 		work.out = make([]checked, len(work.rows))
@@ -183,7 +183,7 @@ func (f *fsck) readRows(rows iter.Seq2[Row, error], tasks int) error {
 			}
 		})
 		waiting = append(waiting, work)
-		c = &chunk{}
+		c = &chunk{rows: make([]Row, 0, chunkRows)}
 		if len(waiting) > tasks {
 			return take()
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -112,21 +111,33 @@ func (Opening) String() string { return "[redacted]" }
 // GoString keeps what is in it out of every log.
 func (Opening) GoString() string { return "[redacted]" }
 
-const maxOpening = SaltSize + 1 + MaxPayload
+const (
+	maxOpening   = SaltSize + 1 + MaxPayload
+	usualOpening = 384 // what most take at most
+)
 
 var slotLabels = [slotCount][]byte{
 	[]byte("stonevault.v1/audit/operational"), []byte("stonevault.v1/audit/actor"), []byte("stonevault.v1/audit/subject"),
 }
 
 // commitment is HMAC-SHA-256(salt, label ‖ the leaf before its commitments ‖ content). The header has a
-// fixed length and no label begins another, so that no two inputs are alike.
-func commitment(slot Slot, header []byte, o Opening) (sum Hash) {
-	mac := hmac.New(sha256.New, o[:SaltSize])
-	mac.Write(slotLabels[slot])
-	mac.Write(header[:headerSize])
-	mac.Write(o[SaltSize:])
-	mac.Sum(sum[:0])
-	return sum
+// fixed length and no label begins another, so that no two inputs are alike. It is written out, since a key that
+// serves once takes crypto/hmac longer to set up than the hashing takes.
+func commitment(slot Slot, header []byte, o Opening) Hash {
+	var pad [sha256.BlockSize]byte
+	copy(pad[:], o[:SaltSize])
+	for i := range pad {
+		pad[i] ^= 0x36
+	}
+	text := append(make([]byte, 0, sha256.BlockSize+64+usualOpening), pad[:]...) // on the stack, if it isn't longer
+	text = append(text, slotLabels[slot]...)
+	text = append(text, header[:headerSize]...)
+	text = append(text, o[SaltSize:]...)
+	inner := sha256.Sum256(text)
+	for i := range pad {
+		pad[i] ^= 0x36 ^ 0x5c
+	}
+	return sha256.Sum256(append(append(text[:0], pad[:]...), inner[:]...))
 }
 
 // opens tells whether o is what the leaf is committed to.
@@ -155,7 +166,7 @@ type Record struct {
 
 // Commit makes the record of an event, with salts from rand. ErrEvent if the event is not one of its type.
 func (e Event) Commit(rand io.Reader) (Record, error) {
-	d, err := Define(e.Type, e.Version)
+	d, err := define(e.Type, e.Version)
 	if err != nil {
 		return Record{}, err
 	}
@@ -178,11 +189,7 @@ func (e Event) Commit(rand io.Reader) (Record, error) {
 		if d.Fields[i] == nil && slot != Operational {
 			return Record{}, fmt.Errorf("%w: %s has no %s", ErrEvent, d.Name, slot)
 		}
-		text, err := encode(d.Fields[i], *v)
-		if err != nil {
-			return Record{}, fmt.Errorf("%s, %s: %w", d.Name, slot, err)
-		}
-		o := slices.Grow(Opening(slices.Clone(salt)), 1+len(text))
+		o := append(make([]byte, 0, usualOpening), salt...)
 		if slot == Operational {
 			var mask byte
 			if e.Actor != nil {
@@ -193,7 +200,9 @@ func (e Event) Commit(rand io.Reader) (Record, error) {
 			}
 			o = append(o, mask)
 		}
-		r.Openings[i] = append(o, text...)
+		if r.Openings[i], err = encode(o, d.members[i], *v); err != nil {
+			return Record{}, fmt.Errorf("%s, %s: %w", d.Name, slot, err)
+		}
 		r.Leaf.Commitments[i] = commitment(slot, header, r.Openings[i])
 	}
 	return r, nil

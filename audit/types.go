@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -184,13 +185,23 @@ type typeVersion struct {
 	v uint8
 }
 
+// layout is a row with each slot's fields in the order that their JSON has.
+type layout struct {
+	Definition
+	members [slotCount][]Field
+}
+
 var byVersion, newest, byName = lookups(definitions)
 
-func lookups(table []Definition) (map[typeVersion]*Definition, map[Type]*Definition, map[string]Type) {
-	versions, types, names := map[typeVersion]*Definition{}, map[Type]*Definition{}, map[string]Type{}
-	for i := range table {
-		d := &table[i]
-		versions[typeVersion{d.Type, d.Version}], types[d.Type], names[d.Name] = d, d, d.Type
+func lookups(table []Definition) (map[typeVersion]*layout, map[Type]*layout, map[string]Type) {
+	versions, types, names := map[typeVersion]*layout{}, map[Type]*layout{}, map[string]Type{}
+	for _, d := range table {
+		l := &layout{Definition: d}
+		for i, fields := range d.Fields {
+			// RFC 8785 orders by UTF-16, which for ASCII is the order of bytes.
+			l.members[i] = slices.SortedFunc(slices.Values(fields), func(a, b Field) int { return cmp.Compare(a.Name, b.Name) })
+		}
+		versions[typeVersion{d.Type, d.Version}], types[d.Type], names[d.Name] = l, l, d.Type
 	}
 	return versions, types, names
 }
@@ -200,14 +211,22 @@ func Definitions() []Definition { return slices.Clone(definitions) }
 
 // Define returns the row of a type and version; version 0 is the newest.
 func Define(t Type, version uint8) (*Definition, error) {
-	d := byVersion[typeVersion{t, version}]
-	if version == 0 {
-		d = newest[t]
+	l, err := define(t, version)
+	if err != nil {
+		return nil, err
 	}
-	if d == nil {
+	return &l.Definition, nil
+}
+
+func define(t Type, version uint8) (*layout, error) {
+	l := byVersion[typeVersion{t, version}]
+	if version == 0 {
+		l = newest[t]
+	}
+	if l == nil {
 		return nil, fmt.Errorf("%w: type %d, version %d is not known here", ErrEvent, uint16(t), version)
 	}
-	return d, nil
+	return l, nil
 }
 
 // ParseType reads a type's name.

@@ -13,6 +13,8 @@ import (
 
 var (
 	errInterrupted = errors.New("interrupted; nothing appears under the name of the output")
+	// errFalse is what doesn't hold: a receipt, or the log that it is of.
+	errFalse = errors.New("does not hold")
 	// errUnchecked is a check that could not be made, which says nothing about what was to be checked.
 	errUnchecked = errors.New("could not be checked")
 )
@@ -28,6 +30,9 @@ var exitCodes = []struct {
 	{client.ErrRefused, 2},
 	{client.ErrOtherVault, 2},
 	{client.ErrOtherCertificate, 2},
+	{client.ErrOtherLog, 2},
+	{client.ErrLogRewritten, 2},
+	{errFalse, 2},
 	{errUnchecked, 3},
 	{client.ErrNotSignedIn, 4},
 	{client.ErrCredentials, 4},

@@ -67,7 +67,7 @@ func (a *app) export(ctx context.Context, f exportFlags, arg string) error {
 	if path == "/" {
 		return exportFolder(path)
 	}
-	c, _, err := a.connect()
+	c, _, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func (a *app) find(ctx context.Context, f findFlags, arg string) error {
 	if f.kind != "" && f.kind != string(api.KindFile) && f.kind != string(api.KindFolder) {
 		return misuse("--kind file", "kind %s is unknown; there are file and folder", shown(f.kind))
 	}
-	c, _, err := a.connect()
+	c, _, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func (a *app) get(ctx context.Context, f getFlags, args []string) error {
 	if err := f.apply(a); err != nil {
 		return err
 	}
-	c, p, err := a.connect()
+	c, p, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func newInfo(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, _, err := a.connect()
+			c, _, err := a.connect(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -120,7 +120,8 @@ func (a *app) login(ctx context.Context, f loginFlags) error {
 	if !known {
 		a.say("The vault's root, to compare with the recovery sheet: %s", vault.RootFingerprintSpoken)
 	}
-	return nil
+	_, err = a.checkPin(ctx, c, p)
+	return err
 }
 
 // trust notes by what the server is known. Who names the server says it anew.
@@ -154,7 +155,7 @@ func newLogout(a *app) *cobra.Command {
 		Long:  "Ends the session on the server and forgets it here. The server's address and root are remembered.",
 		Args:  operands(0, 0, "nothing", "stonevault logout"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, p, err := a.connect()
+			c, p, err := a.signedIn() // a session can be ended whatever became of the log
 			if err != nil {
 				return err
 			}
@@ -176,7 +177,7 @@ func newWhoami(a *app) *cobra.Command {
 		Short: "Show who is signed in, and the key that files are sealed to",
 		Args:  operands(0, 0, "nothing", "stonevault whoami"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, p, err := a.connect()
+			c, p, err := a.connect(cmd.Context())
 			if err != nil {
 				return err
 			}

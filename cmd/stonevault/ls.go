@@ -55,7 +55,7 @@ func (a *app) list(ctx context.Context, f listFlags, arg string) error {
 	if err != nil {
 		return err
 	}
-	c, _, err := a.connect()
+	c, _, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func newMakeFolder(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, _, err := a.connect()
+			c, _, err := a.connect(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -30,7 +30,7 @@ Folders on the way appear as needed. What is at TO is never replaced.`,
 			if strings.HasSuffix(to, "/") {
 				to = childPath(to, path.Base(from))
 			}
-			c, _, err := a.connect()
+			c, _, err := a.connect(cmd.Context())
 			if err != nil {
 				return err
 			}

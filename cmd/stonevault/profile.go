@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,15 +77,11 @@ func (a *app) saveProfile(p *profile) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fileError("make", filepath.Dir(path), err)
 	}
-	out, err := a.createOutput(path, true)
-	if err != nil {
+	var b bytes.Buffer
+	if err := writeJSON(&b, p); err != nil {
 		return err
 	}
-	defer out.abort()
-	if err := writeJSON(out.writer(), p); err != nil {
-		return fileError("write", path, err)
-	}
-	return out.commit(attributes{0o600, a.now()})
+	return a.writePrivate(path, b.Bytes())
 }
 
 // secrets keeps a profile's session in the system's keyring, which is asked only where somebody can answer.
@@ -157,8 +154,19 @@ func (a *app) newClient(p *profile) (*client.Client, error) {
 	})
 }
 
-// connect makes a client for whoever is signed in.
-func (a *app) connect() (*client.Client, *profile, error) {
+// connect makes a client for whoever is signed in, once the vault's audit log has been found to be the one that is
+// remembered.
+func (a *app) connect(ctx context.Context) (*client.Client, *profile, error) {
+	c, p, err := a.signedIn()
+	if err != nil {
+		return nil, nil, err
+	}
+	_, err = a.checkPin(ctx, c, p)
+	return c, p, err
+}
+
+// signedIn makes a client for whoever is signed in, and asks nothing.
+func (a *app) signedIn() (*client.Client, *profile, error) {
 	p, err := a.loadProfile()
 	if err != nil {
 		return nil, nil, err

@@ -43,13 +43,21 @@ func (p *progress) bar(name string, size int64) *bar {
 	if r := []rune(name); len(r) > nameWidth {
 		name = "…" + string(r[len(r)-nameWidth+1:])
 	}
+	return p.draw(name, size, decor.CountersKibiByte("% .1f / % .1f"), decor.AverageSpeed(decor.SizeB1024(0), "  % .1f"))
+}
+
+// counter is a bar of things that are no bytes.
+func (p *progress) counter(name, things string, n int64) *bar {
+	if p == nil {
+		return nil
+	}
+	return p.draw(name, n, decor.CountersNoUnit("%d / %d "+things))
+}
+
+func (p *progress) draw(name string, size int64, counters ...decor.Decorator) *bar {
 	b := p.bars.AddBar(max(size, 0),
 		mpb.PrependDecorators(decor.Name(name, decor.WC{C: decor.DindentRight, W: nameWidth + 1})),
-		mpb.AppendDecorators(
-			decor.CountersKibiByte("% .1f / % .1f"),
-			decor.AverageSpeed(decor.SizeB1024(0), "  % .1f"),
-			decor.AverageETA(decor.ET_STYLE_GO, decor.WC{W: 8}),
-		),
+		mpb.AppendDecorators(append(counters, decor.AverageETA(decor.ET_STYLE_GO, decor.WC{W: 8}))...),
 		mpb.BarRemoveOnComplete())
 	return &bar{b, size}
 }

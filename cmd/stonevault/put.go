@@ -23,6 +23,7 @@ type putFlags struct {
 	dryRun  bool
 	follow  bool
 	exclude []string
+	noProof bool
 	json    bool
 }
 
@@ -48,6 +49,9 @@ A transfer that the network or the server interrupts goes on by itself, and says
 where they stood, also when the program is started again with the same file for the same path; a file that has
 changed since begins anew. Standard input cannot go on.
 
+Of each file that was put the receipt of the audit log is fetched, checked and kept, unless --no-receipts is given:
+it proves what was put and when, without the server. "stonevault audit verify" holds the log against it later.
+
 In folders, symbolic links are skipped with a notice unless --follow is given; special files are skipped with a
 notice always.`,
 		Example: "  " + putExample + `
@@ -64,6 +68,7 @@ notice always.`,
 	flags.StringArrayVar(&f.exclude, "exclude", nil, "leave out what matches `PATTERN`; may be repeated")
 	flags.BoolVar(&f.follow, "follow", false, "follow symbolic links in folders")
 	flags.BoolVarP(&f.dryRun, "dry-run", "n", false, "show what would be put, and put nothing")
+	flags.BoolVar(&f.noProof, "no-receipts", false, "keep no receipts of the audit log")
 	f.transferFlags.add(cmd)
 	addJSON(cmd, &f.json)
 	return cmd
@@ -105,7 +110,7 @@ func (a *app) put(ctx context.Context, f putFlags, args []string) error {
 	if err := walk.all(f.as, args); err != nil {
 		return err
 	}
-	c, p, err := a.connect()
+	c, p, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -114,7 +119,7 @@ func (a *app) put(ctx context.Context, f putFlags, args []string) error {
 		return job.show(ctx, walk.items)
 	}
 	job.bars = a.newProgress()
-	done := make([]*api.File, len(walk.items))
+	done := make([]*putResult, len(walk.items))
 	err = each(ctx, len(walk.items), f.jobs, func(ctx context.Context, i int) (err error) {
 		if done[i], err = job.one(ctx, walk.items[i]); err != nil {
 			return fmt.Errorf("%s: %w", shown(walk.items[i].local), err)
@@ -122,6 +127,9 @@ func (a *app) put(ctx context.Context, f putFlags, args []string) error {
 		return nil
 	})
 	job.bars.wait()
+	if !f.noProof {
+		err = errors.Join(err, job.receipts(ctx, done, err))
+	}
 	if f.json {
 		err = errors.Join(err, writeItems(a.stdout, done))
 	}
@@ -169,14 +177,26 @@ func (j *putJob) decide(ctx context.Context, item putItem, in *input) (string, *
 	return putInTheWay, there, nil
 }
 
+// putResult is what became of one thing.
+type putResult struct {
+	*api.File
+	// Event is the id of the audit log's event about it, and Index its place in the log; neither is there for what
+	// was not put now.
+	Event int64  `json:"event,omitempty"`
+	Index *int64 `json:"event_index,omitempty"`
+
+	put bool // a file was put now
+}
+
 // one puts one thing.
-func (j *putJob) one(ctx context.Context, item putItem) (*api.File, error) {
+func (j *putJob) one(ctx context.Context, item putItem) (*putResult, error) {
 	if item.folder {
 		folder, err := j.c.MakeFolder(ctx, item.path)
-		if err == nil {
-			j.counted("folder", 0)
+		if err != nil {
+			return nil, err
 		}
-		return folder, err
+		j.counted("folder", 0)
+		return &putResult{File: folder}, nil
 	}
 	in, err := j.a.openInput(item.local)
 	if err != nil {
@@ -190,7 +210,7 @@ func (j *putJob) one(ctx context.Context, item putItem) (*api.File, error) {
 		}
 		if what == putUnchanged {
 			j.counted(putUnchanged, 0)
-			return there, nil
+			return &putResult{File: there}, nil
 		}
 	}
 	bar := j.bars.bar(item.path, in.size)
@@ -212,12 +232,13 @@ func (j *putJob) one(ctx context.Context, item putItem) (*api.File, error) {
 	switch {
 	case err == nil:
 		j.counted(putNew, file.Size)
+		return &putResult{File: &file.File, Event: file.Event, put: true}, nil
 	case errors.Is(err, client.ErrExists) && !u.Replace:
 		err = fmt.Errorf("%w; add --replace to put a new version over it, or -u to put only what has changed", err)
 	case u.Memory != nil && errors.Is(err, context.Canceled):
 		j.a.say("What was sent of %s is kept for seven days; run the same command again to go on.", shown(item.local))
 	}
-	return file, err
+	return nil, err
 }
 
 // putPlan is what a dry run shows of one thing.

@@ -57,7 +57,7 @@ func (a *app) remove(ctx context.Context, args []string, check func(*api.File) (
 	if err != nil {
 		return err
 	}
-	c, _, err := a.connect()
+	c, _, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}

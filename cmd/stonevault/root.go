@@ -46,7 +46,7 @@ var groups = []struct {
 }{
 	{"With a server:", []func(*app) *cobra.Command{
 		newLogin, newLogout, newWhoami, newPut, newGet, newUploads, newList, newFind, newInfo, newMakeFolder, newMove, newRemove,
-		newRemoveFolder, newVerify, newExport,
+		newRemoveFolder, newVerify, newExport, newAudit,
 	}},
 	{"Without a server:", []func(*app) *cobra.Command{newKeygen, newSeal, newOpen, newInspect}},
 }

@@ -36,7 +36,7 @@ file for the same path goes on with one. The server forgets an upload that gets 
 }
 
 func (a *app) listUploads(ctx context.Context, asJSON bool) error {
-	c, _, err := a.connect()
+	c, _, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (a *app) listUploads(ctx context.Context, asJSON bool) error {
 }
 
 func (a *app) cancelUploads(ctx context.Context, ids []string) error {
-	c, _, err := a.connect()
+	c, _, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}

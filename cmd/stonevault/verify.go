@@ -29,7 +29,10 @@ are exactly what was sealed. The exit code is 2 where one is not, and 3 where on
 }
 
 func (a *app) verify(ctx context.Context, args []string, asJSON bool) error {
-	c, _, err := a.connect()
+	c, _, err := a.connect(ctx)
+	if errors.Is(err, client.ErrUnreachable) {
+		return unchecked(args[0], err)
+	}
 	if err != nil {
 		return err
 	}

@@ -269,7 +269,7 @@ func (o *opener) mustBeVault() error {
 }
 
 func (a *app) restartLog(ctx context.Context, s *store) error {
-	reader := auditlog.NewReader(s.audit)
+	reader := s.reader
 	before, err := reader.Summary(ctx)
 	if err != nil {
 		return err

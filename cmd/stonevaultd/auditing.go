@@ -39,9 +39,8 @@ func (o *opener) auditConfig(db *metadb.DB, key *masterkey.Key) auditlog.Config 
 
 // watch begins to sequence, after it has seen that the database is not an older one.
 func (s *Server) watch(ctx context.Context) error {
-	s.reader = auditlog.NewReader(s.store.audit)
 	s.tally = auditlog.NewTally(s.store.recorder)
-	s.witness = &witness{path: s.store.dir.AuditHead(), reader: s.reader}
+	s.witness = &witness{path: s.store.dir.AuditHead(), reader: s.store.reader}
 	if err := s.witness.check(ctx); err != nil {
 		if errors.Is(err, errSetBack) {
 			return fmt.Errorf("%w; if you restored a backup, say so with: %s", err, s.hint("audit restart"))

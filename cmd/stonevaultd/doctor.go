@@ -231,6 +231,7 @@ func (d *doctor) vault(ctx context.Context) {
 		d.say("accounts", levelOK, "admins: %d", admins)
 	}
 	d.setup(admins)
+	d.auditLog(ctx)
 	exists, confirmed, err := v.RecoveryState(ctx)
 	switch {
 	case err != nil:

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -150,6 +151,26 @@ func checkEvents(t testing.TB, data string) {
 	for id, n := range c.downloadEnds {
 		if n != 1 || c.downloads[id] != 1 {
 			t.Errorf("%d events end the download %s, and %d begin it", n, id, c.downloads[id])
+		}
+	}
+}
+
+// awaitSigned waits until a running server has signed all events, and has nothing more to write.
+func awaitSigned(t testing.TB, data string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+url.PathEscape(filepath.Join(data, "stonevault.db"))+"?_pragma=busy_timeout(10000)&_pragma=query_only(1)")
+	check(t, err)
+	defer db.Close()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var pending int
+		var newest string
+		check(t, db.QueryRow(`SELECT count(*) FROM audit_events WHERE leaf_index IS NULL`).Scan(&pending))
+		db.QueryRow(`SELECT CAST(text AS TEXT) FROM audit_checkpoints WHERE size = (SELECT size FROM audit_heads ORDER BY log DESC LIMIT 1)`).Scan(&newest)
+		if kept, err := os.ReadFile(data + ".audit"); err == nil && pending == 0 && string(kept) == newest {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the server does not sign its events")
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"stonevault/internal/auditlog"
@@ -57,7 +58,9 @@ type store struct {
 
 	audit     auditlog.Config
 	sequencer *auditlog.Sequencer // runs in the server alone
+	failures  atomic.Int64        // of the sequencer
 	recorder  *auditlog.Recorder
+	reader    *auditlog.Reader
 	reserve   *datadir.Reserve // nil beside a server, and where the disk has no room for one
 }
 
@@ -160,9 +163,10 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 	}
 	s.audit = o.auditConfig(s.db, s.key)
 	s.sequencer = auditlog.NewSequencer(s.audit, func(err error) {
+		s.failures.Add(1)
 		o.log.Error("the audit log stands still, and will be tried again", "error", err)
 	})
-	s.recorder = auditlog.NewRecorder(s.audit, s.sequencer.Wake)
+	s.recorder, s.reader = auditlog.NewRecorder(s.audit, s.sequencer.Wake), auditlog.NewReader(s.audit)
 	if what == toRecover {
 		return s, nil
 	}

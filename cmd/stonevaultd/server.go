@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"stonevault/internal/anchor"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/config"
@@ -43,10 +44,11 @@ type Server struct {
 	Now         func() time.Time
 
 	store     *store
-	reader    *auditlog.Reader
 	tally     *auditlog.Tally
 	witness   *witness
 	entrance  *entrance
+	anchorKey *anchor.Key // nil where nothing is anchored, as the next
+	anchored  *anchorPage
 	listeners []net.Listener // of the interface and, where asked for, of metrics
 	servers   []*http.Server
 	stopping  atomic.Bool
@@ -86,6 +88,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	if err := s.approach(); err != nil {
 		return err
 	}
+	if err := s.approachAnchoring(ctx); err != nil {
+		return err
+	}
 	o := &opener{config: s.Config, version: s.Version, ask: s.Ask, now: s.Now, log: s.Log}
 	if s.store, err = o.open(ctx, toServe); err != nil {
 		return err
@@ -114,13 +119,23 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	var anchors httpapi.Anchors
+	if s.Config.Anchor.On() {
+		s.anchored = &anchorPage{}
+		anchors = s.anchored
+	}
 	api, err := httpapi.New(httpapi.Config{
-		Vault: s.store.vault, Auth: signIn, AuditLog: s.reader, AwaitEvent: s.store.sequencer.Wait, Tally: s.tally, Version: s.Version, Ready: s.ready, Log: s.Log, SetupCode: setup, Page: page,
+		Vault: s.store.vault, Auth: signIn, AuditLog: s.store.reader, AwaitEvent: s.store.sequencer.Wait, Tally: s.tally, Anchors: anchors, Version: s.Version, Ready: s.ready, Log: s.Log, SetupCode: setup, Page: page,
 	})
 	if err != nil {
 		return err
 	}
 	api.Register(s.entrance.collectors()...)
+	api.Register(auditMetrics{s.store.reader, &s.store.failures})
+	anchoring, err := s.anchoring(ctx, api)
+	if err != nil {
+		return err
+	}
 	if s.Config.AddrFile != "" {
 		if err := datadir.WriteFile(s.Config.AddrFile, []byte(s.Addr()+"\n"), 0o644); err != nil {
 			return fmt.Errorf("the address cannot be written to --addr-file: %w", err)
@@ -144,6 +159,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		s.every(jobs, certificateEvery, s.reloadCertificate)
 	}
 	s.every(jobs, rotateEvery, s.rotate)
+	anchoring(jobs)
 	s.jobs.Go(func() {
 		signIn.Run(jobs, func(err error) { s.Log.Error("expired sessions could not be removed", "error", err) })
 	})

@@ -115,6 +115,7 @@ func TestRefusedStarts(t *testing.T) {
 		}, []string{"the clock stands before", "set the clock of this machine right"}},
 		{"a second server", func(t *testing.T, data string) []string {
 			start(t, data)
+			awaitSigned(t, data)
 			return nil
 		}, []string{"another process (", ") uses ", "stop it first"}},
 		{"a port in use", func(t *testing.T, data string) []string {

@@ -16,6 +16,7 @@ import (
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/rpc"
 
+	"stonevault/audit"
 	"stonevault/internal/anchor/contract"
 )
 
@@ -418,6 +419,25 @@ func (c *Chain) estimate(ctx context.Context, from common.Address, data []byte) 
 		return 0, fmt.Errorf("%w (an anchor is said to cost %d gas, and costs %d at most)", ErrLies, gas, maxGas)
 	}
 	return min(gas+gas/8, maxGas), nil // the proof's cost does not depend on the state, but forks change prices
+}
+
+// WouldTake asks the contract, as of the latest block, whether it would take a head with this proof from a sender:
+// nil, or its refusal. Nothing is sent, and nothing of the head is compared here.
+func (c *Chain) WouldTake(ctx context.Context, sender string, head audit.Tree, proof []audit.Hash) error {
+	from, err := parseAddress(sender)
+	if err != nil {
+		return fmt.Errorf("the sender's address: %w", err)
+	}
+	_, err = c.estimate(ctx, from, c.anchorCall(head, proof))
+	return err
+}
+
+func (c *Chain) anchorCall(head audit.Tree, proof []audit.Hash) []byte {
+	nodes := make([][32]byte, len(proof))
+	for i, h := range proof {
+		nodes[i] = h
+	}
+	return contract.AnchorCall(c.target.Log, contract.Head{Size: uint64(head.Size), Root: head.Root}, nodes)
 }
 
 // broadcast gives a signed transaction to every server that doesn't have it. A nil error means that one has it

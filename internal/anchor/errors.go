@@ -2,9 +2,11 @@ package anchor
 
 import (
 	"errors"
+	"slices"
 
 	"stonevault/internal/anchor/contract"
 	"stonevault/internal/anchor/journal"
+	"stonevault/internal/auditlog"
 )
 
 // What keeps an anchor from being written or believed. All but the last group pass by themselves when their
@@ -52,7 +54,7 @@ var conditions = []struct {
 	{ErrNotAnchorer, "not_anchorer"}, {contract.ErrNotAnchorer, "not_anchorer"},
 	{ErrFunds, "funds_low"}, {ErrFee, "fee_ceiling"}, {ErrForeign, "nonce_in_use"}, {ErrNotTaken, "not_taken"},
 	{ErrStalled, "finality_stalled"}, {ErrReverted, "reverted"}, {ErrAbandoned, "abandoned"},
-	{journal.ErrConflict, "journal_conflict"}, {ErrKey, "key"},
+	{journal.ErrConflict, "journal_conflict"}, {ErrKey, "key"}, {auditlog.ErrRewritten, "log_damaged"},
 	{ErrNotFinal, "not_final"}, {ErrNotAnchored, "not_anchored"}, {ErrWrongClaim, "wrong_claim"},
 }
 
@@ -69,9 +71,30 @@ func Condition(err error) string {
 	return "failed"
 }
 
+// Conditions are all names that Condition may return.
+func Conditions() []string {
+	names := []string{Condition(nil)}
+	for _, c := range conditions {
+		if !slices.Contains(names, c.name) {
+			names = append(names, c.name)
+		}
+	}
+	return append(names, "failed")
+}
+
+// Lasting tells whether a condition stays until a person does something. The others may pass by themselves.
+func Lasting(condition string) bool {
+	switch condition {
+	case "forked", "rolled_back", "taken_back", "log_damaged", "rpc_lies", "wrong_chain", "wrong_contract", "wrong_log",
+		"not_anchorer", "funds_low", "key":
+		return true
+	}
+	return false
+}
+
 // Tampering tells whether an error is evidence against the log itself, rather than a check that could not be made.
 func Tampering(err error) bool {
-	for _, e := range []error{ErrForked, ErrRolledBack, ErrReverted, ErrWrongClaim} {
+	for _, e := range []error{ErrForked, ErrRolledBack, ErrReverted, ErrWrongClaim, auditlog.ErrRewritten} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -3,13 +3,16 @@ package anchor
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/big"
 	"os"
 	"runtime"
+	"strings"
 
 	"github.com/ethereum/go-ethereum/accounts/keystore"
 	"github.com/ethereum/go-ethereum/common"
@@ -53,20 +56,94 @@ func LoadKey(path, passphrasePath string) (*Key, error) {
 		}
 		return newKey(private), nil
 	}
-	passphrase, err := readSecret(passphrasePath)
+	passphrase, err := ReadPassphrase(passphrasePath)
 	if err != nil {
-		return wrong(passphrasePath, err)
+		return nil, err
 	}
-	sealed, err := readBounded(path)
+	k, err := openKey(path, passphrase, " in "+passphrasePath)
 	if err != nil {
 		return wrong(path, err)
 	}
-	opened, err := keystore.DecryptKey(sealed, string(bytes.TrimRight(passphrase, "\r\n")))
+	return k, nil
+}
+
+// ReadPassphrase reads the first line of a file that is closed to other accounts of the machine.
+func ReadPassphrase(path string) (string, error) {
+	text, err := readSecret(path)
+	if err != nil {
+		return "", fmt.Errorf("%w: %s: %w", ErrKey, path, err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	if line = strings.TrimSuffix(line, "\r"); line == "" {
+		return "", fmt.Errorf("%w: %s: its first line, which should be the passphrase, is empty", ErrKey, path)
+	}
+	return line, nil
+}
+
+// OpenKey reads a key from an encrypted keystore file with its passphrase.
+func OpenKey(path, passphrase string) (*Key, error) {
+	k, err := openKey(path, passphrase, "")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrKey, path, err)
+	}
+	return k, nil
+}
+
+func openKey(path, passphrase, from string) (*Key, error) {
+	sealed, err := readBounded(path)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := keystore.DecryptKey(sealed, passphrase)
 	if err != nil {
 		// The library's errors name no secret; a wrong passphrase is keystore.ErrDecrypt.
-		return wrong(path, fmt.Errorf("it does not open with the passphrase in %s: %w", passphrasePath, err))
+		return nil, fmt.Errorf("it does not open with the passphrase%s: %w", from, err)
 	}
 	return newKey(opened.PrivateKey), nil
+}
+
+// keystoreFile is version 3 of the Web3 Secret Storage Definition.
+type keystoreFile struct {
+	Address string              `json:"address"`
+	Crypto  keystore.CryptoJSON `json:"crypto"`
+	ID      string              `json:"id"`
+	Version int                 `json:"version"`
+}
+
+// NewKey makes a key, and returns it as an encrypted keystore file, as geth and wallets read it, with the
+// address of its account.
+func NewKey(passphrase string) (sealed []byte, address string, err error) {
+	if passphrase == "" {
+		return nil, "", errors.New("a key needs a passphrase")
+	}
+	private, err := crypto.GenerateKey()
+	if err != nil {
+		return nil, "", err
+	}
+	k := newKey(private)
+	f := keystoreFile{Address: hex.EncodeToString(k.address[:]), Version: 3}
+	if f.Crypto, err = keystore.EncryptDataV3(crypto.FromECDSA(private), []byte(passphrase), keystore.StandardScryptN, keystore.StandardScryptP); err != nil {
+		return nil, "", err
+	}
+	var id [16]byte
+	rand.Read(id[:])
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // RFC 9562, section 5.4
+	f.ID = fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
+	sealed, err = json.Marshal(f)
+	return append(sealed, '\n'), k.address.Hex(), err
+}
+
+// AddressIn returns the address that a keystore file names. Only the passphrase could show that it is the key's.
+func AddressIn(path string) (string, error) {
+	text, err := readBounded(path)
+	if err != nil {
+		return "", fmt.Errorf("%w: %s: %w", ErrKey, path, err)
+	}
+	var f keystoreFile
+	if err := json.Unmarshal(text, &f); err != nil || f.Address == "" {
+		return "", fmt.Errorf("%w: %s: it is no keystore file that names its address", ErrKey, path)
+	}
+	return ParseAddress("0x" + strings.TrimPrefix(f.Address, "0x"))
 }
 
 func newKey(private *ecdsa.PrivateKey) *Key {

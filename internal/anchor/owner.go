@@ -6,14 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strconv"
 	"time"
 
 	"github.com/ethereum/go-ethereum"
-	"github.com/ethereum/go-ethereum/accounts/abi/bind/v2"
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/params"
 
+	"stonevault/audit"
 	"stonevault/internal/anchor/contract"
 )
 
@@ -31,8 +33,35 @@ var Presets = []Preset{
 	{"amoy", 80002, 25 * params.GWei},
 }
 
-// leastTip is the preset's, or what is usual.
-func leastTip(chainID uint64) int64 {
+// ChainNamed reads a preset's name or a chain's number.
+func ChainNamed(text string) (id uint64, err error) {
+	for _, p := range Presets {
+		if text == p.Name {
+			return p.ChainID, nil
+		}
+	}
+	id, err = strconv.ParseUint(text, 10, 64)
+	// The audit log records the number, and its counts end there.
+	if err != nil || id == 0 || id > audit.MaxCount || strconv.FormatUint(id, 10) != text {
+		return 0, fmt.Errorf("%q is no chain; use polygon, amoy or a chain's number", text)
+	}
+	return id, nil
+}
+
+// ParseAddress reads the address of an account or a contract, and returns it with its checksum (EIP-55).
+func ParseAddress(text string) (string, error) {
+	a, err := parseAddress(text)
+	if err != nil {
+		return "", err
+	}
+	return a.Hex(), nil
+}
+
+// AddressBytes reads an address.
+func AddressBytes(text string) ([20]byte, error) { return parseAddress(text) }
+
+// LeastTip is the smallest tip, in wei, that a chain's nodes take: the preset's, or what is usual.
+func LeastTip(chainID uint64) int64 {
 	for _, p := range Presets {
 		if p.ChainID == chainID {
 			return p.MinTip
@@ -54,17 +83,18 @@ type Owner struct {
 }
 
 // Deploy puts the contract on the chain and returns its address. Each call makes another contract; one is
-// enough for any number of logs.
+// enough for any number of logs. Where the transaction was sent and is not known to be in a block, the address
+// that it will have comes with the error.
 func (o Owner) Deploy(ctx context.Context) (address string, err error) {
-	receipt, err := o.transact(ctx, nil, contract.CreationCode())
-	if err != nil {
+	tx, err := o.transact(ctx, nil, contract.CreationCode())
+	if tx == nil {
 		return "", err
 	}
-	return receipt.ContractAddress.Hex(), nil
+	return crypto.CreateAddress(o.Key.address, tx.Nonce()).Hex(), err
 }
 
 // CreateLog makes a log that the owner's key owns and the anchorer's address may anchor. Where it was made
-// before, nothing is sent.
+// before, the anchorer is appointed; where that was done too, nothing is sent.
 func (o Owner) CreateLog(ctx context.Context, contractAddress, origin, anchorer string) (Target, error) {
 	by, err := parseAddress(anchorer)
 	if err != nil {
@@ -93,14 +123,31 @@ func (o Owner) CreateLog(ctx context.Context, contractAddress, origin, anchorer 
 	}
 	_, err = o.transact(ctx, &target.Contract, contract.CreateCall(contract.OriginHash(origin), by))
 	if errors.Is(err, contract.ErrAlreadyCreated) {
-		err = nil
+		err = o.appoint(ctx, chain, by)
 	}
 	return target, err
 }
 
-// transact sends one transaction and waits until enough servers have it in a block. No journal is kept: a
-// person sees how it ends, and a second deployment or creation does no harm.
-func (o Owner) transact(ctx context.Context, to *common.Address, data []byte) (*types.Receipt, error) {
+// appoint makes an address the anchorer of a log that is there.
+func (o Owner) appoint(ctx context.Context, chain *Chain, anchorer common.Address) error {
+	answers, err := ask(ctx, chain.servers, func(ctx context.Context, s *server) (common.Address, error) {
+		l, err := chain.log(ctx, s, nil)
+		return l.Anchorer, err
+	})
+	if err != nil {
+		return err
+	}
+	if now, err := agreed(answers, "the log's anchorer"); err != nil || now == anchorer {
+		return err
+	}
+	_, err = o.transact(ctx, &chain.target.Contract, contract.SetAnchorerCall(chain.target.Log, anchorer))
+	return err
+}
+
+// transact sends one transaction, and returns it once enough servers have it in a block. No journal is kept: a
+// person sees how it ends, and a second deployment or creation does no harm. What may have been sent comes with
+// the error.
+func (o Owner) transact(ctx context.Context, to *common.Address, data []byte) (*types.Transaction, error) {
 	if o.Key == nil {
 		return nil, errors.New("anchor: deploying needs the owner's key")
 	}
@@ -158,7 +205,7 @@ func (o Owner) transact(ctx context.Context, to *common.Address, data []byte) (*
 	if best.gas > most {
 		return nil, fmt.Errorf("%w (this is said to cost %d gas, and costs %d at most)", ErrLies, best.gas, most)
 	}
-	policy := feePolicy{big.NewInt(cmp.Or(o.MinTip, leastTip(o.ChainID))), big.NewInt(cmp.Or(o.MaxFee, defaultMaxFee))}
+	policy := feePolicy{big.NewInt(cmp.Or(o.MinTip, LeastTip(o.ChainID))), big.NewInt(cmp.Or(o.MaxFee, defaultMaxFee))}
 	paid, err := policy.first(best.market)
 	if err != nil {
 		return nil, err
@@ -175,13 +222,13 @@ func (o Owner) transact(ctx context.Context, to *common.Address, data []byte) (*
 		o.Sent(tx.Hash().Hex())
 	}
 	if err := chain.broadcast(ctx, tx); err != nil {
-		return nil, err
+		return tx, err
 	}
-	return chain.wait(ctx, tx.Hash())
+	return tx, chain.wait(ctx, tx.Hash())
 }
 
-// wait returns the receipt that enough servers give, by one of them.
-func (c *Chain) wait(ctx context.Context, tx common.Hash) (*types.Receipt, error) {
+// wait returns nil when enough servers have a transaction in a block, where it succeeded.
+func (c *Chain) wait(ctx context.Context, tx common.Hash) error {
 	for {
 		answers, err := c.outcomes(ctx, tx)
 		if err == nil {
@@ -196,15 +243,12 @@ func (c *Chain) wait(ctx context.Context, tx common.Hash) (*types.Receipt, error
 				if err == nil && !o.ok {
 					err = fmt.Errorf("%w (%v)", ErrReverted, tx)
 				}
-				if err != nil {
-					return nil, err
-				}
-				return bind.WaitMined(ctx, answers[0].from.eth, tx)
+				return err
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("the transaction %v is not in a block yet: %w", tx, ctx.Err())
+			return fmt.Errorf("the transaction %v is not in a block yet: %w", tx, ctx.Err())
 		case <-time.After(time.Second):
 		}
 	}

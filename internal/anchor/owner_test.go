@@ -46,6 +46,10 @@ func TestOwner(t *testing.T) {
 	if len(sent) != 2 {
 		t.Errorf("it sent %v", sent)
 	}
+	other := newKey(newPrivate(t))
+	if again, err := o.CreateLog(t.Context(), at, testOrigin, other.address.Hex()); err != nil || again != target || len(sent) != 3 {
+		t.Errorf("for another anchorer: %+v, %v, it sent %v", again, err, sent)
+	}
 	node.Call(t, nil, "anvil_mine", "0x5")
 	c, err := Open(t.Context(), target, 0, node.URL)
 	if err != nil {
@@ -53,7 +57,7 @@ func TestOwner(t *testing.T) {
 	}
 	defer c.Close()
 	final, _, err := c.look(t.Context(), anchorer.address)
-	if want := (contract.Log{Anchorer: anchorer.address, Owner: o.Key.address}); err != nil || final.log != want {
+	if want := (contract.Log{Anchorer: other.address, Owner: o.Key.address}); err != nil || final.log != want {
 		t.Errorf("%+v, %v", final.log, err)
 	}
 }

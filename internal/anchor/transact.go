@@ -92,12 +92,7 @@ func (w *Worker) prepare(ctx context.Context, nonce uint64, from contract.Head, 
 	if err != nil {
 		return call{}, err
 	}
-	nodes := make([][32]byte, len(proof))
-	for i, h := range proof {
-		nodes[i] = h
-	}
-	c := call{nonce: nonce, to: &w.c.Chain.target.Contract}
-	c.data = contract.AnchorCall(w.c.Chain.target.Log, contract.Head{Size: uint64(to.Size), Root: to.Root}, nodes)
+	c := call{nonce: nonce, to: &w.c.Chain.target.Contract, data: w.c.Chain.anchorCall(to, proof)}
 	if c.gas, err = w.c.Chain.estimate(ctx, w.c.Key.Address(), c.data); err != nil {
 		return call{}, err
 	}

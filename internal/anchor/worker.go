@@ -96,7 +96,7 @@ func New(c Config) (*Worker, error) {
 		return nil, errors.New("anchor: a worker needs a chain, a key, a journal and heads")
 	}
 	c.Interval, c.MinGrowth = cmp.Or(c.Interval, time.Hour), cmp.Or(c.MinGrowth, 2)
-	c.MaxFee, c.MinTip = cmp.Or(c.MaxFee, defaultMaxFee), cmp.Or(c.MinTip, leastTip(c.Chain.target.ChainID))
+	c.MaxFee, c.MinTip = cmp.Or(c.MaxFee, defaultMaxFee), cmp.Or(c.MinTip, LeastTip(c.Chain.target.ChainID))
 	c.ReplaceAfter, c.StallAfter = cmp.Or(c.ReplaceAfter, 3*time.Minute), cmp.Or(c.StallAfter, 15*time.Minute)
 	c.Poll = cmp.Or(c.Poll, 15*time.Second)
 	if c.Now == nil {
@@ -142,6 +142,11 @@ func (w *Worker) note(change func(*Status)) {
 // AnchorNow asks for an anchor before the interval is over, if there is any event to anchor.
 func (w *Worker) AnchorNow() {
 	w.asked.Store(true)
+	w.Wake()
+}
+
+// Wake asks for a step at once, where Run waits for its time.
+func (w *Worker) Wake() {
 	select {
 	case w.wake <- struct{}{}:
 	default:

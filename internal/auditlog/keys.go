@@ -31,7 +31,7 @@ type keyring struct {
 
 type openedKey struct {
 	sealed []byte
-	key    [keySize]byte
+	key    *cobblestone.Key
 }
 
 // signer is a log with its signing key.
@@ -51,17 +51,17 @@ func keyContext(k Key) string {
 func seedContext(l Log) string { return fmt.Sprintf("stonevault.v1/audit_logs/%s/%d", l.Origin, l.ID) }
 
 // unseal opens a key with the master key.
-func (r *keyring) unseal(k Key) (key [keySize]byte, err error) {
+func (r *keyring) unseal(k Key) (*cobblestone.Key, error) {
 	plain, err := r.master.Open(keyContext(k), k.Sealed)
 	if err != nil || len(plain) != keySize {
-		return key, fmt.Errorf("%w: key %d does not open: %v", ErrRewritten, k.Number, err)
+		return nil, fmt.Errorf("%w: key %d does not open: %v", ErrRewritten, k.Number, err)
 	}
 	defer clear(plain)
-	return [keySize]byte(plain), nil
+	return cobblestone.NewKey(plain)
 }
 
 // open is unseal, which it does once for keys that are used often.
-func (r *keyring) open(k Key) ([keySize]byte, error) {
+func (r *keyring) open(k Key) (*cobblestone.Key, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if known, ok := r.opened[k.Number]; ok && bytes.Equal(known.sealed, k.Sealed) {
@@ -69,7 +69,7 @@ func (r *keyring) open(k Key) ([keySize]byte, error) {
 	}
 	key, err := r.unseal(k)
 	if err != nil {
-		return key, err
+		return nil, err
 	}
 	if r.opened == nil || len(r.opened) >= maxCachedKeys {
 		r.opened = map[int64]openedKey{}
@@ -132,22 +132,25 @@ func (r *keyring) signing(l Log) (*audit.SigningKey, error) {
 // openings have the same, so that no salt is used for two under one key, and none opens in another's place.
 func sealing(leaf []byte, slot audit.Slot) (salt, context []byte) {
 	commitment := leaf[len(leaf)-(slotCount-int(slot))*audit.HashSize:][:audit.HashSize]
-	return commitment[:cobblestone.SaltSize], append([]byte("stonevault.v1/audit/"+slot.String()+"/"), commitment...)
+	const prefix, longest = "stonevault.v1/audit/", "operational/"
+	context = append(make([]byte, 0, len(prefix)+len(longest)+audit.HashSize), prefix...)
+	context = append(append(context, slot.String()...), '/')
+	return commitment[:cobblestone.SaltSize], append(context, commitment...)
 }
 
 // sealPart seals the opening of a leaf's slot.
-func sealPart(key [keySize]byte, leaf []byte, slot audit.Slot, o audit.Opening) ([]byte, error) {
+func sealPart(key *cobblestone.Key, leaf []byte, slot audit.Slot, o audit.Opening) ([]byte, error) {
 	salt, context := sealing(leaf, slot)
-	return cobblestone.Seal(nil, o, key[:], salt, context)
+	return key.Seal(nil, o, salt, context)
 }
 
 // openPart opens what sealPart made.
-func openPart(key [keySize]byte, leaf []byte, slot audit.Slot, sealed []byte) (audit.Opening, error) {
+func openPart(key *cobblestone.Key, leaf []byte, slot audit.Slot, sealed []byte) (audit.Opening, error) {
 	if len(leaf) != audit.LeafSize {
 		return nil, audit.ErrLeaf
 	}
 	_, context := sealing(leaf, slot)
-	return cobblestone.Open(nil, sealed, key[:], context)
+	return key.Open(nil, sealed, context)
 }
 
 // opener opens the parts of events in one transaction. Its keys end with that, so that no reader remembers the
@@ -161,7 +164,7 @@ type opener struct {
 
 type readKey struct {
 	person string
-	key    [keySize]byte
+	key    *cobblestone.Key
 }
 
 func (r *keyring) opener(ctx context.Context, store KeyStore) *opener {

@@ -56,6 +56,8 @@ var sentinels = map[string]error{
 	"bad-credentials":     ErrCredentials,
 	"session-ended":       ErrNotSignedIn,
 	"not-found":           ErrNotFound,
+	"no-event":            ErrNotFound,
+	"audit-rewritten":     ErrLogRewritten, // by the server's own word
 	"not-empty":           ErrNotEmpty,
 	"locked":              errLocked,
 	"wrong-offset":        errWrongOffset,

@@ -55,25 +55,38 @@ func orNil[T ~string](s T) *T {
 }
 
 func (c *Client) pages(ctx context.Context, what string, send func(context.Context, *string, api.RequestEditorFn) (*http.Response, error)) iter.Seq2[api.File, error] {
-	return func(yield func(api.File, error) bool) {
+	return paged(func(cursor *string) ([]api.File, string, error) {
+		page, err := ask[api.FileList](ctx, c, what, func(ctx context.Context, auth api.RequestEditorFn) (*http.Response, error) {
+			return send(ctx, cursor, auth)
+		})
+		if err != nil {
+			return nil, "", err
+		}
+		return page.Items, page.NextCursor, nil
+	})
+}
+
+// paged yields the items of pages, each asked for when it is wanted. get takes the cursor of a page, nil for the
+// first, and returns that of the next, empty for none.
+func paged[T any](get func(cursor *string) ([]T, string, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
 		var cursor *string
 		for {
-			page, err := ask[api.FileList](ctx, c, what, func(ctx context.Context, auth api.RequestEditorFn) (*http.Response, error) {
-				return send(ctx, cursor, auth)
-			})
+			items, next, err := get(cursor)
 			if err != nil {
-				yield(api.File{}, err)
+				var none T
+				yield(none, err)
 				return
 			}
-			for _, f := range page.Items {
-				if !yield(f, nil) {
+			for _, item := range items {
+				if !yield(item, nil) {
 					return
 				}
 			}
-			if page.NextCursor == "" {
+			if next == "" {
 				return
 			}
-			cursor = &page.NextCursor
+			cursor = &next
 		}
 	}
 }

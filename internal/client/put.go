@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -50,10 +51,28 @@ type Upload struct {
 	Progress func(n int64)
 }
 
+// Stored is a file that was put.
+type Stored struct {
+	api.File
+	// Event is the id of the audit log's event about it; 0 where the reply that named it was lost.
+	Event int64
+}
+
 // outgoing is an upload under way.
 type outgoing struct {
 	Upload
 	shown atomic.Int64 // the sum of what Progress was told
+	event int64        // as the server names it once the file is stored
+}
+
+// eventHeader names the event in the audit log that a change was recorded as.
+const eventHeader = "Stonevault-Event"
+
+// recorded notes which event a reply names.
+func (u *outgoing) recorded(h http.Header) {
+	if id, err := strconv.ParseInt(h.Get(eventHeader), 10, 64); err == nil && id > 0 {
+		u.event = id
+	}
 }
 
 func (u *outgoing) count(n int64) {
@@ -69,7 +88,7 @@ func (u *outgoing) stands(at int64) { u.count(at - u.shown.Load()) }
 // Put sends a file. It returns when the server says that the file is durable. A file that changes meanwhile is
 // ErrChanged, and nothing of it is kept; a file that cannot be sent for the options' Patience is left where Put
 // can take it up again. A pipe is sent once.
-func (c *Client) Put(ctx context.Context, up Upload) (*api.File, error) {
+func (c *Client) Put(ctx context.Context, up Upload) (*Stored, error) {
 	u := &outgoing{Upload: up}
 	way := c.putInPieces
 	switch {
@@ -82,7 +101,10 @@ func (c *Client) Put(ctx context.Context, up Upload) (*api.File, error) {
 	if errors.Is(err, ErrChanged) {
 		err = fmt.Errorf("%w while it was sent, and nothing of it was kept; put it again", err)
 	}
-	return file, err
+	if err != nil {
+		return nil, err
+	}
+	return &Stored{*file, u.event}, nil
 }
 
 // putOnce sends all of it in one request.
@@ -104,6 +126,7 @@ func (c *Client) putOnce(ctx context.Context, u *outgoing) (*api.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	u.recorded(resp.Header)
 	file := new(api.File)
 	return file, decode(resp, file)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -110,18 +111,41 @@ func bounded[T any](ctx context.Context, c *Client, do func(context.Context) (T,
 	return reply, err
 }
 
-// ask makes a request that does the same however often it is made, and whose reply is a T, until it works.
-func ask[T any](ctx context.Context, c *Client, what string, send func(context.Context, api.RequestEditorFn) (*http.Response, error)) (*T, error) {
+// again does what does the same however often it is done, until it works.
+func again[T any](ctx context.Context, c *Client, what string, do func(context.Context) (T, error)) (T, error) {
 	tries := c.attempts(what)
 	for {
-		reply, err := bounded(ctx, c, func(ctx context.Context) (*T, error) {
-			return document[T](ctx, c, func(auth api.RequestEditorFn) (*http.Response, error) { return send(ctx, auth) })
-		})
+		reply, err := bounded(ctx, c, do)
 		if err == nil {
 			return reply, nil
 		}
 		if err := tries.wait(ctx, err); err != nil {
-			return nil, err
+			var none T
+			return none, err
 		}
 	}
+}
+
+// ask makes a request that does the same however often it is made, and whose reply is a T, until it works.
+func ask[T any](ctx context.Context, c *Client, what string, send func(context.Context, api.RequestEditorFn) (*http.Response, error)) (*T, error) {
+	return again(ctx, c, what, func(ctx context.Context) (*T, error) {
+		return document[T](ctx, c, func(auth api.RequestEditorFn) (*http.Response, error) { return send(ctx, auth) })
+	})
+}
+
+// askBytes is ask for a reply that is no JSON. One that is longer than limit comes with one byte too many, so that
+// whoever reads it refuses it.
+func askBytes(ctx context.Context, c *Client, limit int64, send func(context.Context, api.RequestEditorFn) (*http.Response, error)) ([]byte, error) {
+	return again(ctx, c, "", func(ctx context.Context) ([]byte, error) {
+		resp, err := c.call(ctx, func(auth api.RequestEditorFn) (*http.Response, error) { return send(ctx, auth) })
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+		if err != nil {
+			return nil, unreachable(err)
+		}
+		return b, nil
+	})
 }

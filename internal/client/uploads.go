@@ -263,6 +263,7 @@ func (t *transfer) stands(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	t.u.recorded(h)
 	at, err := strconv.ParseInt(h.Get("Upload-Offset"), 10, 64)
 	if err != nil || at < 0 || at > t.u.Size || h.Get("Upload-Length") != strconv.FormatInt(t.u.Size, 10) {
 		return 0, errors.New("the server answers with another upload than was asked for")
@@ -285,6 +286,7 @@ func (c *Client) patchUpload(ctx context.Context, u *outgoing, id string, at int
 		return 0, err
 	}
 	resp.Body.Close()
+	u.recorded(resp.Header)
 	return strconv.ParseInt(resp.Header.Get("Upload-Offset"), 10, 64)
 }
 

@@ -25,6 +25,7 @@ type store struct {
 	files   map[string]*stored // by path
 	uploads map[string]*upload
 	next    int
+	event   int64    // what replies about a stored file name, 0 for nothing
 	log     []string // methods of requests about content and uploads
 	// fault is asked before each of them; a true takes the request over.
 	fault func(w http.ResponseWriter, r *http.Request, n int) bool
@@ -103,6 +104,7 @@ func (s *store) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.keep(name, b, "put", r.Header)
+		s.name(w)
 		s.lookup(w, name)
 	case id == "uploads" && r.Method == http.MethodGet:
 		list := api.UploadList{Items: []api.Upload{}}
@@ -147,9 +149,17 @@ func (s *store) patch(w http.ResponseWriter, r *http.Request, id string, u *uplo
 		s.keep(u.metadata["path"], u.content, id, http.Header{
 			"Stonevault-Mode": {u.metadata["mode"]}, "Stonevault-Modified-At": {u.metadata["modified_at"]},
 		})
+		s.name(w)
 	}
 	w.Header().Set("Upload-Offset", strconv.Itoa(len(u.content)))
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// name names the event of what was stored.
+func (s *store) name(w http.ResponseWriter) {
+	if s.event > 0 {
+		w.Header().Set("Stonevault-Event", strconv.FormatInt(s.event, 10))
+	}
 }
 
 func (s *store) keep(name string, content []byte, id string, h http.Header) {

@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -31,7 +33,8 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{Listen: "127.0.0.1:8080", Suite: identity.SuiteHybrid, MasterKey: KeySource{Kind: KeyFromFile}, LogFormat: "text", LogLevel: "info", Proxy: Proxy{Header: "X-Forwarded-For"}}
+	want := Config{Listen: "127.0.0.1:8080", Suite: identity.SuiteHybrid, MasterKey: KeySource{Kind: KeyFromFile}, LogFormat: "text", LogLevel: "info", Proxy: Proxy{Header: "X-Forwarded-For"},
+		Anchor: Anchor{Interval: time.Hour, MaxFee: 500}}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("%+v", c)
 	}
@@ -115,6 +118,16 @@ func TestRefusals(t *testing.T) {
 		{name: "other machines and a proxy that was not vouched for", flags: map[string]string{"listen": ":80", "trusted-proxy": "10.0.0.0/8"}, want: []string{"needs TLS"}},
 		{name: "metrics for other machines", flags: map[string]string{"metrics-listen": ":9090", "tls-generate": "true"}, want: []string{"--metrics-listen reaches other machines", "127.0.0.1:9090"}},
 		{name: "metrics among files", flags: map[string]string{"metrics-listen": "127.0.0.1:8080"}, want: []string{"--metrics-listen is the address that files are served on"}},
+		{name: "anchoring without a contract", file: "anchor_chain = \"polygon\"\n", want: []string{"anchor_chain in ", "not in which contract", "stonevaultd anchor deploy"}},
+		{name: "anchoring without a creator", flags: anchoring("creator"), want: []string{"--anchor-chain says", "not who created the log", "--anchor-creator"}},
+		{name: "anchoring without servers", flags: anchoring("rpc"), want: []string{"--anchor-chain says", "--anchor-rpc with two or more"}},
+		{name: "anchoring without a key", flags: anchoring("key"), want: []string{"--anchor-chain says", "not with which key", "stonevaultd anchor newkey"}},
+		{name: "a key without its passphrase", flags: anchoring(), want: []string{"--anchor-key names an encrypted key without its passphrase", "--anchor-key-passphrase-file"}},
+		{name: "a contract of no chain", flags: map[string]string{"anchor-contract": anAddress}, want: []string{"--anchor-contract is for anchoring, which is off"}},
+		{name: "a creator of no chain", env: []string{"STONEVAULT_ANCHOR_CREATOR=" + anAddress}, want: []string{"STONEVAULT_ANCHOR_CREATOR is for anchoring"}},
+		{name: "servers of no chain", flags: map[string]string{"anchor-rpc": "https://a.example"}, want: []string{"--anchor-rpc is for anchoring"}},
+		{name: "a key for no chain", flags: map[string]string{"anchor-key": "k"}, want: []string{"--anchor-key is for anchoring"}},
+		{name: "the key's passphrase in the file", file: "anchor_key_passphrase = \"x\"\n", want: []string{"is a secret", "anchor_key_passphrase_file"}},
 		{name: "a flag that is not known", flags: map[string]string{"no-such": "1"}, want: []string{"--no-such is no flag"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -157,6 +170,15 @@ func TestValues(t *testing.T) {
 		{"suite", []string{"1", "2"}, []string{"", "0", "3", "01", "+1", "1.0", "257", "one"}},
 		{"compress", []string{"auto", "never", "1", "22"}, []string{"", "0", "23", "01", "always"}},
 		{"master_key_source", []string{"file", "file:/k", "file:k", "passphrase", "env"}, []string{"", "file:", "passphrase:x", "env:X", "vault", "/k"}},
+		{"anchor_chain", []string{"", "polygon", "amoy", "1", "80002", "9007199254740991"}, []string{"0", "01", "-1", "Polygon", "mumbai", "0x89", "9007199254740992"}},
+		{"anchor_contract", []string{"", anAddress, strings.ToLower(anAddress)}, []string{"0x", anAddress[2:], anAddress[:41], anAddress + "0", "0x" + strings.Repeat("g", 40)}},
+		{"anchor_creator", []string{"", anAddress}, []string{"ann"}},
+		{"anchor_rpc", []string{"", "https://a.example", "http://127.0.0.1:8545,https://a.example/v2/KEY", "file:/run/keys/rpc", "file:rpc"},
+			[]string{"a.example", "https://", "ftp://a.example", "file:", "https://a.example,b", "/run/geth.ipc"}},
+		{"anchor_quorum", []string{"0", "1", "3"}, []string{"", "-1", "01", "two", "101"}},
+		{"anchor_interval", []string{"1s", "15m", "24h", "1h30m"}, []string{"", "0", "60", "1h 30m", "999ms", "-1h", "1d"}},
+		{"anchor_events", []string{"0", "2", "1000"}, []string{"", "1", "-2", "1e3"}},
+		{"anchor_max_fee", []string{"1", "500", "1000000"}, []string{"", "0", "-1", "1.5", "1000001"}},
 		{"log_format", []string{"text", "json"}, []string{"", "JSON"}},
 		{"log_level", []string{"debug", "info", "warn", "error"}, []string{"", "INFO", "trace"}},
 	} {
@@ -223,6 +245,40 @@ func TestTogether(t *testing.T) {
 	}
 }
 
+const anAddress = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+
+// anchoring are flags of everything that anchoring needs but a passphrase, and but what is left out.
+func anchoring(leftOut ...string) map[string]string {
+	flags := map[string]string{
+		"anchor-chain": "amoy", "anchor-contract": anAddress, "anchor-creator": anAddress, "anchor-rpc": "https://a.example,file:more", "anchor-key": "k.json",
+	}
+	for _, name := range leftOut {
+		delete(flags, "anchor-"+name)
+	}
+	return flags
+}
+
+func TestAnchoring(t *testing.T) {
+	const word = "six random words are a passphrase"
+	flags := anchoring()
+	flags["anchor-key-passphrase-file"] = write(t, word+"\n")
+	flags["anchor-interval"], flags["anchor-events"], flags["anchor-max-fee"], flags["anchor-quorum"] = "90m", "100", "30", "2"
+	c, _, err := Load(Sources{Flags: flags})
+	want := Anchor{Chain: "amoy", Contract: anAddress, Creator: anAddress, RPC: []string{"https://a.example", "file:more"}, Quorum: 2,
+		Key: "k.json", KeyPassphrase: word, Interval: 90 * time.Minute, Events: 100, MaxFee: 30}
+	if err != nil || !reflect.DeepEqual(c.Anchor, want) || !c.Anchor.On() {
+		t.Errorf("%+v, %v", c.Anchor, err)
+	}
+	if text := fmt.Sprintf("%+v %#v", c, c); strings.Contains(text, word) {
+		t.Errorf("the passphrase shows: %s", text)
+	}
+	// What is wrong with an address of a server is said without it.
+	flags["anchor-rpc"] = "https://a.example/KEY,ftp://b.example/KEY"
+	if _, _, err := Load(Sources{Flags: flags}); err == nil || strings.Contains(err.Error(), "KEY") {
+		t.Error(err)
+	}
+}
+
 func TestSecrets(t *testing.T) {
 	const word = "six random words are a passphrase"
 	one, two := write(t, word+"\r\nsecond line\n"), write(t, "another passphrase altogether")
@@ -244,6 +300,17 @@ func TestSecrets(t *testing.T) {
 	for _, text := range []string{fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprintf("%v", values)} {
 		if strings.Contains(text, word) || strings.Contains(text, "from the environment") {
 			t.Errorf("a secret shows: %s", text)
+		}
+	}
+	if runtime.GOOS != "windows" {
+		for mode, ok := range map[os.FileMode]bool{0o600: true, 0o440: true, 0o644: false, 0o602: false, 0o601: false} {
+			if err := os.Chmod(two, mode); err != nil {
+				t.Fatal(err)
+			}
+			_, _, err := Load(Sources{Flags: map[string]string{"master-passphrase-file": two}})
+			if (err == nil) != ok || !ok && !strings.Contains(err.Error(), "chmod o= "+two) {
+				t.Errorf("a file of mode %o: %v", mode, err)
+			}
 		}
 	}
 	for _, text := range []string{"", "\nsecond line", strings.Repeat("x", maxSecretFile+1)} {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -155,6 +156,20 @@ var contradictions = []struct {
 			"where a proxy in front has TLS, --trusted-proxy ADDRESS --behind-proxy; 127.0.0.1 needs none of them"},
 	{"metrics_listen", func(c *Config) bool { return c.MetricsListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") },
 		"is the address that files are served on; choose another port"},
+	{"anchor_chain", without(func(a Anchor) bool { return a.Contract == "" }),
+		"says where the audit log is anchored, and not in which contract; make one with stonevaultd anchor deploy, and name it with --anchor-contract"},
+	{"anchor_chain", without(func(a Anchor) bool { return a.Creator == "" }),
+		"says where the audit log is anchored, and not who created the log there; add --anchor-creator, which stonevaultd anchor deploy prints"},
+	{"anchor_chain", without(func(a Anchor) bool { return len(a.RPC) == 0 }),
+		"says where the audit log is anchored, and not by which servers; add --anchor-rpc with two or more of different operators"},
+	{"anchor_chain", without(func(a Anchor) bool { return a.Key == "" }),
+		"says where the audit log is anchored, and not with which key; make one with stonevaultd anchor newkey, and name its file with --anchor-key"},
+	{"anchor_key", without(func(a Anchor) bool { return a.KeyPassphrase == "" }),
+		"names an encrypted key without its passphrase; name a file that holds it with --anchor-key-passphrase-file"},
+	{"anchor_contract", unused(func(a Anchor) bool { return a.Contract != "" }), needsChain},
+	{"anchor_creator", unused(func(a Anchor) bool { return a.Creator != "" }), needsChain},
+	{"anchor_rpc", unused(func(a Anchor) bool { return len(a.RPC) > 0 }), needsChain},
+	{"anchor_key", unused(func(a Anchor) bool { return a.Key != "" }), needsChain},
 }
 
 func isSecret(key string) bool {
@@ -329,8 +344,12 @@ func (l layer) check() error {
 	return nil
 }
 
-// readSecret reads the first line of a file.
+// readSecret reads the first line of a file, which must not be open to everybody on the machine. Windows keeps
+// who may read a file elsewhere.
 func readSecret(path string) (string, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 && runtime.GOOS != "windows" {
+		return "", fmt.Errorf("names a file that everybody on this machine may use; run: chmod o= %s", path)
+	}
 	text, err := readBounded(path, maxSecretFile)
 	if err != nil {
 		return "", fmt.Errorf("names a file that cannot be read: %w", err)

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"stonevault/identity"
 	"stonevault/stone"
@@ -69,6 +70,7 @@ type Config struct {
 	MasterKeyText SecretText
 	// Passphrase is for KeyFromPassphrase; empty to ask on the terminal.
 	Passphrase  SecretText
+	Anchor      Anchor
 	Development bool
 	LogFormat   string
 	LogLevel    string
@@ -204,6 +206,56 @@ var Settings = []Setting{
 		Key: "master_passphrase", Flag: "master-passphrase", Kind: Secret,
 		Doc: "The passphrase, for the source passphrase: the first line of the file. Without one it is asked for on the terminal.",
 		set: func(c *Config, v string) { c.Passphrase = SecretText(v) },
+	},
+	{
+		Key: "anchor_chain", Flag: "anchor-chain", Value: "CHAIN", Kind: Text, check: optional(checkChain),
+		Doc: "The EVM chain that heads of the audit log are anchored on: polygon, amoy (Polygon's test network), or a chain's number. Without one nothing is anchored.",
+		set: func(c *Config, v string) { c.Anchor.Chain = v },
+	},
+	{
+		Key: "anchor_contract", Flag: "anchor-contract", Value: "ADDRESS", Kind: Text, check: optional(checkAddress),
+		Doc: "The address of the anchoring contract there, as stonevaultd anchor deploy prints it.",
+		set: func(c *Config, v string) { c.Anchor.Contract = v },
+	},
+	{
+		Key: "anchor_creator", Flag: "anchor-creator", Value: "ADDRESS", Kind: Text, check: optional(checkAddress),
+		Doc: "The address that created the log of this vault in the contract, as stonevaultd anchor deploy prints it.",
+		set: func(c *Config, v string) { c.Anchor.Creator = v },
+	},
+	{
+		Key: "anchor_rpc", Flag: "anchor-rpc", Value: "URL", Kind: List, check: each(checkRPC),
+		Doc: "RPC servers of the chain, two or more of different operators, whose answers are compared. An address that holds a key belongs into a file with one address a line, which file:PATH names here.",
+		set: func(c *Config, v string) { c.Anchor.RPC = list(v) },
+	},
+	{
+		Key: "anchor_quorum", Flag: "anchor-quorum", Value: "N", Default: "0", Kind: Text, check: wholeNumber(true, 1, 100),
+		Doc: "How many of the RPC servers must answer, all the same; 0 is two, or one where there is one only.",
+		set: func(c *Config, v string) { c.Anchor.Quorum = int(toInt(v)) },
+	},
+	{
+		Key: "anchor_key", Flag: "anchor-key", Value: "FILE", Kind: Text,
+		Doc: "The anchorer's key, which pays for anchors: an encrypted keystore file, as stonevaultd anchor newkey makes one. Use it for nothing else, and let it hold little.",
+		set: func(c *Config, v string) { c.Anchor.Key = v },
+	},
+	{
+		Key: "anchor_key_passphrase", Flag: "anchor-key-passphrase", Kind: Secret,
+		Doc: "The passphrase of anchor_key: the first line of the file.",
+		set: func(c *Config, v string) { c.Anchor.KeyPassphrase = SecretText(v) },
+	},
+	{
+		Key: "anchor_interval", Flag: "anchor-interval", Value: "TIME", Default: "1h", Kind: Text, check: duration(time.Second),
+		Doc: "How long after an anchor the next one is made, if two events or more have come since; such as 15m or 24h.",
+		set: func(c *Config, v string) { c.Anchor.Interval = toDuration(v) },
+	},
+	{
+		Key: "anchor_events", Flag: "anchor-events", Value: "N", Default: "0", Kind: Text, check: wholeNumber(true, 2, 1<<40),
+		Doc: "As many new events make an anchor before the interval is over; 0 is never.",
+		set: func(c *Config, v string) { c.Anchor.Events = toInt(v) },
+	},
+	{
+		Key: "anchor_max_fee", Flag: "anchor-max-fee", Value: "GWEI", Default: "500", Kind: Text, check: wholeNumber(false, 1, 1_000_000),
+		Doc: "The most that is paid for each unit of gas, in gwei; an anchor takes 50,000 to 80,000 units. While the chain asks for more, nothing is anchored.",
+		set: func(c *Config, v string) { c.Anchor.MaxFee = toInt(v) },
 	},
 	{
 		Key: "development", Flag: "development", Default: "false", Kind: Yes,

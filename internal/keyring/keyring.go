@@ -102,7 +102,7 @@ func (s *Secret) Update(ctx context.Context, fn func(old []byte) ([]byte, error)
 	if err := os.MkdirAll(s.ring.Dir, 0o700); err != nil {
 		return err
 	}
-	unlock, err := lock(ctx, s.path(lockSuffix))
+	unlock, err := Lock(ctx, s.path(lockSuffix))
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (s *Secret) Replace(ctx context.Context, secret []byte) error {
 	if err := os.MkdirAll(s.ring.Dir, 0o700); err != nil {
 		return err
 	}
-	unlock, err := lock(ctx, s.path(lockSuffix))
+	unlock, err := Lock(ctx, s.path(lockSuffix))
 	if err != nil {
 		return err
 	}
@@ -194,9 +194,9 @@ func writeFile(path string, b []byte) error {
 	return err
 }
 
-// lock waits for the lock file at path. It never removes that file, because another process may wait for
+// Lock waits for the lock file at path, against other processes. It never removes that file, because another process may wait for
 // it.
-func lock(ctx context.Context, path string) (unlock func(), err error) {
+func Lock(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

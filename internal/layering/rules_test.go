@@ -30,7 +30,7 @@ var layers = []layer{
 	},
 	{
 		name:     "core",
-		packages: []string{"internal/vault", "internal/access", "internal/auditlog", "internal/auth"},
+		packages: []string{"internal/vault", "internal/access", "internal/anchor/journal", "internal/auditlog", "internal/auth"},
 		may:      []string{"library", "core"},
 		never:    []string{"database/sql", "net/http", "os/exec", "testing"},
 	},
@@ -57,7 +57,8 @@ var layers = []layer{
 	},
 	{
 		name:     "test kit", // imported by tests alone
-		packages: []string{"internal/layering", "internal/vectors"},
+		packages: []string{"internal/layering", "internal/vectors", "internal/anchor/anviltest", "internal/anchor/journaltest"},
+		may:      []string{"core"},
 	},
 }
 

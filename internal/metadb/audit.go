@@ -62,11 +62,41 @@ func (s auditStore) KeysOf(ctx context.Context, persons ...string) ([]auditlog.K
 	if len(persons) == 0 || len(persons) > 3 {
 		return nil, fmt.Errorf("metadb: keys of %d persons at once", len(persons))
 	}
+	if known := s.knownKeys(persons); known != nil {
+		return known, s.tx.usable(ctx)
+	}
 	args := make([]any, 3) // one statement for all
 	for i := range args {
 		args[i] = persons[min(i, len(persons)-1)]
 	}
-	return all(ctx, s.tx, scanAuditKey, `SELECT `+auditKeyColumns+` FROM audit_keys WHERE person IN ($1, $2, $3)`, args...)
+	found, err := all(ctx, s.tx, scanAuditKey, `SELECT `+auditKeyColumns+` FROM audit_keys WHERE person IN ($1, $2, $3)`, args...)
+	if err == nil && s.tx.writes {
+		if s.tx.session.auditKeys == nil {
+			s.tx.session.auditKeys = map[string]auditlog.Key{}
+		}
+		for _, k := range found {
+			s.tx.session.auditKeys[k.Person] = k
+		}
+	}
+	return found, err
+}
+
+// knownKeys are the keys of persons if the write transaction has found all of them before.
+func (s auditStore) knownKeys(persons []string) []auditlog.Key {
+	if !s.tx.writes || s.tx.over {
+		return nil
+	}
+	known := make([]auditlog.Key, 0, len(persons))
+	for i, p := range persons {
+		k, ok := s.tx.session.auditKeys[p]
+		if !ok {
+			return nil
+		}
+		if !slices.Contains(persons[:i], p) {
+			known = append(known, k)
+		}
+	}
+	return known
 }
 
 func (s auditStore) Key(ctx context.Context, number int64) (auditlog.Key, error) {
@@ -82,6 +112,7 @@ func (s auditStore) EraseKey(ctx context.Context, number int64) error {
 	if err != nil {
 		return err
 	}
+	s.tx.session.forgetKeys()
 	for _, text := range []string{
 		`UPDATE audit_events SET actor = NULL, actor_key = NULL WHERE actor_key = $1`,
 		`UPDATE audit_events SET subject = NULL, subject_key = NULL WHERE subject_key = $1`,
@@ -98,12 +129,8 @@ func (s auditStore) InsertEvent(ctx context.Context, e auditlog.Event) (int64, e
 	if err := checkEvent(e); err != nil {
 		return 0, err
 	}
-	if !s.tx.writes {
-		return 0, ErrReadOnly
-	}
 	p := e.Parts
-	id, err := get(ctx, s.tx, auditlog.ErrNotFound, scanInt,
-		`INSERT INTO audit_events (leaf, operational, actor_key, actor, subject_key, subject) VALUES ($1, $2, $3, $4, $5, $6) RETURNING id`,
+	id, err := s.tx.insertRow(ctx, `INSERT INTO audit_events (leaf, operational, actor_key, actor, subject_key, subject) VALUES ($1, $2, $3, $4, $5, $6)`,
 		e.Leaf, p[audit.Operational].Sealed, orNull(p[audit.Actor].Key == 0, p[audit.Actor].Key), orNull(p[audit.Actor].Sealed == nil, p[audit.Actor].Sealed),
 		orNull(p[audit.Subject].Key == 0, p[audit.Subject].Key), orNull(p[audit.Subject].Sealed == nil, p[audit.Subject].Sealed))
 	if errors.Is(err, errReference) {

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"stonevault/internal/auditlog"
 	"stonevault/internal/vault"
@@ -79,5 +82,93 @@ func TestShredSwitch(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+}
+
+// TestKeysOf: what a transaction has found it need not look for again, and what was taken back, erased or
+// changed by another program is never found.
+func TestKeysOf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "vault.db")
+	db, other := open(t, path), open(t, path)
+	const ana, ben = "00000000000000000000000000000001", "00000000000000000000000000000002"
+	keys := func(s auditlog.Store, persons ...string) (numbers []int64) {
+		t.Helper()
+		found, err := s.KeysOf(t.Context(), persons...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range found {
+			numbers = append(numbers, k.Number)
+		}
+		slices.Sort(numbers)
+		return numbers
+	}
+	insert := func(s auditlog.Store, number int64, person string) {
+		t.Helper()
+		if err := s.InsertKey(t.Context(), auditlog.Key{Number: number, Person: person, Sealed: []byte{1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(got []int64, numbers ...int64) {
+		t.Helper()
+		if !slices.Equal(got, numbers) {
+			t.Errorf("the keys are %v, want %v", got, numbers)
+		}
+	}
+	mine := errors.New("the caller's own error")
+	var second sync.WaitGroup
+	err := db.Audit().Update(t.Context(), func(s auditlog.Store) error {
+		insert(s, 1, ana)
+		want(keys(s, ana), 1)
+		// The next transaction shares the commit with this one.
+		second.Go(func() {
+			if err := db.Audit().Update(t.Context(), func(s auditlog.Store) error {
+				want(keys(s, ana))
+				insert(s, 1, ben)
+				want(keys(s, ana, ben), 1)
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(50 * time.Millisecond)
+		return mine
+	})
+	if !errors.Is(err, mine) {
+		t.Fatal(err)
+	}
+	second.Wait()
+	update := func(db *DB, fn func(auditlog.Store)) {
+		t.Helper()
+		if err := db.Audit().Update(t.Context(), func(s auditlog.Store) error { fn(s); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(db, func(s auditlog.Store) {
+		insert(s, 2, ana)
+		insert(s, 3, "")
+		for range 2 {
+			want(keys(s, ana, ben, ""), 1, 2, 3)
+			want(keys(s, ana, ana), 2)
+		}
+		if err := s.EraseKey(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		want(keys(s, ana, ben), 1)
+		want(keys(s, ben), 1)
+	})
+	update(other, func(s auditlog.Store) {
+		if err := s.EraseKey(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		insert(s, 4, ben)
+	})
+	var kept auditlog.Store
+	update(db, func(s auditlog.Store) {
+		want(keys(s, ben), 4)
+		kept = s
+	})
+	if _, err := kept.KeysOf(t.Context(), ben); !errors.Is(err, errOver) {
+		t.Errorf("after the transaction: %v", err)
 	}
 }

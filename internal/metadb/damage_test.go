@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"stonevault/identity"
+	"stonevault/internal/anchor/journal"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/metadb/metadbtest"
@@ -35,6 +36,8 @@ func TestDamagedRows(t *testing.T) {
 	log := auditlog.Log{ID: 1, Origin: "o", Public: "p", SealedSeed: []byte{1}, BegunAt: now}
 	auditKey := auditlog.Key{Number: 1, Person: string(owner), Sealed: []byte{1}}
 	checkpoint := auditlog.Checkpoint{Log: 1, Size: 1, Text: []byte{1}, SignedAt: now}
+	anchors := db.Journal(unrecorded)
+	planned := anAnchor()
 	ctx := t.Context()
 	if err := db.WriteTx(ctx, func(tx *Tx) error {
 		return errors.Join(metadbtest.InsertFile(ctx, tx, node, version), tx.Nodes().Insert(ctx, folder), tx.Identities().Insert(ctx, root),
@@ -43,6 +46,7 @@ func TestDamagedRows(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	mined := moved(t, anchors, planned, journal.Signed, journal.Mined)
 	readers := map[string][]func(context.Context, *Tx) error{
 		"people": {
 			func(ctx context.Context, tx *Tx) error { _, err := tx.People().ByID(ctx, owner); return err },
@@ -86,6 +90,19 @@ func TestDamagedRows(t *testing.T) {
 			func(ctx context.Context, tx *Tx) error { _, err := tx.Audit().Checkpoints(ctx, 1); return err },
 		},
 		"audit_keys": {func(ctx context.Context, tx *Tx) error { _, err := tx.Audit().Key(ctx, 1); return err }},
+		"anchors": {
+			func(ctx context.Context, _ *Tx) error {
+				rows, err := anchors.Unsettled(ctx, mined.Scope)
+				if err == nil && len(rows) == 0 {
+					return journal.ErrNotFound
+				}
+				return err
+			},
+			func(ctx context.Context, _ *Tx) error {
+				_, err := anchors.Newest(ctx, mined.Scope, journal.Mined)
+				return err
+			},
+		},
 		"token_keys": {func(ctx context.Context, tx *Tx) error { _, err := tx.TokenKeys(ctx); return err }},
 	}
 	read := func(table string) (errs []error) {
@@ -123,6 +140,12 @@ func TestDamagedRows(t *testing.T) {
 		{"audit_heads", "size", "-1"}, {"audit_heads", "root", "zeroblob(33)"}, {"audit_heads", "root", "x''"},
 		{"audit_keys", "sealed", "x''"}, {"audit_keys", "person", "'ana'"},
 		{"audit_checkpoints", "size", "-1"}, {"audit_checkpoints", "text", "x''"}, {"audit_checkpoints", "text", "zeroblob(9999)"}, {"audit_checkpoints", "signed_at", far},
+		{"anchors", "chain", "-1"}, {"anchors", "contract", "zeroblob(21)"}, {"anchors", "log", "x'00'"}, {"anchors", "sender", "x''"},
+		{"anchors", "nonce", "-1"}, {"anchors", "previous", "20"}, {"anchors", "previous", "-1"}, {"anchors", "size", "1 << 48"},
+		{"anchors", "root", "zeroblob(33)"}, {"anchors", "state", "'lost'"}, {"anchors", "state", "'sent'"}, {"anchors", "state", "'planned'"},
+		{"anchors", "changed_at", far}, {"anchors", "planned_at", far}, {"anchors", "hash", "NULL"}, {"anchors", "hash", "zeroblob(31)"},
+		{"anchors", "raw", "x''"}, {"anchors", "raw", "NULL"}, {"anchors", "block", "NULL"}, {"anchors", "block", "-1"},
+		{"anchors", "block_hash", "NULL"}, {"anchors", "block_hash", "zeroblob(64)"}, {"anchors", "reason", "'It was lost.'"}, {"anchors", "replaces", "1"},
 		{"token_keys", "sealed", "x''"}, {"token_keys", "retired_at", far},
 	} {
 		where := ""
@@ -137,8 +160,9 @@ func TestDamagedRows(t *testing.T) {
 		}
 		for i, err := range read(tt.table) {
 			// A changed owner or key may also make the row unfindable, which is an error as well.
-			missing := errors.Is(err, vault.ErrNotFound) || errors.Is(err, auth.ErrNotFound)
-			keyed := tt.column == "owner" || tt.column == "kind" && tt.table == "identities"
+			missing := errors.Is(err, vault.ErrNotFound) || errors.Is(err, auth.ErrNotFound) || errors.Is(err, journal.ErrNotFound)
+			keyed := tt.column == "owner" || tt.column == "kind" && tt.table == "identities" ||
+				tt.table == "anchors" && slices.Contains([]string{"chain", "contract", "log", "sender", "state"}, tt.column)
 			if err == nil && !(keyed && i == 2) || err != nil && !errors.Is(err, ErrCorrupt) && !(keyed && missing) {
 				t.Errorf("%s.%s = %s, reader %d: %v", tt.table, tt.column, tt.value, i, err)
 			}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"stonevault/internal/anchor/journal"
+	"stonevault/internal/anchor/journaltest"
 	"stonevault/internal/metadb/metadbtest"
 	"stonevault/internal/vault"
 )
@@ -111,10 +113,10 @@ func TestListPlans(t *testing.T) {
 	}
 }
 
-// TestConformance runs the suite, and then looks at how SQLite would run each statement that it used.
+// TestConformance runs the suites, and then looks at how SQLite would run each statement that they used.
 func TestConformance(t *testing.T) {
 	statements := map[string]bool{}
-	metadbtest.Run(t, func(t *testing.T) metadbtest.Database {
+	watched := func(t *testing.T) *DB {
 		db := open(t, filepath.Join(t.TempDir(), "vault.db"))
 		t.Cleanup(func() {
 			for _, s := range db.readers.idle {
@@ -132,7 +134,9 @@ func TestConformance(t *testing.T) {
 			}
 		})
 		return db
-	})
+	}
+	metadbtest.Run(t, func(t *testing.T) metadbtest.Database { return watched(t) })
+	journaltest.Run(t, func(t *testing.T) journal.Store { return watched(t).Journal(unrecorded) })
 	if len(statements) < 50 {
 		t.Fatalf("only %d statements were seen", len(statements))
 	}

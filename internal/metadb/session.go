@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"sync"
+
+	"stonevault/internal/auditlog"
 )
 
 // maxStatements bounds the prepared statements of a connection. Only lists with unusual orders could
@@ -14,7 +16,14 @@ const maxStatements = 200
 type session struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
+	// auditKeys are those that the open write transaction has found, by person, since every event of a batch
+	// asks for the same few. Nobody else changes them while it is open; see forgetKeys.
+	auditKeys map[string]auditlog.Key
 }
+
+// forgetKeys is called wherever auditKeys may be no longer what the database has: when a transaction begins,
+// when a part of it is taken back, and when a key is erased.
+func (s *session) forgetKeys() { s.auditKeys = nil }
 
 func openSession(ctx context.Context, db *sql.DB) (*session, error) {
 	conn, err := db.Conn(ctx)

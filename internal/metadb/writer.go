@@ -191,6 +191,7 @@ func (w *writer) member(u *update) (lost error) {
 		w.batched = append(w.batched, u)
 		return nil
 	}
+	w.session.forgetKeys()
 	err := w.session.exec("ROLLBACK TO member")
 	if err == nil {
 		err = w.session.exec("RELEASE member")
@@ -237,6 +238,7 @@ func (w *writer) begin() error {
 		}
 		w.session = s
 	}
+	w.session.forgetKeys()
 	err := w.session.exec(w.dialect.beginWrite)
 	if err == nil {
 		return nil

@@ -26,6 +26,40 @@ func Marshal(v any) ([]byte, error) {
 	return jcs.Transform(b.Bytes())
 }
 
+// AppendText writes s as a JSON string behind dst, for whoever writes many small objects and knows the order
+// of their members: Marshal takes twenty times as long for one. s must be valid UTF-8.
+func AppendText(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	from := 0 // of what is not written yet
+	for i := range len(s) {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, s[from:i]...)
+		from = i + 1
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\b':
+			dst = append(dst, '\\', 'b')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\f':
+			dst = append(dst, '\\', 'f')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+	}
+	dst = append(dst, s[from:]...)
+	return append(dst, '"')
+}
+
 // Unmarshal reads text into v, a pointer to a struct without optional members. Encoding what was read
 // must give the same bytes, which no unknown, repeated, reordered or respelled member survives. A null
 // survives where v has a slice, a map or a pointer: their owners refuse it.

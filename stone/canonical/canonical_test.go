@@ -142,3 +142,42 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 	})
 }
+
+// texts are strings of which JSON writers make different things.
+var texts = []string{
+	"", "plain", "\x00\x01\b\t\n\v\f\r\x1b\x1f", `"quoted" \ and \\ /`, "<script>&'\u007f", "\u0080\u2028\u2029\ufeff\ufffd\ufffe\uffff",
+	"é\u0301", "\U0001f600\U0010ffff", "ends in \\", "\"", "x\x1f",
+}
+
+func TestAppendText(t *testing.T) {
+	for _, s := range texts {
+		sameText(t, s)
+	}
+	for r := range rune(0x3000) {
+		sameText(t, string(r))
+	}
+}
+
+// sameText holds AppendText against Marshal.
+func sameText(t *testing.T, s string) {
+	t.Helper()
+	want, err := Marshal([]string{s})
+	if err != nil {
+		t.Fatalf("%q: %v", s, err)
+	}
+	if got := append(AppendText([]byte("["), s), ']'); !bytes.Equal(got, want) {
+		t.Fatalf("%q is written %s, and should be %s", s, got, want)
+	}
+}
+
+// FuzzAppendText: every valid text is written as Marshal writes it.
+func FuzzAppendText(f *testing.F) {
+	for _, s := range texts {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if utf8.ValidString(s) {
+			sameText(t, s)
+		}
+	})
+}

@@ -20,13 +20,15 @@ package cobblestone
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"slices"
+	"sync"
 )
 
 const (
@@ -43,7 +45,11 @@ const (
 	MaxChunks = 1 << 38
 
 	nonceSize = 12
-	label     = "c2sp.org/chunked-encryption@v1+" + "AEAD_AES_256_GCM" + "\x00"
+)
+
+var (
+	label        = []byte("c2sp.org/chunked-encryption@v1+" + "AEAD_AES_256_GCM" + "\x00")
+	blockNumbers = [...][]byte{{1}, {2}}
 )
 
 var (
@@ -96,29 +102,74 @@ type keys struct {
 	commitment [CommitmentSize]byte
 }
 
-func derive(key, salt, context []byte) (*keys, error) {
+// Key is an input key made ready for many messages. It spares half the hashing of a short one, and many
+// goroutines may use it at once. It must not be copied.
+type Key struct {
+	mac  hash.Cloner // HMAC-SHA-512 under the key, before its input; it is cloned and never written to
+	idle sync.Pool   // of *expander
+}
+
+// expander is what derive works with, which takes as long to make as to use.
+type expander struct {
+	mac hash.Hash // before its input
+	okm [len(blockNumbers) * sha512.Size]byte
+}
+
+// NewKey takes KeySize bytes, of which it keeps no copy.
+func NewKey(key []byte) (*Key, error) {
 	if len(key) != KeySize {
 		return nil, fmt.Errorf("%w: the key has %d bytes, not %d", ErrParameter, len(key), KeySize)
 	}
-	if len(salt) != SaltSize {
-		return nil, fmt.Errorf("%w: the salt has %d bytes, not %d", ErrParameter, len(salt), SaltSize)
+	mac := hmac.New(sha512.New, key)
+	mac.Reset() // it remembers what the key alone gives
+	cloner, ok := mac.(hash.Cloner)
+	if !ok {
+		return nil, fmt.Errorf("cobblestone: HMAC: %w", errors.ErrUnsupported)
 	}
-	okm, err := hkdf.Expand(sha512.New, key, label+string(salt)+string(context), 32+nonceSize+CommitmentSize)
+	return &Key{mac: cloner}, nil
+}
+
+func (k *Key) expander() (*expander, error) {
+	if e, ok := k.idle.Get().(*expander); ok {
+		return e, nil
+	}
+	mac, err := k.mac.Clone()
 	if err != nil {
-		return nil, fmt.Errorf("cobblestone: deriving keys: %w", err)
+		return nil, fmt.Errorf("cobblestone: HMAC: %w", err)
 	}
-	defer clear(okm)
+	return &expander{mac: mac}, nil
+}
+
+// derive is HKDF-Expand (RFC 5869, section 2.3) with label ‖ salt ‖ context, to two of its blocks.
+func (k *Key) derive(salt, context []byte) (own keys, err error) {
+	if len(salt) != SaltSize {
+		return own, fmt.Errorf("%w: the salt has %d bytes, not %d", ErrParameter, len(salt), SaltSize)
+	}
+	e, err := k.expander()
+	if err != nil {
+		return own, err
+	}
+	okm := e.okm[:0]
+	for _, number := range blockNumbers {
+		e.mac.Write(okm)
+		e.mac.Write(label)
+		e.mac.Write(salt)
+		e.mac.Write(context)
+		e.mac.Write(number)
+		okm = e.mac.Sum(okm)
+		e.mac.Reset()
+	}
+	defer func() { clear(e.okm[:]); k.idle.Put(e) }()
 	block, err := aes.NewCipher(okm[:32])
 	if err != nil {
-		return nil, fmt.Errorf("cobblestone: %w", err)
+		return own, fmt.Errorf("cobblestone: %w", err)
 	}
-	k := new(keys)
-	if k.aead, err = cipher.NewGCM(block); err != nil {
-		return nil, fmt.Errorf("cobblestone: %w", err)
+	if own.aead, err = cipher.NewGCM(block); err != nil {
+		return own, fmt.Errorf("cobblestone: %w", err)
 	}
-	copy(k.base[:], okm[32:])
-	copy(k.commitment[:], okm[32+nonceSize:])
-	return k, nil
+	copy(own.base[:], okm[32:])
+	copy(own.commitment[:], okm[32+nonceSize:])
+	return own, nil
 }
 
 // nonce writes the nonce of chunk i into n: the base nonce XOR i, big-endian.
@@ -132,13 +183,22 @@ func (k *keys) nonce(n *[nonceSize]byte, i int64) {
 // context must never be used for two plaintexts. Plaintext must not overlap dst's spare capacity, except
 // where it ends exactly at the message's end: then it is sealed in place.
 func Seal(dst, plaintext, key, salt, context []byte) ([]byte, error) {
-	k, err := derive(key, salt, context)
+	k, err := NewKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return k.Seal(dst, plaintext, salt, context)
+}
+
+// Seal is the function Seal under this key.
+func (k *Key) Seal(dst, plaintext, salt, context []byte) ([]byte, error) {
+	own, err := k.derive(salt, context)
 	if err != nil {
 		return nil, err
 	}
 	dst = slices.Grow(dst, SealedSize(len(plaintext)))
 	dst = append(dst, salt...)
-	dst = append(dst, k.commitment[:]...)
+	dst = append(dst, own.commitment[:]...)
 	var nonce [nonceSize]byte
 	for i := int64(0); ; i++ {
 		n := min(ChunkSize, len(plaintext))
@@ -147,8 +207,8 @@ func Seal(dst, plaintext, key, salt, context []byte) ([]byte, error) {
 		chunk := dst[len(dst) : len(dst)+n]
 		copy(chunk, plaintext)
 		plaintext = plaintext[n:]
-		k.nonce(&nonce, i)
-		dst = dst[:len(dst)+len(k.aead.Seal(chunk[:0], nonce[:], chunk, nil))]
+		own.nonce(&nonce, i)
+		dst = dst[:len(dst)+len(own.aead.Seal(chunk[:0], nonce[:], chunk, nil))]
 		if n < ChunkSize {
 			return dst, nil
 		}
@@ -160,10 +220,19 @@ func Seal(dst, plaintext, key, salt, context []byte) ([]byte, error) {
 // except where it begins exactly there: then it is opened in place, and worthless afterwards. Room for TagSize
 // bytes more than the plaintext is all that dst needs not to be moved.
 func Open(dst, message, key, context []byte) ([]byte, error) {
+	k, err := NewKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return k.Open(dst, message, context)
+}
+
+// Open is the function Open under this key.
+func (k *Key) Open(dst, message, context []byte) ([]byte, error) {
 	if len(message) < HeaderSize {
 		return nil, ErrTruncated
 	}
-	o, err := NewOpener(message[:HeaderSize], int64(len(message)), key, context)
+	o, err := k.opener(message[:HeaderSize], int64(len(message)), context)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +256,7 @@ func Open(dst, message, key, context []byte) ([]byte, error) {
 
 // Opener opens single chunks of one message, in any order. It may be used by many goroutines at once.
 type Opener struct {
-	keys *keys
+	keys keys
 	full int64 // chunks before the last
 	last int   // sealed length of the last one
 }
@@ -199,18 +268,30 @@ func NewOpener(header []byte, size int64, key, context []byte) (*Opener, error) 
 	if len(header) != HeaderSize {
 		return nil, fmt.Errorf("%w: the header has %d bytes, not %d", ErrParameter, len(header), HeaderSize)
 	}
-	k, err := derive(key, header[:SaltSize], context)
+	k, err := NewKey(key)
 	if err != nil {
 		return nil, err
 	}
-	if subtle.ConstantTimeCompare(k.commitment[:], header[SaltSize:]) != 1 {
-		return nil, ErrCommitment
+	o, err := k.opener(header, size, context)
+	if err != nil {
+		return nil, err
+	}
+	return &o, nil
+}
+
+func (k *Key) opener(header []byte, size int64, context []byte) (Opener, error) {
+	own, err := k.derive(header[:SaltSize], context)
+	if err != nil {
+		return Opener{}, err
+	}
+	if subtle.ConstantTimeCompare(own.commitment[:], header[SaltSize:]) != 1 {
+		return Opener{}, ErrCommitment
 	}
 	full, last, err := shape(size)
 	if err != nil {
-		return nil, err
+		return Opener{}, err
 	}
-	return &Opener{keys: k, full: full, last: last}, nil
+	return Opener{keys: own, full: full, last: last}, nil
 }
 
 // Chunks returns how many chunks the message has; at least one.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -11,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 )
 
@@ -110,6 +112,47 @@ func TestByHand(t *testing.T) {
 		}
 		if got := mustSeal(t, plaintext); !bytes.Equal(got, want) {
 			t.Errorf("%d bytes: sealed differently", n)
+		}
+	}
+}
+
+// TestKey has one key used by many goroutines, with contexts of every length, and holds what is derived against
+// the standard library's HKDF.
+func TestKey(t *testing.T) {
+	k, err := NewKey(testKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plaintext := pattern(300)
+	var all sync.WaitGroup
+	for n := range 300 {
+		all.Go(func() {
+			context := pattern(n)
+			message, err := k.Seal(nil, plaintext, testSalt, context)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			want, err := Seal(nil, plaintext, testKey, testSalt, context)
+			if err != nil || !bytes.Equal(message, want) {
+				t.Errorf("a context of %d bytes: sealed differently, %v", n, err)
+			}
+			okm, err := hkdf.Expand(sha512.New, testKey, string(label)+string(testSalt)+string(context), 76)
+			if err != nil || !bytes.Equal(message[SaltSize:HeaderSize], okm[44:]) {
+				t.Errorf("a context of %d bytes: another commitment, %v", n, err)
+			}
+			if got, err := k.Open(nil, message, context); err != nil || !bytes.Equal(got, plaintext) {
+				t.Errorf("a context of %d bytes: came back different, %v", n, err)
+			}
+			if _, err := k.Open(nil, message, append(context, 0)); !errors.Is(err, ErrCommitment) {
+				t.Errorf("a context of %d bytes and another: %v", n, err)
+			}
+		})
+	}
+	all.Wait()
+	for _, n := range []int{0, KeySize - 1, KeySize + 1} {
+		if _, err := NewKey(make([]byte, n)); !errors.Is(err, ErrParameter) {
+			t.Errorf("a key of %d bytes: %v", n, err)
 		}
 	}
 }
@@ -391,6 +434,20 @@ func Benchmark(b *testing.B) {
 			gcm.Seal(room, testSalt[:nonceSize], plaintext, nil)
 			return nil
 		})
+	}
+}
+
+// BenchmarkKey is of messages as short as an event's parts, under one key.
+func BenchmarkKey(b *testing.B) {
+	k, err := NewKey(testKey)
+	if err != nil {
+		b.Fatal(err)
+	}
+	message := mustSeal(b, pattern(200))
+	for b.Loop() {
+		if _, err := k.Open(nil, message, testContext); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -190,16 +190,20 @@ func TestSalamander(t *testing.T) {
 	var message [2][]byte
 	for i, side := range sides {
 		// Without a commitment, the chunk would open under both keys to different plaintexts.
-		bare := &Opener{keys: &keys{aead: mustGCM(t, side.key), base: [nonceSize]byte(v.Nonce)}, last: len(v.Sealed)}
+		bare := &Opener{keys: keys{aead: mustGCM(t, side.key), base: [nonceSize]byte(v.Nonce)}, last: len(v.Sealed)}
 		got, err := bare.OpenChunk(nil, v.Sealed, 0)
 		if err != nil || !bytes.Equal(got, side.plaintext) {
 			t.Fatalf("AES-GCM under key %d: %v", i+1, err)
 		}
-		k, err := derive(side.key, testSalt, nil)
+		k, err := NewKey(side.key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		message[i] = append(append(bytes.Clone(testSalt), k.commitment[:]...), v.Sealed...)
+		own, err := k.derive(testSalt, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		message[i] = append(append(bytes.Clone(testSalt), own.commitment[:]...), v.Sealed...)
 	}
 	for i := range sides {
 		if _, err := Open(nil, message[i], sides[1-i].key, nil); !errors.Is(err, ErrCommitment) {
