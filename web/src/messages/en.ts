@@ -449,6 +449,7 @@ export const en = {
       earlier: 'This event is in an earlier log of this vault, from before the database was restored. The path is checked; the signature is not, because this page knows the key of the present log only.',
       leaf: 'This event',
       root: 'The root',
+      astray: 'Leads here',
       rootOf: { one: 'equals the root signed in the checkpoint of {n} event', other: 'equals the root signed in the checkpoint of {n} events' },
       rootNot: { one: 'is not the root signed in the checkpoint of {n} event', other: 'is not the root signed in the checkpoint of {n} events' },
       signedRoot: 'Signed is',
