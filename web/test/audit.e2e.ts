@@ -406,7 +406,8 @@ describe('the keyboard', () => {
     await keyboard.press('ArrowRight');
     expect(await focused()).toBe('Files and folders');
     await until(() => new URL(page.url()).search === '?kind=files');
-    await until(async () => (await event('stored').count()) > 0 && (await event('signed in').count()) === 0);
+    // In this order: for a moment there is neither.
+    await until(async () => (await event('signed in').count()) === 0 && (await event('stored').count()) > 0);
     await tabTo(/ stored | downloaded|download of /);
     const first = await focused();
     await keyboard.press('ArrowDown');
