@@ -25,6 +25,11 @@ export class Server {
     execFileSync(daemon, ['admin', 'create', name, '--role', role, '--password-stdin', '--data', this.data], { input: `${password}\n`, stdio: ['pipe', 'pipe', 'pipe'] });
   }
 
+  /** Erases an account, and what the audit log says of it. */
+  erase({ name }: typeof person): void {
+    execFileSync(daemon, ['admin', 'erase', name, '--yes', '--data', this.data], { stdio: ['ignore', 'pipe', 'pipe'] });
+  }
+
   /** Starts, on the port of the last time if there was one. */
   async start(): Promise<this> {
     const addrFile = join(this.dir, 'addr');

@@ -87,6 +87,17 @@ describe('the list', () => {
     expect(feed.items).toHaveLength(200);
   });
 
+  it('begins anew where very much has come', async () => {
+    const log = logOf(10);
+    const feed = new Feed(log.fetch);
+    await feed.show(everything);
+    for (let id = 11; id <= 2000; id++) log.events.push(event(id, 'file.put'));
+    expect(await feed.poll()).toBe(500);
+    expect(feed.items.map((each) => each.id)).toEqual(Array.from({ length: 50 }, (_, i) => 2000 - i));
+    await feed.more();
+    expect(feed.items.at(-1)!.id).toBe(1901);
+  });
+
   it('sees one that became visible after a later one, and leaves what is older to its next page', async () => {
     const log = logOf(100);
     const late = log.events.splice(94, 1)[0]!;

@@ -20,6 +20,8 @@ export type Fetch = typeof eventPage;
 const pageSize = 50;
 /** Ids that are looked at again: an event may become visible a little after one with a higher id. */
 const overlap = 32;
+/** Of more new ones than this, the list begins anew: somebody was away for long. */
+const mostNew = 500;
 
 /** One question for each beginning of types, as the server takes one at a time. */
 export function queries(filter: Filter): EventQuery[] {
@@ -127,8 +129,12 @@ export class Feed {
       const open = this.items.filter((event) => event.index === undefined).map((event) => event.id - 1);
       const after = Math.max(0, Math.min(...open, (this.items[0]?.id ?? 0) - overlap));
       const merged = new Merged(queries(this.filter).map((query) => ({ ...query, after })), this.fetch);
-      const found = await merged.next(Infinity);
+      const found = await merged.next(mostNew);
       if (ticket !== this.asked) return 0;
+      if (!merged.over) {
+        await this.show(this.filter);
+        return found.length;
+      }
       const known = new Set(this.items.map((event) => event.id));
       const oldest = this.items.at(-1)?.id ?? 0;
       // What is older than the list belongs to its next pages.

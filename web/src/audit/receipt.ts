@@ -2,7 +2,7 @@ import { decimal, equal, fromBase64, textOf, unsigned, type Bytes } from './byte
 import { checkSignature, parseCheckpoint, type Checkpoint, type LogKey, type SignatureState } from './checkpoint';
 import { canonical, leafSize, open, parseLeaf, type Opened, type Record3 } from './record';
 import { climb, leafHash, type Step } from './tree';
-import { slots } from './types';
+import { slots, type Slot } from './types';
 
 /** Receipts: an event, its path to the root and the signed head (docs/spec/audit.md, section 6). */
 
@@ -101,6 +101,8 @@ export interface Shown {
   operational?: unknown;
   actor?: unknown;
   subject?: unknown;
+  /** Slots that are said to have been erased. */
+  erased?: readonly Slot[];
 }
 
 /** Whether a receipt that holds shows this event, and not another one. */
@@ -111,6 +113,8 @@ export function shows(report: Report, event: Shown): boolean {
   if (receipt.index !== event.index || leaf.time !== Date.parse(event.time) || leaf.version !== event.type_version) return false;
   if (!opened.type) return true; // what cannot be read cannot be compared
   if (opened.type.name !== event.type) return false;
+  // What was never there, or is there still, was not erased.
+  if (event.erased?.some((slot) => opened.states[slot] === 'empty' || opened.states[slot] === 'fits')) return false;
   return slots.every((slot) => {
     const said = event[slot];
     if (said === undefined) return true;

@@ -183,6 +183,7 @@ describe('receipts', () => {
     const event = { index: 255, type: 'file.put', type_version: 1, time: new Date(receipt!.record.leaf.time).toISOString(), ...structuredClone(opened!.values) };
     expect(shows(report, event)).toBe(true);
     expect(shows(report, { ...event, actor: undefined })).toBe(true);
+    expect(shows(report, { ...event, actor: undefined, erased: ['actor'] })).toBe(false);
     expect(shows(report, { ...event, index: 254 })).toBe(false);
     expect(shows(report, { ...event, type: 'file.deleted' })).toBe(false);
     expect(shows(report, { ...event, time: '2026-01-01T00:00:00Z' })).toBe(false);
