@@ -333,3 +333,26 @@ func TestErasePerson(t *testing.T) {
 	checkObjects(t, data)
 	p.stop()
 }
+
+// TestWitnessThatIsNoHead: what a crash may leave beside the data accuses nobody, of a log that was begun anew either.
+func TestWitnessThatIsNoHead(t *testing.T) {
+	data := withLog(t, 1)
+	path := data + ".audit"
+	head, err := os.ReadFile(path)
+	check(t, err)
+	for range 2 {
+		for what, text := range map[string][]byte{
+			"nothing": {}, "zeros": make([]byte, len(head)), "half": head[:len(head)/2], "part of a name": head[:20],
+			"zeros at the end": append(bytes.Clone(head[:len(head)-20]), make([]byte, 20)...), "noise": bytes.Repeat([]byte("x"), 100),
+		} {
+			check(t, os.WriteFile(path, text, 0o600))
+			if r := run(t, "", "audit", "fsck", "--data", data); r.code != 0 {
+				t.Errorf("%s: exit %d, %.500s%s", what, r.code, r.stdout, r.stderr)
+			}
+		}
+		check(t, os.WriteFile(path, head, 0o600))
+		if r := run(t, "", "audit", "restart", "--yes", "--data", data); r.code != 0 {
+			t.Fatalf("restart: exit %d, %s", r.code, r.stderr)
+		}
+	}
+}

@@ -58,8 +58,11 @@ func (w *witness) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	origin, _, _ := strings.Cut(string(text), "\n")
-	if origin != key.Origin() {
+	origin, ok := originOf(string(text))
+	switch {
+	case !ok:
+		return nil
+	case origin != key.Origin():
 		return w.checkRestarted(ctx, origin)
 	}
 	c, err := key.Open(text)
@@ -86,11 +89,22 @@ func (w *witness) check(ctx context.Context) error {
 	return nil
 }
 
+// originOf is the name of the log whose head a text is, going by its lines: whether it was signed, only that log's
+// key could tell.
+func originOf(text string) (origin string, ok bool) {
+	lines := strings.Split(text, "\n")
+	if len(lines) != 7 || lines[0] == "" || lines[3] != "" || lines[6] != "" {
+		return "", false
+	}
+	by := "— " + lines[0] + " "
+	return lines[0], strings.HasPrefix(lines[4], by) && strings.HasPrefix(lines[5], by)
+}
+
 // checkRestarted accepts a log that says to follow the one whose head was kept.
 func (w *witness) checkRestarted(ctx context.Context, origin string) error {
 	first, err := w.reader.ReceiptAt(ctx, 0, auditlog.ViewAll)
 	if errors.Is(err, auditlog.ErrNotFound) {
-		return fmt.Errorf("%w: it is another log than %s", errSetBack, origin)
+		return fmt.Errorf("%w: it is another log than %.255q", errSetBack, origin)
 	}
 	if err != nil {
 		return err
@@ -101,7 +115,7 @@ func (w *witness) checkRestarted(ctx context.Context, origin string) error {
 	}
 	previous, _ := e.Operational["previous_checkpoint"].(string)
 	if before, _, _ := strings.Cut(previous, "\n"); before != origin {
-		return fmt.Errorf("%w: it is another log than %s", errSetBack, origin)
+		return fmt.Errorf("%w: it is another log than %.255q", errSetBack, origin)
 	}
 	return nil
 }

@@ -64,8 +64,9 @@ func (r *Recorder) Record(ctx context.Context, store Store, e audit.Event) (id i
 	return id, nil
 }
 
-// RecordLate is Record for what follows an event that was recorded before. Whoever it is about has a key since
-// then; where that is gone, the person was erased meanwhile, and is left out.
+// RecordLate is Record for what may come after a person's erasure, since no row of its transaction is the person's.
+// Whoever has an account has a key since that was made; where that is gone, the person was erased meanwhile, and
+// is left out.
 func (r *Recorder) RecordLate(ctx context.Context, store Store, e audit.Event) (id int64, err error) {
 	for _, part := range []*audit.Values{&e.Actor, &e.Subject} {
 		person, _ := (*part)["person"].(string)

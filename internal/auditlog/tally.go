@@ -65,8 +65,11 @@ func (t *Tally) Note(ctx context.Context, what string, e audit.Event) error {
 	}
 	t.counts[key] = &count{since: now}
 	t.mu.Unlock()
-	_, err := t.recorder.Do(ctx, counted(e, 1, now))
-	return err
+	// The request may have begun before its person was erased.
+	return InTransaction(ctx, t.recorder.config.Database.Update, func(store Store) error {
+		_, err := t.recorder.RecordLate(ctx, store, counted(e, 1, now))
+		return err
+	})
 }
 
 // network is the part of an address that one person or company has: 24 bits of IPv4, 48 of IPv6.

@@ -1,6 +1,7 @@
 package auditlog_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ func TestTally(t *testing.T) {
 	h.Now = func() time.Time { return now }
 	h.parts(t)
 	tally := auditlog.NewTally(h.recorder)
+	h.account(t, 1, "ann")
 	note := func(what string, e audit.Event) {
 		t.Helper()
 		if err := tally.Note(t.Context(), what, e); err != nil {
@@ -123,5 +125,34 @@ func TestTallyFails(t *testing.T) {
 	h.repaired(t)
 	if list := h.list(t, auditlog.Query{Limit: 10}, auditlog.ViewAll); len(list) != 3 || list[0].Event.Operational["count"] != int64(2) {
 		t.Errorf("%d events, the last %+v", len(list), list[0].Event)
+	}
+}
+
+// account records that person n has an account, as all have had whom an event is about.
+func (h *house) account(t testing.TB, n int, name string) {
+	t.Helper()
+	h.record(t, audit.Event{Type: audit.AccountCreated, Time: start, Operational: audit.Values{"role": "user", "by": "command"},
+		Subject: audit.Values{"person": person(n), "name": name}})
+}
+
+// TestTallyAfterErasure: a refusal of a request that began before its person was erased brings nothing back.
+func TestTallyAfterErasure(t *testing.T) {
+	h := newHouse(t)
+	h.account(t, 1, "ann")
+	if _, err := h.erase(t, person(1), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := auditlog.NewTally(h.recorder).Note(t.Context(), "credentials", refusal("192.0.2.7", "ann")); err != nil {
+		t.Fatal(err)
+	}
+	h.view(t, func(ctx context.Context, store auditlog.Store) error {
+		keys, err := store.KeysOf(ctx, person(1))
+		if len(keys) > 0 {
+			t.Error("an erased person has a key again")
+		}
+		return err
+	})
+	if e := h.list(t, auditlog.Query{Limit: 1}, auditlog.ViewAll)[0]; e.Event.Type != audit.SessionRefused || e.Event.Subject != nil {
+		t.Errorf("what is left of the refusal: %+v", e.Event)
 	}
 }

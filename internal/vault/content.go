@@ -298,11 +298,9 @@ func (v *Vault) Verify(ctx context.Context, a Actor, ref Ref) (Report, error) {
 	if report.OK = err == nil; !report.OK {
 		v.log.WarnContext(ctx, "verification failed", "file_id", e.Version.FileID.String(), "reason", err.Error())
 	}
-	return report, v.change(ctx, func(tx Tx) error {
-		return v.record(ctx, tx, audit.FileVerified, &a, and(readOf(e), audit.Values{
-			"ok": report.OK, "segments": report.Segments, "bytes": report.Bytes,
-		}), placeOf(e.Node.Owner, e.Path))
-	})
+	return report, v.recordRead(ctx, audit.FileVerified, a, and(readOf(e), audit.Values{
+		"ok": report.OK, "segments": report.Segments, "bytes": report.Bytes,
+	}), e)
 }
 
 func (v *Vault) verify(ctx context.Context, a Actor, ref Ref, report *Report) error {

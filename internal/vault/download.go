@@ -31,6 +31,7 @@ type download struct {
 	spans    spans
 	bytes    int64 // that have left
 	idle     time.Time
+	over     bool // its end is recorded, or about to be: a request that a stopping server left behind adds nothing
 }
 
 // downloads are those under way. One that ends is recorded at once where it is whole, and else when no further
@@ -80,6 +81,9 @@ func (s *downloads) add(d *download) {
 func (s *downloads) took(d *download, offset, n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if d.over {
+		return
+	}
 	d.spans.add(offset, offset+n)
 	d.bytes += n
 }
@@ -90,7 +94,7 @@ func (s *downloads) leave(d *download, now time.Time) (ended bool) {
 	defer s.mu.Unlock()
 	d.requests--
 	d.idle = now
-	if d.requests > 0 || !d.alone && !d.whole() {
+	if d.over || d.requests > 0 || !d.alone && !d.whole() {
 		return false
 	}
 	s.remove(d)
@@ -114,6 +118,7 @@ func (s *downloads) idle(now time.Time, all bool) (ended []*download) {
 
 // remove is called under mu.
 func (s *downloads) remove(d *download) {
+	d.over = true
 	delete(s.open, d)
 	if s.latest[d.key()] == d {
 		delete(s.latest, d.key())
@@ -172,10 +177,7 @@ func (c *Content) begin(ctx context.Context, whole bool) error {
 	if c.Archived {
 		by = "archive"
 	}
-	err := c.v.change(ctx, func(tx Tx) error {
-		return c.v.record(ctx, tx, audit.DownloadBegun, &d.actor, and(readOf(d.entry), audit.Values{"download": d.id, "size": d.size, "by": by}),
-			placeOf(d.entry.Node.Owner, d.entry.Path))
-	})
+	err := c.v.recordRead(ctx, audit.DownloadBegun, d.actor, and(readOf(d.entry), audit.Values{"download": d.id, "size": d.size, "by": by}), d.entry)
 	if err != nil {
 		return err
 	}
@@ -207,17 +209,16 @@ func (v *Vault) endDownload(ctx context.Context, d *download) error {
 	})
 	if err != nil {
 		v.log.ErrorContext(ctx, "the end of a download could not be recorded, and will be tried again", "download", d.id, "error", err)
-		v.downloads.add(d)
 		v.downloads.leaveOpen(d)
 	}
 	return err
 }
 
-// leaveOpen takes back the request that add has counted.
+// leaveOpen keeps a download whose end could not be recorded. Nothing joins it any more.
 func (s *downloads) leaveOpen(d *download) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d.requests = 0
+	s.open[d] = true
 }
 
 // EndDownloads records the end of downloads that nobody goes on with, or of all. A server calls it every few

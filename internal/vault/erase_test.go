@@ -2,11 +2,14 @@ package vault_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"stonevault/audit"
@@ -160,4 +163,63 @@ func (h *house) inFiles(text []byte) bool {
 		}
 	}
 	return false
+}
+
+// pausedObjects holds the opening of bodies until it is told to go on.
+type pausedObjects struct {
+	vault.Objects
+	at, on chan struct{}
+	once   sync.Once
+}
+
+func (o *pausedObjects) Open(ctx context.Context, name string) (vault.Object, error) {
+	obj, err := o.Objects.Open(ctx, name)
+	if strings.HasSuffix(name, ".body") {
+		o.once.Do(func() { close(o.at); <-o.on })
+	}
+	return obj, err
+}
+
+// TestErasedReader: reads that outlast the erasure of who reads bring nothing of the person back.
+func TestErasedReader(t *testing.T) {
+	for _, what := range []string{"verify", "content", "export"} {
+		t.Run(what, func(t *testing.T) {
+			h := newHouse(t)
+			paused := &pausedObjects{Objects: h.objects, at: make(chan struct{}), on: make(chan struct{})}
+			h.config.Objects = paused
+			h.reopen()
+			ann := h.person("ann")
+			h.put(ann, "/secret", []byte("hello"))
+			done := make(chan error, 1)
+			go func() {
+				switch what {
+				case "verify":
+					_, err := h.Verify(ctx, ann, vault.Ref{Path: "/secret"})
+					done <- err
+				case "content":
+					_, err := h.get(ann, vault.Ref{Path: "/secret"})
+					done <- err
+				case "export":
+					x, err := h.Export(ctx, ann, vault.Ref{Path: "/secret"}, vault.ExportRequest{Passphrase: []byte("correct horse battery staple")})
+					if err == nil {
+						err = errors.Join(x.Stream(ctx, io.Discard), x.Close())
+					}
+					done <- err
+				}
+			}()
+			<-paused.at
+			if _, err := h.Erase(ctx, vault.Actor{}, "ann"); err != nil {
+				t.Fatal(err)
+			}
+			close(paused.on)
+			if err := errors.Join(<-done, h.EndDownloads(ctx, true)); err != nil {
+				t.Error(err)
+			}
+			for _, e := range h.events(auditlog.ViewAll) {
+				if e.Actor["name"] == "ann" || e.Subject["name"] == "ann" || e.Subject["path"] == "/secret" {
+					t.Errorf("%v says %v %v", e.Type, e.Actor, e.Subject)
+				}
+			}
+		})
+	}
 }

@@ -34,6 +34,17 @@ func (v *Vault) record(ctx context.Context, tx Tx, t audit.Type, by *Actor, oper
 	return err
 }
 
+// recordRead records what somebody reads, in a transaction of its own. No row of that transaction needs the person,
+// who may have been erased since the request began: nothing may come back then.
+func (v *Vault) recordRead(ctx context.Context, t audit.Type, by Actor, operational audit.Values, e Entry) error {
+	return v.change(ctx, func(tx Tx) error {
+		_, err := v.audit.RecordLate(ctx, tx.Audit(), audit.Event{
+			Type: t, Time: v.now(), Operational: operational, Actor: by.who(), Subject: placeOf(e.Node.Owner, e.Path),
+		})
+		return err
+	})
+}
+
 func placeOf(owner PersonID, path string) audit.Values {
 	return audit.Values{"person": string(owner), "path": path}
 }

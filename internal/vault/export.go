@@ -121,9 +121,7 @@ func (x *Export) begin(ctx context.Context) error {
 		return nil
 	}
 	d := x.download
-	err := x.v.change(ctx, func(tx Tx) error {
-		return x.v.record(ctx, tx, audit.FileExported, &d.actor, and(readOf(d.entry), x.event), placeOf(d.entry.Node.Owner, d.entry.Path))
-	})
+	err := x.v.recordRead(ctx, audit.FileExported, d.actor, and(readOf(d.entry), x.event), d.entry)
 	if err == nil {
 		x.begun = true
 		x.v.downloads.add(d)
