@@ -23,7 +23,7 @@ func (b *Rebuilt) Finish(ctx context.Context, a Actor, accounts []NewAccount) er
 	if err := b.checkAccounts(accounts); err != nil {
 		return err
 	}
-	v, now := b.Vault, millis(b.Vault.now())
+	v := b.Vault
 	fresh := make(map[string]Identity) // by name
 	ids := make(map[string]PersonID)
 	for _, a := range accounts {
@@ -37,27 +37,14 @@ func (b *Rebuilt) Finish(ctx context.Context, a Actor, accounts []NewAccount) er
 		}
 		fresh[a.Name], ids[a.Name] = own, id
 	}
-	return v.db.Update(ctx, func(tx Tx) error {
-		for _, a := range accounts {
-			name := norm.NFC.String(a.Name)
-			p := Person{ID: ids[a.Name], CreatedAt: now, Epoch: 1}
-			if a.Owner != "" {
-				var err error
-				if p, err = tx.People().ByID(ctx, a.Owner); err != nil {
-					return err
-				}
-			}
-			p.Name, p.NameKey, p.Role, p.PasswordHash, p.Active, p.UpdatedAt = name, NameKey(name), a.Role, a.PasswordHash, true, now
-			if a.Owner != "" {
-				if err := tx.People().Update(ctx, p); err != nil {
-					return err
-				}
-				continue
-			}
-			if err := tx.People().Insert(ctx, p); err != nil {
+	return v.change(ctx, func(tx Tx) error {
+		for _, given := range accounts {
+			p, err := v.finishAccount(ctx, tx, given, ids[given.Name], fresh[given.Name])
+			if err != nil {
 				return err
 			}
-			if err := tx.Identities().Insert(ctx, fresh[a.Name]); err != nil {
+			err = v.record(ctx, tx, audit.AccountCreated, &a, audit.Values{"role": string(p.Role), "by": "recovery"}, accountOf(p))
+			if err != nil {
 				return err
 			}
 		}
@@ -76,6 +63,29 @@ func (b *Rebuilt) Finish(ctx context.Context, a Actor, accounts []NewAccount) er
 		}
 		return tx.Settings().Put(ctx, settingRecovering, nil)
 	})
+}
+
+// finishAccount gives an owner's account its name, role and password, or makes one with fresh keys.
+func (v *Vault) finishAccount(ctx context.Context, tx Tx, given NewAccount, id PersonID, fresh Identity) (Person, error) {
+	now, name := millis(v.now()), norm.NFC.String(given.Name)
+	p := Person{ID: id, CreatedAt: now, Epoch: 1}
+	if given.Owner != "" {
+		var err error
+		if p, err = tx.People().ByID(ctx, given.Owner); err != nil {
+			return p, err
+		}
+	}
+	p.Name, p.NameKey, p.Role, p.PasswordHash, p.Active, p.UpdatedAt = name, NameKey(name), given.Role, given.PasswordHash, true, now
+	if given.Owner != "" {
+		return p, tx.People().Update(ctx, p)
+	}
+	if err := tx.People().Insert(ctx, p); err != nil {
+		return p, err
+	}
+	if err := tx.Identities().Insert(ctx, fresh); err != nil {
+		return p, err
+	}
+	return p, v.recordKey(ctx, tx, audit.KeyPublished, nil, fresh, p)
 }
 
 // checkAccounts wants an account for every owner, and names that can be told apart.

@@ -15,7 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"stonevault/audit"
 	"stonevault/identity"
+	"stonevault/internal/auditlog"
 	"stonevault/internal/blob/local"
 	"stonevault/internal/masterkey"
 	"stonevault/internal/metadb"
@@ -116,6 +118,33 @@ func finish(h *house, b *vault.Rebuilt) {
 		h.t.Fatal(err)
 	}
 	h.reopen()
+	h.recovered(accounts)
+}
+
+// recovered demands that the new log tells of all accounts, their keys, and of the recovery, once.
+func (h *house) recovered(accounts []vault.NewAccount) {
+	h.t.Helper()
+	made, keys := map[string]int{}, map[string]int{}
+	recovered := 0
+	for _, e := range h.events(auditlog.ViewAll) {
+		whose, _ := e.Subject["person"].(string)
+		switch {
+		case e.Type == audit.AccountCreated && e.Operational["by"] == "recovery":
+			made[e.Subject["name"].(string)]++
+		case e.Type == audit.KeyPublished && whose != "":
+			keys[whose]++
+		case e.Type == audit.VaultRecovered:
+			recovered++
+		}
+	}
+	for _, a := range accounts {
+		if made[a.Name] != 1 {
+			h.t.Errorf("%d events make the account %s", made[a.Name], a.Name)
+		}
+	}
+	if len(made) != len(accounts) || len(keys) != len(accounts) || recovered != 1 {
+		h.t.Errorf("of %d accounts the log tells of %d, and of the keys of %d; %d recoveries", len(accounts), len(made), len(keys), recovered)
+	}
 }
 
 // newPlace is a house whose vault has not been founded.
