@@ -48,6 +48,9 @@ func (a *app) erase(ctx context.Context, s *store, name string) error {
 		return fmt.Errorf("there is no account %q", name)
 	case err != nil && !errors.Is(err, auditlog.ErrNotShredded):
 		return fmt.Errorf("%w; run it again, and it goes on", err)
+	case done.Resumed && err == nil:
+		_, err := fmt.Fprintf(a.stderr, "There is no account %q. The database was written anew, which an erasure that was stopped had left to do.\n", name)
+		return err
 	}
 	if err := errors.Join(err, a.settleErasure(ctx, s, done)); err != nil {
 		return err
@@ -88,7 +91,7 @@ long, or because the disk had no room for a second database.`,
 		Args:    operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.beside(cmd, toChange, func(ctx context.Context, s *store, _ config.Config) error {
-				if err := s.db.Scrub(ctx); err != nil {
+				if err := s.vault.Scrub(ctx); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintln(a.stderr, "The database was written anew.")

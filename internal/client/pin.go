@@ -140,33 +140,48 @@ func (c *Client) followed(ctx context.Context, p *Pin) (*Pin, error) {
 	return p.Advance(&Consistency{Checkpoint: []byte(log.Checkpoint)})
 }
 
-// FollowHeads is FollowLog, and shows that the log continues further heads too, which its key has signed: they and
-// the pin's are of one history.
+// FollowHeads is FollowLog, and shows that further heads, which the log's key has signed, are of that history too. Each
+// is held against the one newest head, by a proof that is made here from the log's tiles: the server's own proofs are up
+// to a head that may be another each time, so that two histories could pass for one, and a busy log would never end.
 func (c *Client) FollowHeads(ctx context.Context, p *Pin, heads ...audit.Tree) (*Pin, error) {
-	newest := p
-	for open := append(heads, p.Head.Tree); len(open) > 0; {
-		var reached []audit.Tree
-		for _, head := range distinct(open) {
-			older := *p
-			older.Head.Tree = head
-			next, err := c.FollowLog(ctx, &older)
-			if err != nil {
-				return nil, err
-			}
-			reached = append(reached, next.Head.Tree)
-			if next.Head.Tree.Size > newest.Head.Tree.Size {
-				newest = next
-			}
+	next, err := c.FollowLog(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	newest, tiles := next.Head.Tree, &logTiles{ctx: ctx, c: c, known: map[audit.Tile][]byte{}}
+	for _, head := range distinct(heads) {
+		proof, err := newest.ProveConsistency(tiles, head.Size)
+		if err == nil {
+			err = newest.VerifyConsistency(head, proof)
 		}
-		// The log may have grown from one answer to the next: then the older ones are to be shown in their turn.
-		open = nil
-		for _, head := range distinct(reached) {
-			if head != newest.Head.Tree {
-				open = append(open, head)
-			}
+		if errors.Is(err, audit.ErrProof) || errors.Is(err, audit.ErrTiles) || errors.Is(err, ErrNotFound) {
+			err = fmt.Errorf("%w: %w%s", ErrLogRewritten, err, afterRestore)
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	return newest, nil
+	return next, nil
+}
+
+// logTiles reads tiles for proofs, which check them, each once.
+type logTiles struct {
+	ctx   context.Context
+	c     *Client
+	known map[audit.Tile][]byte
+}
+
+func (t *logTiles) ReadTiles(tiles []audit.Tile) (data [][]byte, err error) {
+	data = make([][]byte, len(tiles))
+	for i, tile := range tiles {
+		if t.known[tile] == nil {
+			if t.known[tile], err = t.c.AuditTile(t.ctx, tile); err != nil {
+				return nil, err
+			}
+		}
+		data[i] = t.known[tile]
+	}
+	return data, nil
 }
 
 // distinct leaves out what came before.

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -267,7 +269,7 @@ func TestFollowHeads(t *testing.T) {
 		return false
 	}
 	next, err := c.FollowHeads(t.Context(), p, heads...)
-	if err != nil || next.Head.Tree != l.Tree {
+	if err != nil || !slices.Contains(l.Heads, next.Head.Tree) || next.Head.Tree.Size <= heads[len(heads)-1].Size {
 		t.Fatalf("%v: at %d of %d", err, next.Head.Tree.Size, l.Tree.Size)
 	}
 	fork := logtest.New(t, logName, 1, nil).Clone(5)
@@ -352,4 +354,39 @@ func FuzzPin(f *testing.F) {
 			t.Errorf("%v: %s", err, b)
 		}
 	})
+}
+
+// A server that keeps two histories under one key, and grows the one or the other from answer to answer, cannot make
+// heads of both pass as of one.
+func TestFollowHeadsOfTwoHistories(t *testing.T) {
+	l := newLog(t, 20)
+	fork := l.Clone(5)
+	l.Fill(25)
+	fork.Fill(27)
+	receipt := fork.Tree
+	c := follower(t, l)
+	p := firstContact(t, c)
+	fork.Fill(30)
+	other := fork.Serve(nil)
+	l.Fill(29)
+	l.Lie = func(w http.ResponseWriter, r *http.Request) bool {
+		switch r.URL.Query().Get("from") {
+		case "27": // the receipt's history
+			reply, err := http.Get(other.URL + r.URL.RequestURI())
+			if err != nil {
+				t.Error(err)
+				return false
+			}
+			defer reply.Body.Close()
+			w.Header().Set("Content-Type", reply.Header.Get("Content-Type"))
+			io.Copy(w, reply.Body)
+			return true
+		case "29": // the pin's
+			l.Unlocked(func() { l.Fill(40) })
+		}
+		return false
+	}
+	if next, err := c.FollowHeads(t.Context(), p, receipt); !errors.Is(err, ErrLogRewritten) {
+		t.Errorf("a receipt of another history: %v, %+v", err, next)
+	}
 }

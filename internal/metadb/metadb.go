@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
@@ -52,6 +53,8 @@ type DB struct {
 	closed   error
 	finish   func(*session) error        // the writer's last statement, or nil
 	makeRoom func() bool                 // see Options
+	giving   sync.Mutex                  // held while makeRoom runs
+	given    atomic.Int64                // how often it had room to give
 	forget   func(context.Context) error // removes what was overwritten from the log of writes
 }
 
@@ -95,11 +98,30 @@ func (db *DB) WriteTx(ctx context.Context, fn func(*Tx) error) error {
 		return ErrReadOnly
 	}
 	for {
+		seen := db.given.Load()
 		err := db.writer.update(ctx, fn)
-		if !errors.Is(err, vault.ErrNoSpace) || db.makeRoom == nil || !db.makeRoom() {
+		if !errors.Is(err, vault.ErrNoSpace) || !db.giveRoom(seen) {
 			return err
 		}
 	}
+}
+
+// giveRoom makes room, unless somebody did since seen was read: the Updates of a batch fail together, and what one of
+// them is given is enough for all to try again.
+func (db *DB) giveRoom(seen int64) bool {
+	if db.makeRoom == nil {
+		return false
+	}
+	db.giving.Lock()
+	defer db.giving.Unlock()
+	if db.given.Load() != seen {
+		return true
+	}
+	if !db.makeRoom() {
+		return false
+	}
+	db.given.Add(1)
+	return true
 }
 
 // Schema is the number of the last migration.

@@ -43,25 +43,28 @@ type downloads struct {
 	ending sync.WaitGroup
 }
 
-// downloadKey says what may be one download.
+// downloadKey says what may be one download. The address is part of it, so that whoever has stolen a session shows
+// beside its owner.
 type downloadKey struct {
-	person  PersonID
-	session string
-	file    stone.FileID
+	person           PersonID
+	session, address string
+	file             stone.FileID
 }
 
 func (d *download) key() downloadKey {
-	return downloadKey{d.actor.Person, d.actor.Session, d.entry.Version.FileID}
+	return downloadKey{d.actor.Person, d.actor.Session, d.actor.Address, d.entry.Version.FileID}
 }
 
-// join returns the download that a range belongs to, or nil.
+// join returns the download that a range belongs to, or nil. One of which as much has left as the file is long takes
+// no more: what is fetched again and again is several.
 func (s *downloads) join(key downloadKey) *download {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := s.latest[key]
-	if d != nil {
-		d.requests++
+	if d == nil || d.bytes >= d.size {
+		return nil
 	}
+	d.requests++
 	return d
 }
 

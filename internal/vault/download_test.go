@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"io"
 	"sync"
 	"testing"
 
@@ -58,4 +59,51 @@ type heldWriter struct {
 func (w *heldWriter) Write(b []byte) (int, error) {
 	w.once.Do(func() { close(w.at); <-w.on })
 	return len(b), nil
+}
+
+// TestJoinedDownloads: ranges join where one device goes on with a file, and neither where another address has the
+// session nor where the same is fetched again and again.
+func TestJoinedDownloads(t *testing.T) {
+	h := newHouse(t)
+	ann := h.person("ann")
+	h.put(ann, "/a", randomBytes(100))
+	elsewhere := ann
+	elsewhere.Address = "203.0.113.9"
+	fetch := func(a vault.Actor, offset, length int64) {
+		t.Helper()
+		c, err := h.Content(ctx, a, vault.Ref{Path: "/a"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.Stream(ctx, io.Discard, offset, length); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(what string, addresses ...string) {
+		t.Helper()
+		var begun []any
+		for _, e := range h.events(auditlog.ViewAll) {
+			if e.Type == audit.DownloadBegun {
+				begun = append(begun, e.Actor["address"])
+			}
+		}
+		if len(begun) != len(addresses) {
+			t.Fatalf("%s: begun from %v, want %v", what, begun, addresses)
+		}
+		for i := range begun {
+			if begun[i] != addresses[i] {
+				t.Fatalf("%s: begun from %v, want %v", what, begun, addresses)
+			}
+		}
+	}
+	fetch(ann, 0, 20)
+	fetch(ann, 20, 20)
+	want("going on", ann.Address)
+	fetch(elsewhere, 40, 20)
+	want("from elsewhere", ann.Address, elsewhere.Address)
+	fetch(ann, 0, 60)
+	want("going on beside that", ann.Address, elsewhere.Address)
+	fetch(ann, 0, 99)
+	want("again", ann.Address, elsewhere.Address, ann.Address)
 }

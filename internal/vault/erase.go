@@ -15,6 +15,9 @@ import (
 // more, which each trusts for a second, and so none records anything more about the person.
 const eraseGrace = 2 * time.Second
 
+// settingTraces is "1" from the moment that a person is gone until the database was written anew without traces.
+const settingTraces = "erased_traces"
+
 // ErrLastAdmin is the one admin that a vault has, who must stay.
 var ErrLastAdmin = errors.New("this is the only admin; make another one first")
 
@@ -26,6 +29,7 @@ type Erasure struct {
 	Uploads int // that had not ended
 	Parts   int // of events of the audit log, by the authority of Events
 	Events  int
+	Resumed bool // there was no such person, and an erasure that had been stopped at its end has been finished
 	gone    []stone.FileID
 }
 
@@ -36,6 +40,13 @@ type Erasure struct {
 // The objects of the files are removed by SettleErasure, or by the collector.
 func (v *Vault) Erase(ctx context.Context, a Actor, name string) (Erasure, error) {
 	p, err := v.switchOff(ctx, a, name)
+	if isMissing(err) {
+		traces, failed := v.traces(ctx)
+		if failed == nil && traces {
+			return Erasure{Resumed: true}, v.Scrub(ctx)
+		}
+		return Erasure{}, errors.Join(err, failed)
+	}
 	if err != nil {
 		return Erasure{}, err
 	}
@@ -55,6 +66,31 @@ func (v *Vault) Erase(ctx context.Context, a Actor, name string) (Erasure, error
 		}
 	}
 	return done, errReplan
+}
+
+// traces tells whether an erasure was stopped before the database was written anew.
+func (v *Vault) traces(ctx context.Context) (traces bool, err error) {
+	err = v.db.View(ctx, func(tx Tx) error {
+		text, err := tx.Settings().Get(ctx, settingTraces)
+		if isMissing(err) {
+			return nil
+		}
+		traces = string(text) == "1"
+		return err
+	})
+	return traces, err
+}
+
+// Scrub writes the database anew, so that nothing of what was erased is left in its files.
+func (v *Vault) Scrub(ctx context.Context) error {
+	if err := v.db.Shred(ctx, func(Tx) error { return nil }); err != nil {
+		return err
+	}
+	return v.noTraces(ctx)
+}
+
+func (v *Vault) noTraces(ctx context.Context) error {
+	return v.db.Update(ctx, func(tx Tx) error { return tx.Settings().Put(ctx, settingTraces, []byte("0")) })
 }
 
 // SettleErasure removes what is left of the files as objects. Only the process that holds the data directory
@@ -148,9 +184,14 @@ func (v *Vault) eraseAccount(ctx context.Context, a Actor, p Person, done *Erasu
 		if err := tx.People().Erase(ctx, p.ID); err != nil {
 			return err
 		}
-		erased, err = v.audit.Erase(ctx, tx.Audit(), string(p.ID), a.who())
-		return err
+		if erased, err = v.audit.Erase(ctx, tx.Audit(), string(p.ID), a.who()); err != nil {
+			return err
+		}
+		return tx.Settings().Put(ctx, settingTraces, []byte("1"))
 	})
+	if err == nil {
+		err = v.noTraces(ctx)
+	}
 	v.audit.Forget(erased)
 	v.keys.forget()
 	done.Parts, done.Events = erased.Parts, len(erased.Events)

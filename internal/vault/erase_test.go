@@ -223,3 +223,46 @@ func TestErasedReader(t *testing.T) {
 		})
 	}
 }
+
+// stoppedDatabase stops, while stop is set, where the database would be written anew.
+type stoppedDatabase struct {
+	vault.Database
+	stop bool
+}
+
+func (d *stoppedDatabase) Shred(ctx context.Context, fn func(vault.Tx) error) error {
+	if !d.stop {
+		return d.Database.Shred(ctx, fn)
+	}
+	return errors.Join(d.Update(ctx, fn), auditlog.ErrNotShredded)
+}
+
+// TestEraseStopped: an erasure that is stopped at its end, when there is no account of that name any more, is
+// finished when it is run again.
+func TestEraseStopped(t *testing.T) {
+	h := newHouse(t)
+	db := &stoppedDatabase{Database: h.db, stop: true}
+	h.config.Database = db
+	h.reopen()
+	canary := []byte("canary-file")
+	h.put(h.person("ann"), "/canary-file", []byte("ann's"))
+	if _, err := h.Erase(ctx, vault.Actor{}, "ann"); !errors.Is(err, auditlog.ErrNotShredded) {
+		t.Fatal(err)
+	}
+	if !h.inFiles(canary) {
+		t.Fatal("nothing is left that could be removed")
+	}
+	if done, err := h.Erase(ctx, vault.Actor{}, "ann"); !errors.Is(err, auditlog.ErrNotShredded) {
+		t.Errorf("stopped again: %+v, %v", done, err)
+	}
+	db.stop = false
+	if done, err := h.Erase(ctx, vault.Actor{}, "ann"); err != nil || !done.Resumed {
+		t.Errorf("run again: %+v, %v", done, err)
+	}
+	if h.inFiles(canary) {
+		t.Errorf("%s is left in a file of the database", canary)
+	}
+	if _, err := h.Erase(ctx, vault.Actor{}, "ann"); !errors.Is(err, vault.ErrNotFound) {
+		t.Errorf("once it is finished: %v", err)
+	}
+}
