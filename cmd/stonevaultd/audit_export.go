@@ -58,6 +58,11 @@ func (l *readableLog) export(ctx context.Context, to string, events bool) (size 
 	} else if err != nil {
 		return 0, err
 	}
+	defer func() {
+		if err != nil { // a part of a log is of no use, and would be in the way
+			err = errors.Join(err, os.RemoveAll(to))
+		}
+	}()
 	key, err := l.reader.PublicKey(ctx)
 	if err != nil {
 		return 0, err

@@ -76,7 +76,9 @@ func (s *store) refill() error {
 func (s *store) keepRoom(log *slog.Logger) (makeRoom func() bool) {
 	reserve, err := s.dir.Reserve(diskSpace)
 	if err != nil {
-		log.Warn("there is no room for a reserve: on a full disk, reads will be refused too, because they cannot be recorded", "error", err)
+		log.Warn("the reserve is not whole: on a full disk, reads will soon be refused too, because they cannot be recorded", "error", err)
+	}
+	if reserve == nil {
 		return nil
 	}
 	s.reserve, s.objects.Full = reserve, reserve.Short

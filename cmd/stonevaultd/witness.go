@@ -28,8 +28,7 @@ type witness struct {
 	kept   []byte
 }
 
-// note keeps the newest head, if it is another. Without a sync: after a crash an older one is kept, which
-// accuses nobody.
+// note keeps the newest head, if it is another. After a crash an older one may be kept, which accuses nobody.
 func (w *witness) note(ctx context.Context) error {
 	text, err := w.reader.Checkpoint(ctx)
 	if errors.Is(err, auditlog.ErrNotFound) || err == nil && bytes.Equal(text, w.kept) {

@@ -14,8 +14,9 @@ import (
 const (
 	// tallyPeriod is how long what repeats is counted for one event.
 	tallyPeriod = time.Minute
-	// maxTallies bounds the kinds that are counted apart; beyond it, networks are no longer told apart.
-	maxTallies = 10_000
+	// maxTallies bounds the kinds and networks that are counted apart, and with that what strangers with many
+	// addresses write in a minute, to about 1 MB; beyond it, networks are no longer told apart.
+	maxTallies = 1000
 )
 
 // Tally records what strangers can repeat at will: of each kind and network the first one at once, and then

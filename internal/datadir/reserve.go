@@ -30,7 +30,7 @@ type Reserve struct {
 }
 
 // Reserve opens the reserve, or makes it, as large as the disk allows. free tells how many bytes are free where
-// a path lies. Call it with the lock held.
+// a path lies. Where it could not be filled up it is returned with the error, as it is. Call it with the lock held.
 func (d Dir) Reserve(free func(path string) (free, total uint64, err error)) (*Reserve, error) {
 	r := &Reserve{path: filepath.Join(d.path, reserveName), free: free}
 	info, err := os.Stat(r.path)

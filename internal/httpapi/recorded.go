@@ -88,16 +88,18 @@ func (a *API) done(c *call) error {
 	return nil
 }
 
-// refusals are the problems that the audit log keeps. Of a file's address, also that there is none: to whom it
-// does not belong, it is answered and recorded like one that does not exist.
+// isRefusal tells which problems the audit log keeps. Of the address of a file or an event, also that there is
+// none: to whom it does not belong, it is answered and recorded like one that does not exist.
 func isRefusal(rt *route, r *http.Request, f *failure) bool {
 	switch f.kind.code {
-	case "forbidden", "refused", "session-ended":
+	case "forbidden", "refused", "session-ended", "cross-origin":
 		return true
 	case "unauthenticated":
 		return len(r.Header.Values("Authorization")) > 0 || cookie(r, accessCookie) != ""
 	case "not-found":
 		return strings.Contains(rt.pattern, "{id}")
+	case "no-event":
+		return strings.Contains(rt.pattern, "{event}") || strings.Contains(rt.pattern, "{index}")
 	}
 	return false
 }

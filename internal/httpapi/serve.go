@@ -65,7 +65,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rep.Header().Set("Tus-Resumable", tusVersion)
 	}
 	if err := a.origins.Check(r); err != nil {
-		a.answer(rep, r, fail("cross-origin", ""))
+		c := &call{w: rep, r: r}
+		a.answer(rep, r, a.noteRefusal(&route{method: methodName(r.Method), pattern: "none"}, c, fail("cross-origin", "")))
 		return
 	}
 	if uploads {
