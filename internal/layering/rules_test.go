@@ -30,7 +30,7 @@ var layers = []layer{
 	},
 	{
 		name:     "core",
-		packages: []string{"internal/vault", "internal/access", "internal/anchor/journal", "internal/auditlog", "internal/auth"},
+		packages: []string{"internal/vault", "internal/access", "internal/anchor/journal", "internal/auditlog", "internal/auth", "internal/cache"},
 		may:      []string{"library", "core"},
 		never:    []string{"database/sql", "net/http", "os/exec", "testing"},
 	},
@@ -43,7 +43,7 @@ var layers = []layer{
 		name: "adapter",
 		packages: []string{
 			"internal/anchor", "internal/blob", "internal/blob/local", "internal/blob/s3",
-			"internal/cache", "internal/cache/memory", "internal/cache/redis", "internal/client",
+			"internal/cache/memory", "internal/cache/redis", "internal/client",
 			"internal/config", "internal/datadir", "internal/front", "internal/httpapi", "internal/inspect", "internal/keyring",
 			"internal/masterkey", "internal/metadb",
 		},
@@ -56,9 +56,10 @@ var layers = []layer{
 		unlinked: []string{"testing"},
 	},
 	{
-		name:     "test kit", // imported by tests alone
-		packages: []string{"internal/layering", "internal/vectors", "internal/anchor/anviltest", "internal/anchor/journaltest"},
-		may:      []string{"core"},
+		name: "test kit", // imported by tests alone
+		packages: []string{"internal/layering", "internal/vectors", "internal/anchor/anviltest", "internal/anchor/journaltest",
+			"internal/cache/cachetest", "internal/cache/redistest"},
+		may: []string{"core"},
 	},
 }
 
