@@ -1,0 +1,200 @@
+// Package redistest starts Redis for tests: Debian's redis-server, or what STONEVAULT_TEST_REDIS names, such as
+// valkey-server. A missing program fails the test.
+//
+// A server ends with its test. It listens on a free port of the loopback address, keeps nothing, and its
+// directory is the test's own. Only processes that were started here are ended.
+package redistest
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	// startTimeout is for a machine that does much else.
+	startTimeout = 30 * time.Second
+	// startTries is for ports that others take between being found free and being used.
+	startTries = 5
+)
+
+// Server is a Redis.
+type Server struct {
+	program string
+	dir     string
+	port    int
+	args    []string
+
+	process *exec.Cmd
+	ended   chan struct{} // closed when the process has ended
+}
+
+// Start starts a server; args are further ones of redis-server.
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	name := "redis-server"
+	if own := os.Getenv("STONEVAULT_TEST_REDIS"); own != "" {
+		name = own
+	}
+	program, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("There is no %s, which this test starts. Run scripts/install-test-packages, or apt-get install redis-server. (%v)", name, err)
+	}
+	s := &Server{program: program, dir: t.TempDir(), args: args}
+	t.Cleanup(s.stop)
+	var said string
+	for range startTries {
+		s.port = freePort(t)
+		if said = s.start(t); said == "" {
+			return s
+		}
+	}
+	t.Fatalf("%s ended:\n%s", program, said)
+	return nil
+}
+
+// StartTLS starts a server that speaks TLS at TLSAddress, and plainly at Address. Its certificate is its own authority.
+func StartTLS(t testing.TB) (*Server, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, block := range map[string]*pem.Block{
+		"cert.pem": {Type: "CERTIFICATE", Bytes: certificate}, "key.pem": {Type: "PRIVATE KEY", Bytes: private},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
+	s := Start(t, "--tls-port", strconv.Itoa(freePort(t)), "--tls-cert-file", filepath.Join(dir, "cert.pem"),
+		"--tls-key-file", filepath.Join(dir, "key.pem"), "--tls-auth-clients", "no")
+	return s, pool
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// start returns what a server said that ended before it was ready.
+func (s *Server) start(t testing.TB) string {
+	t.Helper()
+	s.process = exec.Command(s.program, append([]string{
+		"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir, "--save", "", "--appendonly", "no", "--daemonize", "no",
+	}, s.args...)...)
+	out, err := s.process.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.process.Stderr = s.process.Stdout
+	if err := s.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	process, ready, ended := s.process, make(chan struct{}), make(chan struct{})
+	s.ended = ended
+	var said strings.Builder // read by others after ready or ended is closed
+	go func() {
+		defer close(ended)
+		defer process.Wait()
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if strings.Contains(lines.Text(), "Ready to accept connections") {
+				close(ready)
+				break
+			}
+			fmt.Fprintln(&said, lines.Text())
+		}
+		io.Copy(io.Discard, out) // so that it never waits for a reader
+	}()
+	select {
+	case <-ready:
+		return ""
+	case <-ended:
+		return said.String()
+	case <-time.After(startTimeout):
+		t.Fatalf("%s is not ready after %v", s.program, startTimeout)
+		return ""
+	}
+}
+
+// Address is what clients are told.
+func (s *Server) Address() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", s.port) }
+
+// TLSAddress is that of a server from StartTLS.
+func (s *Server) TLSAddress() string { return "rediss://127.0.0.1:" + s.args[1] + "/0" }
+
+// Kill ends the server at once, with all that it has.
+func (s *Server) Kill() { s.stop() }
+
+func (s *Server) stop() {
+	if s.ended != nil {
+		s.process.Process.Kill()
+		<-s.ended
+	}
+}
+
+// Again starts a killed server on the same port, empty.
+func (s *Server) Again(t testing.TB) {
+	t.Helper()
+	if said := s.start(t); said != "" {
+		t.Fatalf("%s ended:\n%s", s.program, said)
+	}
+}
+
+// Command runs a command on a connection of its own, and returns the first line of the reply without its sign.
+func (s *Server) Command(t testing.TB, words ...string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(startTimeout))
+	fmt.Fprintf(c, "*%d\r\n", len(words))
+	for _, w := range words {
+		fmt.Fprintf(c, "$%d\r\n%s\r\n", len(w), w)
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		t.Fatalf("%v: %v", words, err)
+	}
+	if strings.HasPrefix(line, "-") {
+		t.Fatalf("%v: %s", words, line)
+	}
+	return strings.TrimSpace(line[1:])
+}
