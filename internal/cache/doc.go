@@ -9,10 +9,12 @@
 //
 // which is count(now) = previous × (1 − e/P) + current without a division, so that nothing is rounded. All
 // terms are integers below 2^53 (Window.Check), which the 64-bit integers of Go and the doubles of Redis's Lua
-// compute alike, bit for bit. The formula supposes that the previous window's takes were spread evenly. Its
-// source is J. Desgats, "How we built rate limiting capable of scaling to millions of domains", Cloudflare
-// 2017, where over 400 million requests of 270,000 sources 0.003% were wrongly allowed or refused, and the
-// count was 6% off in the mean.
+// compute alike, bit for bit.
+//
+// The formula supposes that the previous window's takes were spread evenly. What was taken in the last P before now is
+// current and some part of previous, so that the count is at most previous × e/P too small and at most
+// previous × (1 − e/P) too large. Its source is J. Desgats, "How we built rate limiting capable of scaling to
+// millions of domains", Cloudflare, 2017: of 400 million requests there, 0.003% were wrongly allowed or refused.
 //
 // Invariants, where takes are at whole milliseconds and the limit of a key stays:
 //   - The cost taken in an aligned window, [kP, (k+1)P) since 1970, is never above L: previous counts at least 0.
@@ -25,7 +27,8 @@
 //   - A key's text is kept nowhere, only its digest, and everything kept has an end: what strangers write
 //     cannot grow memory for good.
 //   - A clock that steps back by less than a window counts on from the latest window that it has seen; one that
-//     steps back further begins anew. In the first case all of this holds of the times that decisions state.
+//     steps back further begins anew, and so does a key that had ended meanwhile. Where it counts on, all of this
+//     holds of the times that decisions state.
 //
 // One-time values and leases are short-lived state: a value is taken by exactly one of those who ask, and a lease is
 // held by one owner at a time, under a fencing token that is larger each time. What is kept here may be lost at any time
