@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -156,7 +157,7 @@ func TestSweep(t *testing.T) {
 	c.Set(start)
 	l := NewLimiter(Options{Now: c.Now})
 	w := cache.Window{Limit: 2, Period: 10 * time.Millisecond}
-	for i := range 100_000 {
+	for i := range 30_000 {
 		if i%100 == 0 {
 			c.Pass(time.Millisecond)
 		}
@@ -169,7 +170,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// TestMemory: as many keys as there may be, of any length, take what the documentation says.
+// TestMemory: what keys take, however long they are, is what the documentation says.
 func TestMemory(t *testing.T) {
 	heap := func() uint64 {
 		runtime.GC()
@@ -177,21 +178,23 @@ func TestMemory(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
+	const keys = DefaultKeys / 8
+	w := cache.Window{Limit: 2, Period: time.Hour}
 	before := heap()
-	l := NewLimiter(Options{})
-	long := string(make([]byte, 1000))
-	for i := range DefaultKeys {
-		if d, err := l.Take(t.Context(), fmt.Sprint("test:", i, long), 1, cache.Window{Limit: 2, Period: time.Hour}); err != nil || !d.Allowed {
+	l := NewLimiter(Options{Keys: keys})
+	long := strings.Repeat("x", 1000)
+	for i := range keys {
+		if d, err := l.Take(t.Context(), fmt.Sprint("test:", i, long), 1, w); err != nil || !d.Allowed {
 			t.Fatal(d, err)
 		}
 	}
-	if _, err := l.Take(t.Context(), "test:one more", 1, cache.Window{Limit: 2, Period: time.Hour}); !errors.Is(err, cache.ErrFull) {
+	if _, err := l.Take(t.Context(), "test:one more", 1, w); !errors.Is(err, cache.ErrFull) {
 		t.Errorf("one more: %v", err)
 	}
 	used := heap() - before
-	t.Logf("%d keys take %d MB", DefaultKeys, used/1_000_000)
-	if used > 60_000_000 {
-		t.Errorf("%d keys take %d bytes", DefaultKeys, used)
+	t.Logf("a key takes %d bytes", used/keys)
+	if used > 60_000_000/8 {
+		t.Errorf("%d keys take %d bytes", keys, used)
 	}
 	runtime.KeepAlive(l)
 }
