@@ -19,8 +19,6 @@ import (
 )
 
 const (
-	// MinPasswordRunes is how many characters a new password has at least (NIST SP 800-63B-4, 3.1.1.2).
-	MinPasswordRunes = 15
 	// MaxPasswordBytes is what is hashed at most.
 	MaxPasswordBytes = 1024
 
@@ -98,16 +96,20 @@ func parseHash(phc string) (hashParams, error) {
 	return p, nil
 }
 
-// HashPassword checks a new password and returns its PHC string. It takes about 64 MiB and a tenth of a
-// second.
+// HashPassword checks the length of a new password that is the only factor and returns its PHC string. It
+// takes about 64 MiB and a tenth of a second. Policy.Hash also checks whether it can be guessed.
 func HashPassword(rand io.Reader, password string) (string, error) {
 	normal, err := normalPassword(password)
 	if err != nil {
 		return "", err
 	}
-	if utf8.RuneCountInString(normal) < MinPasswordRunes {
-		return "", &InvalidError{"password", fmt.Sprintf("is shorter than %d characters", MinPasswordRunes)}
+	if reason := tooShort(normal, MinPasswordRunes); reason != "" {
+		return "", &InvalidError{"password", reason}
 	}
+	return hashNormal(rand, normal)
+}
+
+func hashNormal(rand io.Reader, normal string) (string, error) {
 	p := current
 	p.salt = make([]byte, saltBytes)
 	if _, err := io.ReadFull(rand, p.salt); err != nil {
