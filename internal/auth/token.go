@@ -1,11 +1,15 @@
 package auth
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -62,10 +66,38 @@ type claims struct {
 
 // Validate is called by the parser after the registered claims have been checked.
 func (c *claims) Validate() error {
-	if c.Subject == "" || c.Session == "" || c.Epoch == nil || c.IssuedAt == nil {
+	// The parser comes here even where it has found exp to be missing.
+	if c.Subject == "" || c.Session == "" || c.Epoch == nil || c.IssuedAt == nil || c.ExpiresAt == nil {
 		return errors.New("a claim is missing")
 	}
+	if c.ExpiresAt.Sub(c.IssuedAt.Time) > AccessTTL {
+		return errors.New("the token would live too long")
+	}
+	if len(c.Audience) != 1 || c.NotBefore != nil || c.ID != "" {
+		return errors.New("a claim is not one of an access token")
+	}
 	return nil
+}
+
+// written tells whether part, the header or the payload of a token, holds the members of v, each once and in
+// the form that sign gives them, in any order. encoding/json takes the last of two members, names in any
+// case and ones that it does not know, and numbers and lists have many forms, so that two readers could
+// read one token in two ways.
+func written(part string, v any) bool {
+	object, err := base64.RawURLEncoding.Strict().DecodeString(part)
+	if err != nil {
+		return false
+	}
+	want, err := json.Marshal(v)
+	if err != nil {
+		return false
+	}
+	var got, wanted map[string]json.RawMessage
+	if json.Unmarshal(object, &got) != nil || json.Unmarshal(want, &wanted) != nil {
+		return false
+	}
+	// Whatever is there beside these members makes it longer.
+	return len(object) == len(want) && maps.EqualFunc(got, wanted, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
 }
 
 var _ jwt.ClaimsValidator = (*claims)(nil)
@@ -120,7 +152,8 @@ func (t *tokens) sign(ctx context.Context, person, session string, epoch int64) 
 	return signed, expires, nil
 }
 
-// verify checks a token as far as that is possible without its session.
+// verify checks a token as far as that is possible without its session (RFC 7519, 7.2, and RFC 8725). It takes
+// nothing but what sign writes: one algorithm, one type, a key of the vault's, and these claims.
 func (t *tokens) verify(ctx context.Context, token string) (*claims, error) {
 	// encoding/base64 skips line breaks, even where it is strict.
 	if token == "" || len(token) > maxTokenBytes || strings.ContainsAny(token, "\r\n") {
@@ -128,7 +161,7 @@ func (t *tokens) verify(ctx context.Context, token string) (*claims, error) {
 	}
 	var storeErr error
 	var c claims
-	_, err := t.parser.ParseWithClaims(token, &c, func(parsed *jwt.Token) (any, error) {
+	parsed, err := t.parser.ParseWithClaims(token, &c, func(parsed *jwt.Token) (any, error) {
 		// The header is the one that sign writes: a further member could mean anything.
 		kid, ok := parsed.Header["kid"].(string)
 		if !ok || len(parsed.Header) != 3 || parsed.Header["typ"] != "JWT" {
@@ -147,6 +180,9 @@ func (t *tokens) verify(ctx context.Context, token string) (*claims, error) {
 	case storeErr != nil:
 		return nil, storeErr
 	case err != nil:
+		return nil, ErrUnauthenticated
+	}
+	if parts := strings.Split(token, "."); !written(parts[0], parsed.Header) || !written(parts[1], &c) {
 		return nil, ErrUnauthenticated
 	}
 	return &c, nil
