@@ -44,13 +44,7 @@ func NewSetupCode(rand io.Reader, gone func()) (*SetupCode, error) {
 }
 
 // Text is the code in groups, to be written where nobody reads it but who runs the server.
-func (c *SetupCode) Text() string {
-	var groups []string
-	for at := 0; at < len(c.text); at += setupGroup {
-		groups = append(groups, c.text[at:at+setupGroup])
-	}
-	return strings.Join(groups, "-")
-}
+func (c *SetupCode) Text() string { return grouped(c.text, setupGroup, "-") }
 
 // String keeps the code out of every log.
 func (c *SetupCode) String() string { return "[redacted]" }
@@ -66,12 +60,7 @@ func (c *SetupCode) Use(code string, fn func() error) error {
 	if c.tries == 0 {
 		return ErrSetupOver
 	}
-	typed := strings.ToLower(strings.Map(func(r rune) rune {
-		if strings.ContainsRune(" -\t\r\n", r) {
-			return -1
-		}
-		return r
-	}, code))
+	typed := strings.ToLower(withoutSpaces(code))
 	// Digests have one length, so that comparing them tells nothing of the code's.
 	got, want := sha256.Sum256([]byte(typed)), sha256.Sum256([]byte(c.text))
 	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
