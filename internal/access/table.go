@@ -8,6 +8,7 @@ const (
 	PeopleSee    Action = "people.see"
 	PeopleInvite Action = "people.invite"
 
+	ProfileSee     Action = "profile.see"
 	ProfileChange  Action = "profile.change"
 	PasswordChange Action = "password.change"
 	FactorsEnrol   Action = "factors.enrol"
@@ -112,6 +113,7 @@ var Kinds = []Kind{
 			{PeopleFind, "find a person by the exact name, to share with: name, id and public key", "-----y", "-----y", "-----y"},
 			{PeopleSee, "see a profile: name, role, groups, key and fingerprint; of the vault: list everybody", "yyyyyy", "yyyyaf", "yyayaf"},
 			{PeopleInvite, "make a one-time link by which somebody makes an account, as a user", "--y--y", "--y--f", "--a--f"},
+			{ProfileSee, "see one's own profile, groups and use", "yffff-", "yfffa-", "yfafa-"},
 			{ProfileChange, "change one's own profile", "yffff-", "yfffa-", "yfafa-"},
 			{PasswordChange, "change one's own password", "yffff-", "yfffa-", "yfafa-"},
 			{FactorsEnrol, "set up a second factor and draw recovery codes", "yffff-", "yfffa-", "yfafa-"},
@@ -121,7 +123,7 @@ var Kinds = []Kind{
 			{TokensSee, "see API tokens: name, scopes, expiry and last use, never the token", "yyyyy-", "yfyfa-", "yfafa-"},
 			{TokensCreate, "make an API token", "yffff-", "yfffa-", "yfafa-"},
 			{TokensRevoke, "revoke API tokens", "yyyyy-", "yfyfa-", "yfafa-"},
-			{AccountsCreate, "make an account", "-----y", "-----f", "-----f"},
+			{AccountsCreate, "make an account, as a user", "-----y", "-----f", "-----f"},
 			{AccountsRename, "change an account's name", "yyyyy-", "ffffa-", "ffafa-"},
 			{AccountsRole, "change a role; the last admin keeps his", "yyyyy-", "ffffa-", "ffafa-"},
 			{AccountsReset, "make a one-time link that sets a new password", "fyyyy-", "ffffa-", "ffafa-"},
