@@ -42,7 +42,7 @@ it('makes the first account with the one-time code, and shows the recovery sheet
   await page.getByLabel('Password', { exact: true }).fill('short');
   await page.getByLabel('Password, once more').fill('short');
   await page.getByRole('button', { name: 'Make the vault' }).click();
-  await page.getByText('Password is shorter than 15 characters.').waitFor();
+  await page.getByText(/^Password is shorter than 15 characters; six random words/).waitFor();
   visitor.expectFailures = false;
   await page.getByLabel('Password', { exact: true }).fill(person.password);
   await page.getByLabel('Password, once more').fill(person.password);

@@ -2,7 +2,7 @@ import { decimal, equal, fromBase64, textOf, unsigned, type Bytes } from './byte
 import { checkSignature, parseCheckpoint, type Checkpoint, type LogKey, type SignatureState } from './checkpoint';
 import { canonical, leafSize, open, parseLeaf, type Opened, type Record3 } from './record';
 import { climb, leafHash, type Step } from './tree';
-import { slots, type Slot } from './types';
+import { slots, types, type Slot } from './types';
 
 /** Receipts: an event, its path to the root and the signed head (docs/spec/audit.md, section 6). */
 
@@ -105,13 +105,21 @@ export interface Shown {
   erased?: readonly Slot[];
 }
 
+export type Verdict = 'holds' | 'fails' | 'unchecked';
+
+/** What a receipt says of an event: nothing is proven by a head whose signature, or a leaf whose type, is not known here. */
+export function verdictOf({ faults, signature, opened }: Report): Verdict {
+  if (faults.length) return 'fails';
+  return signature === 'good' && opened?.type ? 'holds' : 'unchecked';
+}
+
 /** Whether a receipt that holds shows this event, and not another one. */
 export function shows(report: Report, event: Shown): boolean {
   const { receipt, opened } = report;
   if (!receipt || !opened) return false;
   const { leaf } = receipt.record;
   if (receipt.index !== event.index || leaf.time !== Date.parse(event.time) || leaf.version !== event.type_version) return false;
-  if (!opened.type) return true; // what cannot be read cannot be compared
+  if (!opened.type) return !types.some((type) => type.name === event.type); // what cannot be read cannot be compared
   if (opened.type.name !== event.type) return false;
   // What was never there, or is there still, was not erased.
   if (event.erased?.some((slot) => opened.states[slot] === 'empty' || opened.states[slot] === 'fits')) return false;

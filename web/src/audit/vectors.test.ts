@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { bytesOf, concat, fromHex, hex, type Bytes } from './bytes';
 import { checkSignature, parseCheckpoint, parseKey } from './checkpoint';
 import { open, parseLeaf, type Record3 } from './record';
-import { checkReceipt, shows, type Fault } from './receipt';
+import { checkReceipt, shows, verdictOf, type Fault } from './receipt';
 import { included, leafHash, nodeHash } from './tree';
 import { fieldsOf, slots, types, type Slot } from './types';
 
@@ -189,5 +189,15 @@ describe('receipts', () => {
     expect(shows(report, { ...event, time: '2026-01-01T00:00:00Z' })).toBe(false);
     expect(shows(report, { ...event, actor: { ...event.actor, name: 'Eve' } })).toBe(false);
     expect(shows(report, { ...event, subject: { ...event.subject, more: 1 } })).toBe(false);
+    expect(verdictOf(report)).toBe('holds');
+
+    // Of a leaf of an unknown type, no known event can be shown; any other is not proven.
+    const unknown = { ...report, opened: { ...opened!, type: undefined, values: {} } };
+    expect(shows(unknown, event)).toBe(false);
+    expect(shows(unknown, { ...event, type: 'file.unheard-of' })).toBe(true);
+    expect(verdictOf(unknown)).toBe('unchecked');
+    // Nor is anything proven by a head whose signature nobody checked.
+    expect(verdictOf(await checkReceipt(bytesOf(event255.receipt), null))).toBe('unchecked');
+    expect(verdictOf({ ...report, faults: ['path'] })).toBe('fails');
   });
 });

@@ -257,7 +257,6 @@ export const en = {
     noneText: 'As soon as somebody signs in, or stores, opens or changes a file, it stands here.',
     noneFits: 'Nothing fits',
     noneFitsText: 'No event is of this kind and of this time. Take something out of the filters.',
-    place: 'Event {n}',
     adding: 'being added',
     addingText: 'This event is being added to the log. That takes less than a second.',
     erased: 'erased',
@@ -300,7 +299,6 @@ export const en = {
       anchorOff: 'Anchoring is not switched on',
       anchorNone: 'None yet',
       anchorAt: { one: 'The first event, {time}', other: 'The first {n} events, {time}' },
-      anchorText: 'An anchor is a fingerprint of the log in a public chain of blocks, where nobody can take it back.',
       restarted: 'This is log number {n} of this vault: a new one begins when the database is restored.',
     },
     conditions: {
@@ -409,7 +407,6 @@ export const en = {
     event: {
       label: 'Event',
       close: 'Close the event',
-      time: 'Time',
       index: 'Place in the log',
       indexOf: 'Event {n}, counted from 0',
       proof: 'Path to the root',
@@ -418,7 +415,6 @@ export const en = {
       what: 'What happened',
       actor: 'Who did it',
       subject: { account: 'Whose account', file: 'Whose file' },
-      nobody: 'The event names nobody: the server did it by itself, or it is not known who did.',
       slotErased: 'Erased together with all that the log said of this person. That it was there stays visible.',
       yes: 'Yes',
       no: 'No',
@@ -433,6 +429,9 @@ export const en = {
       checking: 'Checking…',
       holds: 'Proven: this event is in the log',
       holdsText: { one: 'Your browser worked the path out by itself. It leads to the root that is signed in the head of {n} event.', other: 'Your browser worked the path out by itself. It leads to the root that is signed in the head of {n} events.' },
+      partly: 'Not proven here: the path holds, and not all could be checked',
+      partlyText: 'The path leads to the root in the receipt. Whether that root was signed by this vault’s log, this page cannot tell; the command line can.',
+      partlyUnknown: 'The log has an event of a kind that this page does not know, so that what is shown here could not be compared with it. Reload the page; if it stays so, ask the command line.',
       fails: 'This does not hold',
       failsText: 'The receipt that the server gave does not prove this event. Keep the receipt and show it to whoever you trust with the vault; do not believe the event before it is cleared up.',
       faults: {
