@@ -601,7 +601,7 @@ type SetupRequest struct {
 	// Name The account's name, 1 to 64 bytes.
 	Name string `json:"name"`
 
-	// Password At least 15 characters, at most 1,024 bytes.
+	// Password At least 15 characters, at most 1,024 bytes, neither common nor easy to guess.
 	Password string `json:"password"`
 }
 

@@ -49,12 +49,12 @@ func createPerson(ctx context.Context, v *vault.Vault, name string, role vault.R
 	return recovery, err
 }
 
-// hashPassword checks a password as well.
-func hashPassword(password string) (string, error) {
-	hash, err := auth.HashPassword(rand.Reader, password)
+// hashPassword checks a new password of an account as well.
+func hashPassword(name, password string) (string, error) {
+	hash, err := auth.Policy{Name: name}.Hash(rand.Reader, password)
 	var invalid *auth.InvalidError
 	if errors.As(err, &invalid) {
-		return "", fmt.Errorf("the %w; choose another one, or use --generate-password", err)
+		return "", fmt.Errorf("the %w; --generate-password makes one", err)
 	}
 	return hash, err
 }

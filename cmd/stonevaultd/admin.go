@@ -39,20 +39,20 @@ func (f *passwordFlags) add(cmd *cobra.Command) {
 }
 
 // password returns the hash of the password, and the password itself if it is to be printed.
-func (f *passwordFlags) password(a *app) (hash, shown string, err error) {
+func (f *passwordFlags) password(a *app, name string) (hash, shown string, err error) {
 	if f.stdin == f.generate {
 		return "", "", misuse("say where the password comes from: --password-stdin or --generate-password")
 	}
 	if f.generate {
 		shown = newPassword()
-		hash, err = hashPassword(shown)
+		hash, err = hashPassword(name, shown)
 		return hash, shown, err
 	}
 	password, err := readPassword(a.stdin)
 	if err != nil {
 		return "", "", err
 	}
-	hash, err = hashPassword(password)
+	hash, err = hashPassword(name, password)
 	return hash, "", err
 }
 
@@ -72,7 +72,7 @@ whose sheet is printed once.`,
 			if r != vault.RoleAdmin && r != vault.RoleManager && r != vault.RoleUser {
 				return misuse("--role must be admin, manager or user")
 			}
-			hash, shown, err := f.password(a)
+			hash, shown, err := f.password(a, args[0])
 			if err != nil {
 				return err
 			}
@@ -100,7 +100,7 @@ func newAdminReset(a *app) *cobra.Command {
 		Example: `  stonevaultd admin reset ann --generate-password --data ./data`,
 		Args:    operands("the account"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			hash, shown, err := f.password(a)
+			hash, shown, err := f.password(a, args[0])
 			if err != nil {
 				return err
 			}

@@ -164,7 +164,7 @@ func TestNothingShows(t *testing.T) {
 	s := newServer(t, data)
 	s.Log = slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	check(t, s.Run(t.Context()))
-	hash, err := hashPassword(password)
+	hash, err := hashPassword(mark+"person", password)
 	check(t, err)
 	_, _, err = s.store.vault.CreatePerson(t.Context(), atMachine, mark+"person", "user", hash)
 	check(t, err)

@@ -218,7 +218,7 @@ func closeServer(t testing.TB, s *Server) {
 }
 
 // testHash is of testPassword, made once.
-var testHash = sync.OnceValues(func() (string, error) { return hashPassword(testPassword) })
+var testHash = sync.OnceValues(func() (string, error) { return hashPassword("ann", testPassword) })
 
 // makePerson makes an account with testPassword.
 func makePerson(t testing.TB, s *Server, name string) {

@@ -134,7 +134,7 @@ func (r *recovery) run(ctx context.Context) (err error) {
 	for i := range accounts {
 		password := newPassword()
 		passwords[accounts[i].Name] = password
-		if accounts[i].PasswordHash, err = hashPassword(password); err != nil {
+		if accounts[i].PasswordHash, err = hashPassword(accounts[i].Name, password); err != nil {
 			return err
 		}
 	}

@@ -96,19 +96,7 @@ func parseHash(phc string) (hashParams, error) {
 	return p, nil
 }
 
-// HashPassword checks the length of a new password that is the only factor and returns its PHC string. It
-// takes about 64 MiB and a tenth of a second. Policy.Hash also checks whether it can be guessed.
-func HashPassword(rand io.Reader, password string) (string, error) {
-	normal, err := normalPassword(password)
-	if err != nil {
-		return "", err
-	}
-	if reason := tooShort(normal, MinPasswordRunes); reason != "" {
-		return "", &InvalidError{"password", reason}
-	}
-	return hashNormal(rand, normal)
-}
-
+// hashNormal takes about 64 MiB and a tenth of a second.
 func hashNormal(rand io.Reader, normal string) (string, error) {
 	p := current
 	p.salt = make([]byte, saltBytes)

@@ -7,8 +7,7 @@ import (
 
 const hidden = "[redacted]"
 
-// redacted is embedded in what must never show itself, whatever prints it. JSON of it has no members, since
-// the secret beside it is not exported.
+// redacted is embedded in what must never show itself, whatever prints it.
 type redacted struct{}
 
 // String keeps the secret out of every log.

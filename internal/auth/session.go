@@ -72,17 +72,13 @@ type trust struct {
 
 // Credentials are what somebody signs in with.
 type Credentials struct {
+	redacted
+
 	Name     string
 	Password string
 	Client   string // what the device calls itself
 	Address  string // where the request comes from
 }
-
-// String keeps the password out of every log.
-func (c Credentials) String() string { return "[redacted]" }
-
-// GoString keeps the password out of every log.
-func (c Credentials) GoString() string { return "[redacted]" }
 
 // Principal is who a request comes from.
 type Principal struct {
@@ -95,18 +91,14 @@ type Principal struct {
 
 // Grant is what signing in and refreshing give.
 type Grant struct {
+	redacted
+
 	Principal        Principal
 	AccessToken      string
 	AccessExpiresAt  time.Time
 	RefreshToken     string
 	RefreshExpiresAt time.Time
 }
-
-// String keeps the tokens out of every log.
-func (g Grant) String() string { return "[redacted]" }
-
-// GoString keeps the tokens out of every log.
-func (g Grant) GoString() string { return "[redacted]" }
 
 // New opens the service; it makes the first token key where there is none, and fails where the keys that
 // are there cannot be opened.

@@ -27,6 +27,8 @@ var (
 // SetupCode lets one person in before there is an account. Who can read it where the server wrote it runs
 // the server. It serves once, and is gone after ten wrong tries.
 type SetupCode struct {
+	redacted
+
 	text string
 	gone func()
 
@@ -45,12 +47,6 @@ func NewSetupCode(rand io.Reader, gone func()) (*SetupCode, error) {
 
 // Text is the code in groups, to be written where nobody reads it but who runs the server.
 func (c *SetupCode) Text() string { return grouped(c.text, setupGroup, "-") }
-
-// String keeps the code out of every log.
-func (c *SetupCode) String() string { return "[redacted]" }
-
-// GoString keeps the code out of every log.
-func (c *SetupCode) GoString() string { return "[redacted]" }
 
 // Use runs fn if code is the right one; spaces, hyphens and letter case do not matter. The code is used up when
 // fn returns nil, and another try is free where it does not. Otherwise ErrSetupCode, or ErrSetupOver.

@@ -105,8 +105,8 @@ func TestSetupCodeLetsOneIn(t *testing.T) {
 
 func TestSetupCodeKeepsItself(t *testing.T) {
 	c := newCode(t, nil)
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
-		if s := fmt.Sprintf(verb, c); s != "[redacted]" {
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x", "%q"} {
+		if s := fmt.Sprintf(verb, c); s != hidden {
 			t.Errorf("%s prints %s", verb, s)
 		}
 	}

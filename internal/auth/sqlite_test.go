@@ -76,7 +76,7 @@ func TestSessionOnSQLite(t *testing.T) {
 		return db, s
 	}
 	db, s := open()
-	hash, err := auth.HashPassword(rand.Reader, password)
+	hash, err := auth.Policy{}.Hash(rand.Reader, password)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,8 +42,8 @@ type Sealer interface {
 // tokenSecret signs access tokens. It never shows itself.
 type tokenSecret []byte
 
-func (tokenSecret) String() string   { return "[redacted]" }
-func (tokenSecret) GoString() string { return "[redacted]" }
+// Format keeps the secret out of every log, whatever the verb.
+func (tokenSecret) Format(w fmt.State, verb rune) { redacted{}.Format(w, verb) }
 
 type tokenKey struct {
 	id        string

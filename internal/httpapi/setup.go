@@ -43,7 +43,7 @@ func (a *API) setUp(c *call) error {
 	}
 	var recovery *vault.Recovery
 	err := a.SetupCode.Use(in.Code, func() error {
-		hash, err := auth.HashPassword(rand.Reader, in.Password)
+		hash, err := auth.Policy{Name: in.Name}.Hash(rand.Reader, in.Password)
 		if err != nil {
 			return err
 		}
