@@ -35,17 +35,17 @@ func cut(text string, most int) string {
 	return string(b)
 }
 
-// Recorded collects the ids of the events that a request leads to. Its methods may be called on nil, which
-// collects nothing.
+// Recorded knows the last of the events that a request leads to. Its methods may be called on nil, which
+// knows none.
 type Recorded struct {
-	mu        sync.Mutex
-	attempt   []int64 // under mu; of the transaction that runs
-	committed []int64 // under mu
+	mu      sync.Mutex
+	attempt int64 // under mu; the last of the transaction that runs, or 0
+	last    int64 // under mu; the last that was committed, or 0
 }
 
 type recordedKey struct{}
 
-// WithRecorded returns a context that collects, for one request, whose transactions that record come one
+// WithRecorded returns a context that knows this for one request, whose transactions that record come one
 // after the other.
 func WithRecorded(ctx context.Context) (context.Context, *Recorded) {
 	r := new(Recorded)
@@ -64,10 +64,7 @@ func (r *Recorded) Last() int64 {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.committed) == 0 {
-		return 0
-	}
-	return r.committed[len(r.committed)-1]
+	return r.last
 }
 
 func (r *Recorded) add(id int64) {
@@ -76,7 +73,7 @@ func (r *Recorded) add(id int64) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.attempt = append(r.attempt, id)
+	r.attempt = id
 }
 
 // end keeps what the attempt has recorded, if it was committed.
@@ -86,10 +83,10 @@ func (r *Recorded) end(committed bool) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if committed {
-		r.committed = append(r.committed, r.attempt...)
+	if committed && r.attempt != 0 {
+		r.last = r.attempt
 	}
-	r.attempt = nil
+	r.attempt = 0
 }
 
 // InTransaction runs a transaction that records. update is the database's; a transaction that runs again

@@ -128,6 +128,30 @@ func TestViewer(t *testing.T) {
 	if err != nil || err2 != nil || !bytes.Equal(at.Marshal(), same.Marshal()) {
 		t.Errorf("by index and by id: %v, %v", err, err2)
 	}
+
+	// Of an event that no head covers yet, strangers learn no more than of one that is not theirs.
+	late := h.record(t, put(2, 1, 2))[0]
+	for viewer, want := range map[auditlog.Viewer]bool{{Person: person(1)}: true, {Person: person(3)}: false} {
+		_, err := h.reader.Receipt(t.Context(), late, viewer)
+		if !errors.Is(err, auditlog.ErrNotFound) || errors.Is(err, auditlog.ErrUnsigned) != want {
+			t.Errorf("a receipt for %v before its head: %v", viewer, err)
+		}
+	}
+
+	// Whose a damaged event is, nobody can tell: nobody but who sees everything gets it.
+	if _, err := h.raw(t).Exec(`UPDATE audit_events SET leaf = zeroblob(3) WHERE id = ?`, id); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := h.reader.Find(t.Context(), id, auditlog.ViewAll); err != nil || !errors.Is(e.Err, auditlog.ErrRewritten) {
+		t.Errorf("a damaged event: %+v, %v", e, err)
+	}
+	if _, err := h.reader.Find(t.Context(), id, auditlog.Viewer{Person: person(3)}); !errors.Is(err, auditlog.ErrNotFound) {
+		t.Errorf("a damaged event, found by a stranger: %v", err)
+	}
+	records, _, err := h.reader.Records(t.Context(), 1, 1, auditlog.Viewer{Person: person(3)})
+	if err != nil || len(records) != 1 || records[0].Openings[0] != nil || len(records[0].Withheld) != 3 {
+		t.Errorf("a damaged event, as a stranger's record: %+v, %v", records, err)
+	}
 	if _, err := h.reader.ReceiptAt(t.Context(), 2, auditlog.ViewAll); !errors.Is(err, auditlog.ErrNotFound) {
 		t.Errorf("a receipt beyond the log: %v", err)
 	}

@@ -165,7 +165,8 @@ func (r *Reader) Find(ctx context.Context, id int64, viewer Viewer) (entry Entry
 		}
 		var withheld bool
 		entry, withheld, err = r.keys.opener(ctx, store).entry(e, viewer)
-		if err == nil && withheld {
+		// Whose a damaged event is, nobody can tell.
+		if err == nil && (withheld || entry.Err != nil && !viewer.Everything) {
 			err = ErrNotFound
 		}
 		return err
@@ -197,8 +198,10 @@ func (r *Reader) Records(ctx context.Context, from int64, limit int, viewer View
 			one := Listed{Index: e.Index, Leaf: e.Leaf}
 			record, withheld, err := s.open.record(e, viewer)
 			switch {
-			case errors.Is(err, ErrRewritten):
+			case errors.Is(err, ErrRewritten) && viewer.Everything:
 				one.Openings = asStored(e)
+			case errors.Is(err, ErrRewritten):
+				one.Withheld = partsOf(e)
 			case err != nil:
 				return err
 			}
@@ -210,6 +213,16 @@ func (r *Reader) Records(ctx context.Context, from int64, limit int, viewer View
 		return nil
 	})
 	return list, size, err
+}
+
+// partsOf are the parts that a row has.
+func partsOf(e Event) (slots []audit.Slot) {
+	for i, p := range e.Parts {
+		if p.Sealed != nil {
+			slots = append(slots, audit.Slot(i))
+		}
+	}
+	return slots
 }
 
 // asStored gives the parts of a damaged row as they lie there, which fits no leaf.
@@ -227,18 +240,22 @@ type Summary struct {
 	Text       []byte           // of the checkpoint
 }
 
-// Summary tells what log this is.
+// Summary tells what log this is, also beside ErrRewritten.
 func (r *Reader) Summary(ctx context.Context) (summary Summary, err error) {
 	err = r.view(ctx, func(s *snapshot) error {
 		summary = Summary{Log: s.log, Checkpoint: s.signed, Text: s.text}
 		return nil
 	})
-	if !errors.Is(err, ErrNotFound) {
+	rewritten := errors.Is(err, ErrRewritten)
+	if !rewritten && !errors.Is(err, ErrNotFound) {
 		return summary, err
 	}
-	err = r.config.Database.View(ctx, func(store Store) (err error) {
+	failed := r.config.Database.View(ctx, func(store Store) (err error) {
 		summary.Log, err = store.CurrentLog(ctx)
 		return err
 	})
-	return summary, err
+	if rewritten {
+		return summary, errors.Join(err, failed)
+	}
+	return summary, failed
 }

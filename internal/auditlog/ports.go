@@ -3,6 +3,7 @@ package auditlog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -12,6 +13,8 @@ import (
 var (
 	// ErrNotFound is what is not there, or not yet.
 	ErrNotFound = errors.New("there is no such entry in the audit log")
+	// ErrUnsigned, an ErrNotFound, is an event that no signed head covers yet.
+	ErrUnsigned = fmt.Errorf("%w: no signed head covers the event yet", ErrNotFound)
 	// ErrConflict is a change that somebody else's came before; nothing of it remains.
 	ErrConflict = errors.New("the audit log was changed meanwhile")
 	// ErrNoLog is a database in which no log was begun.

@@ -142,8 +142,8 @@ func (r *Reader) Consistency(ctx context.Context, old int64) (proof []audit.Hash
 	return proof, checkpoint, err
 }
 
-// Receipt shows that an event is in the log, up to the newest signed head. id is the event's row. ErrNotFound
-// while no signed head covers it, and where the viewer may not see it.
+// Receipt shows that an event is in the log, up to the newest signed head. id is the event's row. ErrUnsigned
+// while no signed head covers it, and ErrNotFound where the viewer may not see it.
 func (r *Reader) Receipt(ctx context.Context, id int64, viewer Viewer) (receipt *audit.Receipt, err error) {
 	err = r.view(ctx, func(s *snapshot) error {
 		e, err := s.store.Event(ctx, id)
@@ -171,14 +171,16 @@ func (r *Reader) ReceiptAt(ctx context.Context, index int64, viewer Viewer) (rec
 }
 
 func (s *snapshot) receipt(e Event, viewer Viewer) (*audit.Receipt, error) {
-	if e.Log != s.log.ID || e.Index >= s.signed.Tree.Size {
-		return nil, fmt.Errorf("%w: no signed head covers the event yet", ErrNotFound)
-	}
 	record, withheld, err := s.open.record(e, viewer)
 	if err != nil {
 		return nil, err
 	}
-	if len(withheld) > 0 {
+	switch here := e.Log == s.log.ID; {
+	case len(withheld) > 0:
+		return nil, ErrNotFound
+	case e.Index == Pending, here && e.Index >= s.signed.Tree.Size:
+		return nil, ErrUnsigned
+	case !here:
 		return nil, ErrNotFound
 	}
 	proof, err := s.signed.Tree.ProveInclusion(s.tiles, e.Index)

@@ -134,52 +134,72 @@ type Beginning struct {
 	PreviousAnchor string // where the log before was last anchored, or empty
 }
 
-// Begin begins a log in a transaction, with its first event in its place, and returns its public key. Events
-// that have no place yet will be the new log's, as all that follow.
-func (r *Recorder) Begin(ctx context.Context, store Store, b Beginning) (*audit.PublicKey, error) {
+// Begin begins a log in a transaction, with its first event in its place. Events that have no place yet will be
+// the new log's, as all that follow.
+func (r *Recorder) Begin(ctx context.Context, store Store, b Beginning) (l Log, err error) {
 	var previous []byte
 	before, err := store.CurrentLog(ctx)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		if _, err := r.keys.create(ctx, store, ""); err != nil {
-			return nil, err
+			return l, err
 		}
 	case err != nil:
-		return nil, err
+		return l, err
 	case b.Reason == "first":
-		return nil, ErrBegun
+		return l, ErrBegun
 	default:
-		c, err := store.Checkpoint(ctx, before.ID)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return nil, err
+		if previous, err = r.lastHead(ctx, store, before); err != nil {
+			return l, err
 		}
-		previous = c.Text
 	}
 	var random [16]byte
 	if _, err := io.ReadFull(r.config.Rand, random[:]); err != nil {
-		return nil, fmt.Errorf("auditlog: no randomness: %w", err)
+		return l, fmt.Errorf("auditlog: no randomness: %w", err)
 	}
-	l := Log{ID: before.ID + 1, Origin: "stonevault/audit/" + hex.EncodeToString(random[:]), BegunAt: r.config.Now()}
+	l = Log{ID: before.ID + 1, Origin: "stonevault/audit/" + hex.EncodeToString(random[:]), BegunAt: r.config.Now()}
 	key, err := audit.NewSigningKey(r.config.Rand, l.Origin)
 	if err != nil {
-		return nil, err
+		return l, err
 	}
 	l.Public = key.Public().Text()
 	if l.SealedSeed, err = r.config.Master.Seal(seedContext(l), key.Seed()); err != nil {
-		return nil, err
+		return l, err
 	}
 	if err := store.InsertLog(ctx, l); err != nil {
-		return nil, err
+		return l, err
 	}
 	id, err := r.Record(ctx, store, audit.Event{Type: audit.LogBegun, Time: r.config.Now(), Operational: audit.Values{
 		"origin": l.Origin, "reason": b.Reason, "previous_checkpoint": string(previous), "previous_anchor": b.PreviousAnchor,
 	}})
 	if err != nil {
-		return nil, err
+		return l, err
 	}
 	first, err := store.Event(ctx, id)
 	if err != nil {
+		return l, err
+	}
+	return l, place(ctx, store, l, []Leaf{{id, first.Leaf}})
+}
+
+// lastHead is the newest head of a log, or nothing where it has none that verifies: no log can follow such a one.
+func (r *Recorder) lastHead(ctx context.Context, store Store, l Log) ([]byte, error) {
+	c, err := store.Checkpoint(ctx, l.ID)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, err
 	}
-	return key.Public(), place(ctx, store, l, []Leaf{{id, first.Leaf}})
+	key, err := r.keys.signing(l)
+	if errors.Is(err, ErrRewritten) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := key.Public().Open(c.Text); err != nil {
+		return nil, nil
+	}
+	return c.Text, nil
 }

@@ -45,7 +45,7 @@ type count struct {
 func NewTally(r *Recorder) *Tally { return &Tally{recorder: r, counts: map[tallyKey]*count{}} }
 
 // Note counts an event whose type has the fields count and since, which are filled in here. what tells kinds
-// of one type apart, such as a reason. The error says that an event could not be written.
+// of one type apart, such as a reason. The error says that an event could not be written; it is counted on.
 func (t *Tally) Note(ctx context.Context, what string, e audit.Event) error {
 	now := t.recorder.config.Now()
 	e.Time = now
@@ -67,10 +67,14 @@ func (t *Tally) Note(ctx context.Context, what string, e audit.Event) error {
 	t.counts[key] = &count{since: now}
 	t.mu.Unlock()
 	// The request may have begun before its person was erased.
-	return InTransaction(ctx, t.recorder.config.Database.Update, func(store Store) error {
+	err := InTransaction(ctx, t.recorder.config.Database.Update, func(store Store) error {
 		_, err := t.recorder.RecordLate(ctx, store, counted(e, 1, now))
 		return err
 	})
+	if err != nil {
+		t.giveBack(key, count{e, now, 1})
+	}
+	return err
 }
 
 // network is the part of an address that one person or company has: 24 bits of IPv4, 48 of IPv6.

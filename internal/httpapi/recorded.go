@@ -90,7 +90,7 @@ func (a *API) done(c *call) error {
 
 // isRefusal tells which problems the audit log keeps. Of the address of a file or an event, also that there is
 // none: to whom it does not belong, it is answered and recorded like one that does not exist.
-func isRefusal(rt *route, r *http.Request, f *failure) bool {
+func isRefusal(rt *route, r *http.Request, f *failure, err error) bool {
 	switch f.kind.code {
 	case "forbidden", "refused", "session-ended", "cross-origin":
 		return true
@@ -99,7 +99,7 @@ func isRefusal(rt *route, r *http.Request, f *failure) bool {
 	case "not-found":
 		return strings.Contains(rt.pattern, "{id}")
 	case "no-event":
-		return strings.Contains(rt.pattern, "{event}") || strings.Contains(rt.pattern, "{index}")
+		return !errors.Is(err, auditlog.ErrUnsigned) && (strings.Contains(rt.pattern, "{event}") || strings.Contains(rt.pattern, "{index}"))
 	}
 	return false
 }
@@ -110,12 +110,16 @@ func (a *API) noteRefusal(rt *route, c *call, err error) error {
 	if err == nil {
 		return nil
 	}
-	e := audit.Event{Type: audit.AccessRefused, Actor: c.whoActs().Values()}
+	who := c.whoActs()
+	if who.Person == "" {
+		who.Client = "" // nobody vouches for it, and what no person is named beside cannot be erased
+	}
+	e := audit.Event{Type: audit.AccessRefused, Actor: who.Values()}
 	what := ""
 	switch f := classify(err); {
 	case errors.Is(err, auth.ErrSetupCode):
 		e.Type = audit.SetupRefused
-	case isRefusal(rt, c.r, f):
+	case isRefusal(rt, c.r, f, err):
 		what = rt.method + " " + rt.name() + " " + f.kind.code
 		e.Operational = audit.Values{"method": rt.method, "route": rt.name(), "status": f.kind.status}
 	default:

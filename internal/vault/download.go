@@ -189,7 +189,7 @@ func (c *Content) begin(ctx context.Context, whole bool) error {
 	return nil
 }
 
-// finish ends a request of a download. What is whole is recorded beside the caller, who has all of its bytes.
+// finishDownload ends a request of a download. What is whole is recorded beside the caller, who has all of its bytes.
 func (v *Vault) finishDownload(d *download) {
 	if v.downloads.leave(d, v.now()) {
 		go v.endDownload(context.Background(), d)
@@ -203,13 +203,8 @@ func (v *Vault) endDownload(ctx context.Context, d *download) error {
 	if d.whole() {
 		outcome = "complete"
 	}
-	err := v.db.Update(ctx, func(tx Tx) error {
-		_, err := v.audit.RecordLate(ctx, tx.Audit(), audit.Event{
-			Type: audit.DownloadEnded, Time: v.now(), Actor: d.actor.who(), Subject: placeOf(d.entry.Node.Owner, d.entry.Path),
-			Operational: and(readOf(d.entry), audit.Values{"download": d.id, "outcome": outcome, "bytes": d.bytes}),
-		})
-		return err
-	})
+	values := and(readOf(d.entry), audit.Values{"download": d.id, "outcome": outcome, "bytes": d.bytes})
+	err := v.recordRead(ctx, audit.DownloadEnded, d.actor, values, d.entry)
 	if err != nil {
 		v.log.ErrorContext(ctx, "the end of a download could not be recorded, and will be tried again", "download", d.id, "error", err)
 		v.downloads.leaveOpen(d)

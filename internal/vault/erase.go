@@ -23,12 +23,10 @@ var ErrLastAdmin = errors.New("this is the only admin; make another one first")
 
 // Erasure is what became of a person.
 type Erasure struct {
-	Person  PersonID
 	Files   int // documents, with all their versions
 	Folders int
-	Uploads int // that had not ended
-	Parts   int // of events of the audit log, by the authority of Events
-	Events  int
+	Uploads int  // that had not ended
+	Parts   int  // of events of the audit log
 	Resumed bool // there was no such person, and an erasure that had been stopped at its end has been finished
 	gone    []stone.FileID
 }
@@ -50,7 +48,7 @@ func (v *Vault) Erase(ctx context.Context, a Actor, name string) (Erasure, error
 	if err != nil {
 		return Erasure{}, err
 	}
-	done := Erasure{Person: p.ID}
+	var done Erasure
 	select {
 	case <-time.After(eraseGrace):
 	case <-ctx.Done():
@@ -194,6 +192,6 @@ func (v *Vault) eraseAccount(ctx context.Context, a Actor, p Person, done *Erasu
 	}
 	v.audit.Forget(erased)
 	v.keys.forget()
-	done.Parts, done.Events = erased.Parts, len(erased.Events)
+	done.Parts = erased.Parts
 	return err
 }

@@ -86,7 +86,7 @@ func TestErase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if done.Files != 3 || done.Folders != 2 || done.Uploads != 1 || done.Parts == 0 || done.Events != 1 {
+	if done.Files != 3 || done.Folders != 2 || done.Uploads != 1 || done.Parts == 0 {
 		t.Errorf("%+v", done)
 	}
 	h.SettleErasure(ctx, done)

@@ -131,15 +131,11 @@ func (v *Vault) recordKey(ctx context.Context, tx Tx, t audit.Type, by *Actor, r
 
 // beginLog begins an audit log, and publishes its key and all that are in use.
 func (v *Vault) beginLog(ctx context.Context, tx Tx, by *Actor, b auditlog.Beginning) error {
-	key, err := v.audit.Begin(ctx, tx.Audit(), b)
+	l, err := v.audit.Begin(ctx, tx.Audit(), b)
 	if err != nil {
 		return err
 	}
-	l, err := tx.Audit().CurrentLog(ctx)
-	if err != nil {
-		return err
-	}
-	fingerprint := sha256.Sum256([]byte(key.Text()))
+	fingerprint := sha256.Sum256([]byte(l.Public))
 	err = v.record(ctx, tx, audit.KeyPublished, by, audit.Values{
 		"kind": "log", "identity": l.Origin[strings.LastIndex(l.Origin, "/")+1:], "version": l.ID, "suite": 0,
 		"fingerprint": hex.EncodeToString(fingerprint[:]),
