@@ -249,10 +249,8 @@ func evidence(problem error) error {
 
 // ending gives a problem of a check its exit code.
 func ending(problem error) error {
-	for _, e := range []error{anchor.ErrUnreachable, anchor.ErrDisagree, anchor.ErrLies, anchor.ErrWrongChain, anchor.ErrWrongContract, anchor.ErrWrongLog} {
-		if errors.Is(problem, e) {
-			return exitError{problem, errUnchecked}
-		}
+	if anchor.Unchecked(problem) {
+		return exitError{problem, errUnchecked}
 	}
 	return evidence(problem)
 }

@@ -43,19 +43,30 @@ var (
 	ErrTakenBack  = errors.New("the chain has taken back a head that was final; look the contract up at another server, nothing is anchored until it has the head again")
 )
 
+// nature is what follows from a condition.
+type nature uint8
+
+const (
+	lasting   nature = 1 << iota // it stays until a person does something; the others may pass by themselves
+	tampering                    // it is evidence against the log itself
+	unchecked                    // the log could not be held against the chain
+)
+
 // conditions give each error a name that does not change, for metrics and JSON. The first that fits counts.
 var conditions = []struct {
-	err  error
-	name string
+	err    error
+	name   string
+	nature nature
 }{
-	{ErrForked, "forked"}, {ErrRolledBack, "rolled_back"}, {ErrTakenBack, "taken_back"},
-	{ErrDisagree, "rpc_disagree"}, {ErrLies, "rpc_lies"}, {ErrUnreachable, "rpc_unreachable"},
-	{ErrWrongChain, "wrong_chain"}, {ErrWrongContract, "wrong_contract"}, {ErrWrongLog, "wrong_log"},
-	{ErrNotAnchorer, "not_anchorer"}, {contract.ErrNotAnchorer, "not_anchorer"},
-	{ErrFunds, "funds_low"}, {ErrFee, "fee_ceiling"}, {ErrForeign, "nonce_in_use"}, {ErrNotTaken, "not_taken"},
-	{ErrStalled, "finality_stalled"}, {ErrReverted, "reverted"}, {ErrAbandoned, "abandoned"},
-	{journal.ErrConflict, "journal_conflict"}, {ErrKey, "key"}, {auditlog.ErrRewritten, "log_damaged"},
-	{ErrNotFinal, "not_final"}, {ErrNotAnchored, "not_anchored"}, {ErrWrongClaim, "wrong_claim"},
+	{ErrForked, "forked", lasting | tampering}, {ErrRolledBack, "rolled_back", lasting | tampering}, {ErrTakenBack, "taken_back", lasting},
+	{ErrDisagree, "rpc_disagree", unchecked}, {ErrLies, "rpc_lies", lasting | unchecked}, {ErrUnreachable, "rpc_unreachable", unchecked},
+	{ErrWrongChain, "wrong_chain", lasting | unchecked}, {ErrWrongContract, "wrong_contract", lasting | unchecked},
+	{ErrWrongLog, "wrong_log", lasting | unchecked},
+	{ErrNotAnchorer, "not_anchorer", lasting}, {contract.ErrNotAnchorer, "not_anchorer", lasting},
+	{ErrFunds, "funds_low", lasting}, {ErrFee, "fee_ceiling", 0}, {ErrForeign, "nonce_in_use", 0}, {ErrNotTaken, "not_taken", 0},
+	{ErrStalled, "finality_stalled", 0}, {ErrReverted, "reverted", tampering}, {ErrAbandoned, "abandoned", 0},
+	{journal.ErrConflict, "journal_conflict", 0}, {ErrKey, "key", lasting}, {auditlog.ErrRewritten, "log_damaged", lasting | tampering},
+	{ErrNotFinal, "not_final", 0}, {ErrNotAnchored, "not_anchored", 0}, {ErrWrongClaim, "wrong_claim", tampering},
 }
 
 // Condition returns the name of what an error of this package says: "ok" for nil, "failed" for what has none.
@@ -84,18 +95,23 @@ func Conditions() []string {
 
 // Lasting tells whether a condition stays until a person does something. The others may pass by themselves.
 func Lasting(condition string) bool {
-	switch condition {
-	case "forked", "rolled_back", "taken_back", "log_damaged", "rpc_lies", "wrong_chain", "wrong_contract", "wrong_log",
-		"not_anchorer", "funds_low", "key":
-		return true
+	for _, c := range conditions {
+		if c.name == condition {
+			return c.nature&lasting != 0
+		}
 	}
 	return false
 }
 
 // Tampering tells whether an error is evidence against the log itself, rather than a check that could not be made.
-func Tampering(err error) bool {
-	for _, e := range []error{ErrForked, ErrRolledBack, ErrReverted, ErrWrongClaim, auditlog.ErrRewritten} {
-		if errors.Is(err, e) {
+func Tampering(err error) bool { return anyIs(err, tampering) }
+
+// Unchecked tells whether an error says that the log could not be held against the chain at all.
+func Unchecked(err error) bool { return anyIs(err, unchecked) }
+
+func anyIs(err error, n nature) bool {
+	for _, c := range conditions {
+		if c.nature&n != 0 && errors.Is(err, c.err) {
 			return true
 		}
 	}
