@@ -103,7 +103,7 @@ func (o *opener) readLog(ctx context.Context) (*readableLog, *metadb.DB, error) 
 		return nil, nil, err
 	}
 	if state != datadir.InUse {
-		return nil, nil, fmt.Errorf("%w in %s; name the right directory with --data", errNoVault, dir.Path())
+		return nil, nil, noVault(dir)
 	}
 	key, err := (&keyring{dir: dir, config: o.config, ask: o.ask}).find(state)
 	if err != nil {
@@ -239,10 +239,7 @@ The server must not run.`,
 				return misuse("add --yes if this database was restored from a backup, or the log cannot go on for another reason that you can name")
 			}
 			o := &opener{config: c, version: version, ask: a.ask, now: a.now, log: newLog(a.stderr, c)}
-			if err := o.mustBeVault(); err != nil {
-				return err
-			}
-			s, err := o.open(cmd.Context(), toServe)
+			s, err := o.open(cmd.Context(), toRestart)
 			if err != nil {
 				return err
 			}
@@ -255,45 +252,44 @@ The server must not run.`,
 	return cmd
 }
 
-// mustBeVault refuses a directory that opening would set up.
-func (o *opener) mustBeVault() error {
-	dir, err := datadir.At(o.config.Data)
-	if err != nil {
-		return err
-	}
-	state, err := dir.Inspect()
-	if err == nil && state != datadir.InUse {
-		err = fmt.Errorf("%w in %s; name the right directory with --data", errNoVault, dir.Path())
-	}
-	return err
-}
-
 func (a *app) restartLog(ctx context.Context, s *store) error {
-	reader := s.reader
-	before, err := reader.Summary(ctx)
-	if err != nil {
+	before, err := s.reader.Summary(ctx)
+	damaged := errors.Is(err, auditlog.ErrRewritten)
+	if err != nil && !damaged {
 		return err
 	}
-	anchor, err := lastAnchor(ctx, reader)
-	if err != nil {
-		return err
-	}
-	if err := s.vault.RestartLog(ctx, atMachine, anchor); err != nil {
-		return err
+	// A log that follows another and has no head yet is what a restart that was killed has left.
+	if interrupted := !damaged && before.Log.ID > 1 && before.Text == nil; !interrupted {
+		if err := a.followLog(ctx, s, before, damaged); err != nil {
+			return err
+		}
 	}
 	if err := s.sequencer.Step(ctx); err != nil {
 		return err
 	}
-	now, err := reader.Summary(ctx)
+	now, err := s.reader.Summary(ctx)
 	if err != nil {
 		return err
 	}
 	if err := datadir.WriteFile(s.dir.AuditHead(), now.Text, 0o600); err != nil {
 		return fmt.Errorf("the new log has begun, and its head could not be kept beside the data: %w", err)
 	}
-	_, err = fmt.Fprintf(a.stdout, "The audit log %s ends with %d events.\nThe audit log %s begins.\n"+
-		"Tell everybody: their clients stop until they type: stonevault audit accept-restart\n",
-		before.Log.Origin, before.Checkpoint.Tree.Size, now.Log.Origin)
+	_, err = fmt.Fprintf(a.stdout, "The audit log %s begins.\nTell everybody: their clients stop until they type: stonevault audit accept-restart\n", now.Log.Origin)
+	return err
+}
+
+// followLog begins the log that follows another one, whose newest head may not verify.
+func (a *app) followLog(ctx context.Context, s *store, before auditlog.Summary, damaged bool) (err error) {
+	anchor, end := "", fmt.Sprintf("ends with %d events", before.Checkpoint.Tree.Size)
+	if damaged {
+		end = "has a newest head that does not verify, which the new log cannot name"
+	} else if anchor, err = lastAnchor(ctx, s.reader); err != nil {
+		return err
+	}
+	if err := s.vault.RestartLog(ctx, atMachine, anchor); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "The audit log %s %s.\n", before.Log.Origin, end)
 	return err
 }
 

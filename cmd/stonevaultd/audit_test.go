@@ -137,7 +137,11 @@ func TestRestored(t *testing.T) {
 	before := logOf(t, data)
 
 	check(t, os.WriteFile(filepath.Join(data, "stonevault.db"), backup, 0o600))
+	was := fingerprint(t, data, data+".audit")
 	refused := run(t, "", "serve", "--data", data, "--listen", "127.0.0.1:0")
+	if fingerprint(t, data, data+".audit") != was {
+		t.Error("the refusal changed the directory")
+	}
 	if refused.code != 1 || !strings.Contains(refused.stderr, "stonevaultd audit restart --data") && !strings.Contains(refused.stderr, "audit restart --data") {
 		t.Fatalf("serving an older database: exit %d, %s", refused.code, refused.stderr)
 	}
@@ -173,6 +177,88 @@ func TestRestored(t *testing.T) {
 	if r := run(t, "", "serve", "--data", data, "--listen", "127.0.0.1:0"); r.code != 1 {
 		t.Errorf("serving another log: exit %d, %s", r.code, r.stderr)
 	}
+}
+
+// TestRestartStopped: a restart that was killed before its first head goes on, and the log before stays the one it follows.
+func TestRestartStopped(t *testing.T) {
+	data := withLog(t, 1)
+	before := logOf(t, data)
+	head, err := os.ReadFile(data + ".audit")
+	check(t, err)
+	if r := run(t, "", "audit", "restart", "--yes", "--data", data); r.code != 0 {
+		t.Fatalf("exit %d, %s", r.code, r.stderr)
+	}
+	after := logOf(t, data)
+	execSQL(t, data, `DELETE FROM audit_checkpoints WHERE log = 2`)
+	check(t, os.WriteFile(data+".audit", head, 0o600))
+	if r := run(t, "", "serve", "--data", data, "--listen", "127.0.0.1:0"); r.code != 1 || !strings.Contains(r.stderr, "audit restart") {
+		t.Fatalf("serving what is left: exit %d, %s", r.code, r.stderr)
+	}
+	if r := run(t, "", "audit", "restart", "--yes", "--data", data); r.code != 0 || !strings.Contains(r.stdout, after+" begins") || logOf(t, data) != after {
+		t.Fatalf("restarting again: exit %d, %s%s, the log is %s", r.code, r.stdout, r.stderr, logOf(t, data))
+	}
+	p := start(t, data)
+	if code := p.stop(); code != 0 {
+		t.Errorf("serving after it: %d, %s", code, p.stderr)
+	}
+	wantSound(t, data)
+	for _, e := range eventsOf(t, data) {
+		if e.Log == 2 && e.Index == 0 && !strings.HasPrefix(e.Event.Operational["previous_checkpoint"].(string), before+"\n") {
+			t.Errorf("the first event: %+v", e.Event)
+		}
+	}
+}
+
+// TestRestartOfDamage: where the newest head does not verify, nothing goes on with it, and another log can begin.
+func TestRestartOfDamage(t *testing.T) {
+	data := withLog(t, 1)
+	execSQL(t, data, `UPDATE audit_checkpoints SET text = zeroblob(length(text))`)
+	if r := run(t, "", "serve", "--data", data, "--listen", "127.0.0.1:0"); r.code != 1 || !strings.Contains(r.stderr, "audit fsck") {
+		t.Errorf("serving it: exit %d, %s", r.code, r.stderr)
+	}
+	if r := run(t, "", "audit", "restart", "--yes", "--data", data); r.code != 0 || !strings.Contains(r.stdout, "does not verify") {
+		t.Fatalf("exit %d, %s%s", r.code, r.stdout, r.stderr)
+	}
+	p := start(t, data)
+	if code := p.stop(); code != 0 {
+		t.Errorf("serving after it: %d, %s", code, p.stderr)
+	}
+	for _, e := range eventsOf(t, data) {
+		if e.Log == 2 && e.Index == 0 && e.Event.Operational["previous_checkpoint"] != "" {
+			t.Errorf("the first event: %+v", e.Event)
+		}
+	}
+}
+
+// TestVacantDirectory: an empty directory beside a head of a log is one that is not mounted, until somebody says otherwise.
+func TestVacantDirectory(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	head := data + ".audit"
+	check(t, os.WriteFile(head, []byte("a head"), 0o600))
+	for _, line := range []string{"serve --listen 127.0.0.1:0", "admin create ann --generate-password"} {
+		r := run(t, "", append(strings.Fields(line), "--data", data)...)
+		if r.code != 1 || !strings.Contains(r.stderr, "move the file away") {
+			t.Errorf("%s: exit %d, %s", line, r.code, r.stderr)
+		}
+		if _, err := os.Stat(data); !os.IsNotExist(err) {
+			t.Errorf("%s has begun a vault: %v", line, err)
+		}
+	}
+	check(t, os.Remove(head))
+	p := start(t, data)
+	p.stop()
+}
+
+// TestFailedStartHasAnEnd: a start that fails after it was recorded is no crash.
+func TestFailedStartHasAnEnd(t *testing.T) {
+	data := withLog(t, 1)
+	if r := run(t, "", "serve", "--data", data, "--listen", "127.0.0.1:0", "--addr-file", filepath.Join(data, "no such folder", "address")); r.code != 1 {
+		t.Fatalf("exit %d, %s", r.code, r.stderr)
+	}
+	if e := eventsOf(t, data)[0].Event; e.Type != audit.ServerStopped || e.Operational["reason"] != "failed" {
+		t.Errorf("the last event: %+v", e)
+	}
+	wantSound(t, data)
 }
 
 // logOf is the origin of a directory's current log.

@@ -37,19 +37,6 @@ func (o *opener) auditConfig(db *metadb.DB, key *masterkey.Key) auditlog.Config 
 	return auditlog.Config{Database: db.Audit(), Master: key, Rand: rand.Reader, Now: o.now}
 }
 
-// watch begins to sequence, after it has seen that the database is not an older one.
-func (s *Server) watch(ctx context.Context) error {
-	s.tally = auditlog.NewTally(s.store.recorder)
-	s.witness = &witness{path: s.store.dir.AuditHead(), reader: s.store.reader}
-	if err := s.witness.check(ctx); err != nil {
-		if errors.Is(err, errSetBack) {
-			return fmt.Errorf("%w; if you restored a backup, say so with: %s", err, s.hint("audit restart"))
-		}
-		return err
-	}
-	return s.recordStart(ctx)
-}
-
 // recordStart records what is new since the last start, and this one.
 func (s *Server) recordStart(ctx context.Context) error {
 	schema, err := s.store.db.Schema(ctx)
@@ -99,7 +86,8 @@ func (s *Server) recordStart(ctx context.Context) error {
 	})
 }
 
-// configurationOf keeps of each setting a digest: whether it changed can be told by it, and not what it is.
+// configurationOf keeps of each setting a digest: whether it changed can be told by it, and not what it is. Of a
+// secret, only whether there is one can be told.
 func configurationOf(vaultID string, values []config.Value) map[string]string {
 	settings := map[string]string{}
 	for _, v := range values {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -33,6 +34,9 @@ const (
 	toAdd
 	// toChange works beside a server; an empty directory is errNoVault.
 	toChange
+	// toRestart takes the lock, and accepts a database with another audit log than this machine has seen; an empty
+	// directory is errNoVault.
+	toRestart
 	// toRecover takes the lock, and leaves the vault to be made; a directory with one is refused, unless its
 	// recovery has not ended.
 	toRecover
@@ -118,13 +122,15 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if what == toChange && state != datadir.InUse {
-		return nil, fmt.Errorf("%w in %s; name the right directory with --data", errNoVault, s.dir.Path())
+	if state != datadir.InUse {
+		if err := vacant(s.dir, what); err != nil {
+			return nil, err
+		}
 	}
 	if s.key, err = keys.find(state); err != nil {
 		return nil, err
 	}
-	locks := what == toServe || what == toRecover || state != datadir.InUse
+	locks := what == toServe || what == toRestart || what == toRecover || state != datadir.InUse
 	if locks {
 		if undo, err = s.dir.Make(); err != nil {
 			return nil, err
@@ -152,12 +158,12 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 		}
 	}
 	if locks {
-		if err := o.claim(s, keys, state); err != nil {
+		if err := o.claim(s, keys, what, state); err != nil {
 			return nil, err
 		}
 	}
 	var makeRoom func() bool
-	if what == toServe {
+	if what == toServe || what == toRestart {
 		makeRoom = s.keepRoom(o.log)
 	}
 	if s.db, err = metadb.OpenSQLite(ctx, s.dir.Database(), metadb.Options{ProgramVersion: o.version, MakeRoom: makeRoom}); err != nil {
@@ -176,9 +182,28 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 	return s, o.explain(err, s.dir, keys)
 }
 
+// vacant refuses an empty directory where one with a vault is needed, or where one was: it may not be mounted.
+func vacant(dir datadir.Dir, what opening) error {
+	if what == toChange || what == toRestart {
+		return noVault(dir)
+	}
+	_, err := os.Lstat(dir.AuditHead())
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || what == toRecover:
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("%s is empty, and %s is of a vault that was there; mount or restore that, or, to begin another one, move the file away", dir.Path(), dir.AuditHead())
+}
+
+func noVault(dir datadir.Dir) error {
+	return fmt.Errorf("%w in %s; name the right directory with --data", errNoVault, dir.Path())
+}
+
 // claim is where the directory begins to change. The key of a new vault comes first: where it cannot be
 // made, nothing else is there yet.
-func (o *opener) claim(s *store, keys *keyring, state datadir.State) (err error) {
+func (o *opener) claim(s *store, keys *keyring, what opening, state datadir.State) (err error) {
 	switch {
 	case state == datadir.InUse:
 	case s.key != nil:
@@ -193,6 +218,12 @@ func (o *opener) claim(s *store, keys *keyring, state datadir.State) (err error)
 	}
 	if err := s.lock.Claim(); err != nil {
 		return err
+	}
+	if what == toRecover && state != datadir.InUse {
+		// What was signed before is of the log that is lost.
+		if err := os.Rename(s.dir.AuditHead(), s.dir.AuditHead()+".before"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	if err := s.dir.RemoveTemporary(); err != nil {
 		return err
@@ -251,6 +282,8 @@ func (o *opener) rehearse(ctx context.Context, s *store, keys *keyring, what ope
 		return nil
 	case what == toRecover && err == nil:
 		return fmt.Errorf("%w in %s; choose an empty directory with --data", vault.ErrOccupied, s.dir.Path())
+	case what == toServe && err == nil:
+		err = (&witness{path: s.dir.AuditHead(), reader: auditlog.NewReader(o.auditConfig(db, s.key))}).check(ctx)
 	}
 	return o.explain(err, s.dir, keys)
 }
@@ -294,6 +327,8 @@ func (o *opener) explain(err error, dir datadir.Dir, keys *keyring) error {
 		return fmt.Errorf("this is not the passphrase that the data in %s was sealed under; try again", dir.Path())
 	case errors.Is(err, vault.ErrWrongMasterKey):
 		return fmt.Errorf("the data in %s was sealed under another master key than the one in STONEVAULT_MASTER_KEY; set the right one", dir.Path())
+	case errors.Is(err, errSetBack):
+		return fmt.Errorf("%w; if you restored a backup, say so with: %s", err, hint(o.config, dir, "audit restart"))
 	case errors.Is(err, vault.ErrClock):
 		return fmt.Errorf("%w; set the clock of this machine right, then start again", err)
 	}

@@ -60,9 +60,13 @@ type Server struct {
 
 // Run starts the server and returns when it accepts requests. When it fails nothing is left running.
 func (s *Server) Run(ctx context.Context) (err error) {
+	started := false
 	defer func() {
 		if err == nil {
 			return
+		}
+		if started {
+			err = errors.Join(err, s.recordStop(context.WithoutCancel(ctx), "failed"))
 		}
 		for _, l := range s.listeners {
 			l.Close()
@@ -102,9 +106,12 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.watch(ctx); err != nil {
+	s.tally = auditlog.NewTally(s.store.recorder)
+	s.witness = &witness{path: s.store.dir.AuditHead(), reader: s.store.reader}
+	if err := s.recordStart(ctx); err != nil {
 		return err
 	}
+	started = true
 	setup, err := s.prepare(ctx)
 	if err != nil {
 		return err
@@ -242,7 +249,7 @@ func (s *Server) createFirstAdmin(ctx context.Context) error {
 		return fmt.Errorf("nothing can be printed, and what must be printed is shown once: %w", err)
 	}
 	password := newPassword()
-	hash, err := hashPassword(password)
+	hash, err := hashPassword(name, password)
 	if err != nil {
 		return err
 	}

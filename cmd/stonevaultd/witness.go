@@ -54,6 +54,9 @@ func (w *witness) check(ctx context.Context) error {
 		return fmt.Errorf("read the newest head of the audit log: %w", err)
 	}
 	key, err := w.reader.PublicKey(ctx)
+	if errors.Is(err, auditlog.ErrNoLog) {
+		return fmt.Errorf("%w: it has none", errSetBack)
+	}
 	if err != nil {
 		return err
 	}
