@@ -172,10 +172,14 @@ func (a *app) followEvents(ctx context.Context, c *client.Client, q client.Event
 		if err != nil {
 			return err
 		}
-		if len(events) == 0 && q.After == 0 && len(newest) > 0 {
+		slices.Reverse(events)
+		switch {
+		case q.After != 0:
+		case len(events) > 0:
+			q.After = events[0].ID - 1 // nothing older is asked for, also where none of these has its place
+		case len(newest) > 0:
 			q.After = newest[0].ID // so that the server need not look through what is older every time
 		}
-		slices.Reverse(events)
 		// What has no place yet has one the next time.
 		if i := slices.IndexFunc(events, func(e *api.AuditEvent) bool { return e.Index == nil && !e.Damaged }); i >= 0 {
 			events = events[:i]

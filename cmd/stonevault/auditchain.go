@@ -40,7 +40,11 @@ func (f *chainFlags) check() error {
 		if err != nil {
 			return err
 		}
-		f.rpc = append(f.rpc, strings.Fields(string(text))...)
+		servers := strings.Fields(string(text))
+		if len(servers) == 0 {
+			return misuse(chainExample, "%s names no server", shown(f.rpcFile))
+		}
+		f.rpc = append(f.rpc, servers...)
 	}
 	switch {
 	case given && (f.ChainID == 0 || f.Contract == "" || f.Creator == ""):
@@ -136,7 +140,7 @@ func (v *auditor) target(ctx context.Context) (*client.Anchoring, error) {
 	case at == nil && told == nil:
 		return nil, fmt.Errorf("the log %w against the chain: the vault does not say that it is anchored; if you know where, add --chain-id, --contract and --creator", errUnchecked)
 	case at == nil:
-		v.a.say("The vault says that heads are anchored on chain %d, in the contract %s, by the log that %s created there. Compare this with what was written down when that was set up; it is remembered from now on.",
+		v.a.say("The vault says that heads are anchored on chain %d, in the contract %s, by the log that %s created there. Compare this with what was written down when that was set up; once a server shows it, it is remembered.",
 			told.ChainID, shown(told.Contract), shown(told.Creator))
 		return told, nil
 	case told != nil && !sameTarget(at, told):

@@ -143,4 +143,8 @@ func TestAuditVerifyOnNoChain(t *testing.T) {
 	p := newPerson(t, 20)
 	p.wants(3, "does not say that it is anchored", "audit", "verify", "--rpc", "http://127.0.0.1:1")
 	p.wants(1, "cannot read", "audit", "verify", "--rpc-file", fmt.Sprint(p.home, "/none"))
+	p.write("empty", "\n")
+	p.wants(1, "names no server", "audit", "verify", "--rpc-file", filepath.Join(p.home, "empty"))
+	p.write("long", strings.Repeat("http://127.0.0.1:1\n", 5000))
+	p.wants(1, "is too long", "audit", "verify", "--rpc-file", filepath.Join(p.home, "long"))
 }

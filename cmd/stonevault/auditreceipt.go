@@ -112,7 +112,10 @@ func (a *app) checkReceipt(f receiptFlags, path string) error {
 	if f.out != "" || f.force {
 		return misuse("stonevault audit receipt --check FILE", "--check writes no file; leave -o and --force out")
 	}
-	text, err := readBounded(path, audit.MaxReceipt)
+	text, err := readReceipt(path)
+	if errors.Is(err, errFalse) {
+		return fmt.Errorf("%s %w", shown(path), err)
+	}
 	if err != nil {
 		return err
 	}
@@ -166,7 +169,18 @@ func openPinned(pin *client.Pin, text []byte) (*proven, error) {
 	return r, err
 }
 
-// readBounded reads a file that has at most so many bytes; of a longer one it reads one more, which its reader refuses.
+// readReceipt reads a file that should be a receipt.
+func readReceipt(path string) ([]byte, error) {
+	text, err := readBounded(path, audit.MaxReceipt)
+	if errors.Is(err, errTooLong) {
+		err = fmt.Errorf("%w: it is longer than any receipt", errFalse)
+	}
+	return text, err
+}
+
+var errTooLong = errors.New("is too long")
+
+// readBounded reads a file that has at most so many bytes.
 func readBounded(path string, limit int64) ([]byte, error) {
 	f, _, err := openFile(path)
 	if err != nil {
@@ -176,6 +190,9 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, fileError("read", path, err)
+	}
+	if int64(len(b)) > limit {
+		return nil, fmt.Errorf("%s %w: it has more than %d bytes", shown(path), errTooLong, limit)
 	}
 	return b, nil
 }

@@ -34,8 +34,19 @@ func (v *auditor) records(ctx context.Context) error {
 			return nil
 		}
 		erased := slices.ContainsFunc(report.Findings, func(f audit.Finding) bool { return f.Kind == audit.PartMissing })
-		if erased && try < recordTries && v.moveOn(ctx) {
-			continue
+		if erased && try < recordTries {
+			switch newer, err := v.moveOn(ctx); {
+			case ends(err):
+				return err
+			case err != nil && !isTampering(err):
+				// Whether an erasure allows what is missing is in the part of the log that was not shown.
+				v.add("records", fmt.Errorf("what the log records %w: %w", errUnchecked, err), "")
+				return nil
+			case err != nil:
+				v.add("history", err, "")
+			case newer:
+				continue
+			}
 		}
 		v.take(report)
 		return nil
@@ -43,14 +54,14 @@ func (v *auditor) records(ctx context.Context) error {
 }
 
 // moveOn goes over to a newer head, and tells whether there is one.
-func (v *auditor) moveOn(ctx context.Context) bool {
+func (v *auditor) moveOn(ctx context.Context) (bool, error) {
 	pin, err := v.a.checkPin(ctx, v.c, v.p)
 	if err != nil || pin.Head.Tree.Size <= v.head.Tree.Size {
-		return false
+		return false, err
 	}
 	v.pin, v.head = pin, &pin.Head
 	v.heads = append(v.heads, pin.Head.Tree)
-	return true
+	return true, nil
 }
 
 // take makes what was found part of the report.

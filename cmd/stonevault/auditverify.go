@@ -155,7 +155,7 @@ func (v *auditor) follow(ctx context.Context) error {
 	case err != nil:
 		v.add("history", err, "")
 		v.pin = before
-		if !errors.Is(err, client.ErrLogRewritten) {
+		if before == nil || !errors.Is(err, client.ErrLogRewritten) {
 			return nil
 		}
 		// The same log with another history: what was done to it can still be named.
@@ -224,7 +224,10 @@ func (v *auditor) receipts(context.Context) error {
 
 // keptReceipt verifies a receipt under the name that it is kept by.
 func keptReceipt(pin *client.Pin, path string) (*proven, error) {
-	text, err := readBounded(path, audit.MaxReceipt)
+	text, err := readReceipt(path)
+	if errors.Is(err, errFalse) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnchecked, err)
 	}

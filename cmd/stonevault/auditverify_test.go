@@ -121,6 +121,20 @@ func TestAuditVerifyOfARewrittenLog(t *testing.T) {
 		})
 	}
 	p := newPerson(t, 20)
+	p.log.Set(func() {
+		p.log.Lie = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != "/api/v1/audit" {
+				return false
+			}
+			logtest.Problem(w, http.StatusInternalServerError, "audit-rewritten")
+			return true
+		}
+	})
+	if o, _ := outcome(p.reportOf(2), "history"); o != tampered {
+		t.Errorf("a server that owns to it, at first contact: %s", o)
+	}
+
+	p = newPerson(t, 20)
 	p.wants(0, "", "audit", "log")
 	p.log.Become(another(t, nil))
 	r := p.reportOf(2)
@@ -232,6 +246,11 @@ func TestAuditVerifyReceipts(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.wants(2, "doesn't give the signed root of its first 26 events", "audit", "verify")
+	if err := os.WriteFile(path, make([]byte, audit.MaxReceipt+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.wants(2, "9.tlog-proof does not hold: it is longer than any receipt", "audit", "verify")
+	p.wants(2, "does not hold: it is longer than any receipt", "audit", "receipt", "--check", path)
 	os.Remove(path)
 
 	// Those of an older log are checked with what was remembered of it.

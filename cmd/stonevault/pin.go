@@ -55,14 +55,12 @@ func readPin(path string) (*client.Pin, []byte, error) {
 
 // all returns the pin and those of older logs, the newest first.
 func (s *pinStore) all() (pins []*client.Pin, err error) {
-	paths := []string{s.path}
-	for n := 1; ; n++ {
-		if _, err := os.Lstat(s.numbered(n)); err != nil {
-			break
-		}
-		paths = append(paths[:1], append([]string{s.numbered(n)}, paths[1:]...)...)
+	free, err := s.firstFree()
+	if err != nil {
+		return nil, err
 	}
-	for _, path := range paths {
+	path := s.path
+	for n := free - 1; n >= 0; n-- {
 		p, _, err := readPin(path)
 		if err != nil {
 			return nil, err
@@ -70,8 +68,22 @@ func (s *pinStore) all() (pins []*client.Pin, err error) {
 		if p != nil {
 			pins = append(pins, p)
 		}
+		path = s.numbered(n)
 	}
 	return pins, nil
+}
+
+// firstFree is the number for the next older log.
+func (s *pinStore) firstFree() (int, error) {
+	for n := 1; ; n++ {
+		_, err := os.Lstat(s.numbered(n))
+		if errors.Is(err, fs.ErrNotExist) {
+			return n, nil
+		}
+		if err != nil {
+			return 0, fileError("look at", s.numbered(n), err)
+		}
+	}
 }
 
 // swap puts a pin in the place of what was read before, and tells whether that was still there. With keep, what was
@@ -93,13 +105,9 @@ func (s *pinStore) swap(ctx context.Context, was []byte, next *client.Pin, keep 
 		return false, nil
 	}
 	if keep && was != nil {
-		n := 1
-		for ; ; n++ {
-			if _, err := os.Lstat(s.numbered(n)); errors.Is(err, fs.ErrNotExist) {
-				break
-			} else if err != nil {
-				return false, fileError("look at", s.numbered(n), err)
-			}
+		n, err := s.firstFree()
+		if err != nil {
+			return false, err
 		}
 		if err := s.a.writePrivate(s.numbered(n), was); err != nil {
 			return false, err

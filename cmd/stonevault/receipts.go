@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -121,7 +120,7 @@ func (j *putJob) receipts(ctx context.Context, done []*putResult, failed error) 
 	}
 	// Receipts are believed by their signatures; that they are of one history has to be shown.
 	followed := j.a.followHeads(ctx, j.c, j.profile, pin, heads...)
-	if errors.Is(followed, client.ErrUnreachable) {
+	if unanswered(followed) {
 		followed = fmt.Errorf("that the receipts are of one history %w: %w", errUnchecked, followed)
 	}
 	return errors.Join(err, followed)
@@ -130,13 +129,12 @@ func (j *putJob) receipts(ctx context.Context, done []*putResult, failed error) 
 // receipt fetches, checks and keeps one receipt, and returns the head that it is of.
 func (j *putJob) receipt(ctx context.Context, pin *client.Pin, f *putResult) (audit.Tree, error) {
 	text, err := j.fetchReceipt(ctx, f)
-	var problem *client.Problem
 	switch {
 	case errors.Is(err, client.ErrNotFound):
 		return audit.Tree{}, fmt.Errorf("%w: the audit log does not have it", errFalse)
 	case errors.Is(err, client.ErrLogRewritten):
 		return audit.Tree{}, fmt.Errorf("%w: %w", errFalse, err)
-	case errors.Is(err, client.ErrUnreachable), errors.As(err, &problem) && problem.Status >= http.StatusInternalServerError:
+	case unanswered(err):
 		return audit.Tree{}, fmt.Errorf("%w: %w", errUnchecked, err)
 	case err != nil:
 		return audit.Tree{}, fmt.Errorf("could not be had: %w", err)

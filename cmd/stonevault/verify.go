@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +31,7 @@ are exactly what was sealed. The exit code is 2 where one is not, and 3 where on
 
 func (a *app) verify(ctx context.Context, args []string, asJSON bool) error {
 	c, _, err := a.connect(ctx)
-	if errors.Is(err, client.ErrUnreachable) {
+	if unanswered(err) {
 		return unchecked(args[0], err)
 	}
 	if err != nil {
@@ -105,9 +106,15 @@ func filesAt(ctx context.Context, c *client.Client, path string, nodes []*api.Fi
 
 // unchecked tells what could not be checked from what is not there.
 func unchecked(path string, err error) error {
-	var problem *client.Problem
-	if errors.Is(err, client.ErrUnreachable) || errors.As(err, &problem) && problem.Status >= 500 {
+	if unanswered(err) {
 		return fmt.Errorf("%s %w: %w", shown(path), errUnchecked, err)
 	}
 	return fmt.Errorf("%s: %w", shown(path), err)
+}
+
+// unanswered tells whether the server could not be asked, or could not answer, which says nothing of what it has.
+func unanswered(err error) bool {
+	var problem *client.Problem
+	return errors.Is(err, client.ErrUnreachable) ||
+		errors.As(err, &problem) && problem.Status >= http.StatusInternalServerError && !errors.Is(err, client.ErrLogRewritten)
 }

@@ -64,13 +64,6 @@ func timeOrNil(t time.Time) *time.Time {
 	return &t
 }
 
-// AuditEvent returns one event by its id.
-func (c *Client) AuditEvent(ctx context.Context, id int64) (*api.AuditEvent, error) {
-	return ask[api.AuditEvent](ctx, c, "", func(ctx context.Context, auth api.RequestEditorFn) (*http.Response, error) {
-		return c.api.GetAuditEvent(ctx, id, auth)
-	})
-}
-
 // Receipt returns the receipt of an event by its id, as text to be verified. With wait the server answers once a
 // signed head covers the event, and otherwise with ErrNotFound as long as none does.
 func (c *Client) Receipt(ctx context.Context, id int64, wait bool) ([]byte, error) {

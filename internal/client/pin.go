@@ -225,11 +225,14 @@ func (c *Client) Restart(ctx context.Context, p *Pin) (*Restart, error) {
 	}
 	receipt, err := audit.ParseReceipt(text)
 	if err != nil {
-		return r, fmt.Errorf("the first event of the new log: %w", err)
+		return r, fmt.Errorf("%w: its first event: %w", ErrOtherLog, err)
 	}
 	_, first, _, err := receipt.Verify(now.Key)
-	if err != nil {
-		return r, fmt.Errorf("the first event of the new log: %w", err)
+	switch _, unknown := audit.Define(receipt.Record.Leaf.Type, receipt.Record.Leaf.Version); {
+	case errors.Is(err, audit.ErrEvent) && unknown != nil:
+		return r, nil // a newer version of this program can read what it says
+	case err != nil:
+		return r, fmt.Errorf("%w: its first event: %w", ErrOtherLog, err)
 	}
 	if receipt.Index != 0 || first.Type != audit.LogBegun || first.Operational == nil {
 		return r, nil
