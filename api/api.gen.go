@@ -1283,8 +1283,8 @@ type ClientInterface interface {
 	// ListAuditEvents Events, the newest first
 	//
 	// Admins see all events, others those that they caused, or that are about their account or their files. A page may
-	// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until it has its place in
-	// the tree, which takes less than a second.
+	// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until a signed head of
+	// the log covers it, which takes less than a second.
 	//
 	// Corresponds with GET /api/v1/audit/events (the `ListAuditEvents` operationId).
 	ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1730,8 +1730,8 @@ func (c *Client) GetAuditConsistency(ctx context.Context, params *GetAuditConsis
 // ListAuditEvents Events, the newest first
 //
 // Admins see all events, others those that they caused, or that are about their account or their files. A page may
-// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until it has its place in
-// the tree, which takes less than a second.
+// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until a signed head of
+// the log covers it, which takes less than a second.
 //
 // Corresponds with GET /api/v1/audit/events (the `ListAuditEvents` operationId).
 func (c *Client) ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5060,8 +5060,8 @@ type ClientWithResponsesInterface interface {
 	// ListAuditEventsWithResponse Events, the newest first
 	//
 	// Admins see all events, others those that they caused, or that are about their account or their files. A page may
-	// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until it has its place in
-	// the tree, which takes less than a second.
+	// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until a signed head of
+	// the log covers it, which takes less than a second.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7396,8 +7396,8 @@ func (c *ClientWithResponses) GetAuditConsistencyWithResponse(ctx context.Contex
 // ListAuditEventsWithResponse Events, the newest first
 //
 // Admins see all events, others those that they caused, or that are about their account or their files. A page may
-// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until it has its place in
-// the tree, which takes less than a second.
+// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until a signed head of
+// the log covers it, which takes less than a second.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -138,6 +138,30 @@ func TestViewer(t *testing.T) {
 		}
 	}
 
+	// It has a place only once its receipt can be had, however far the sequencer has come.
+	h.Database = &unsigning{Database: h.db.Audit()}
+	h.parts(t)
+	if err := h.sequencer.Step(t.Context()); !errors.Is(err, errInjected) {
+		t.Fatalf("a step that is broken off before it signs: %v", err)
+	}
+	h.repaired(t)
+	h.view(t, func(ctx context.Context, store auditlog.Store) error {
+		if e, err := store.Event(ctx, late); err != nil || e.Index != 2 {
+			t.Errorf("placed at %d, %v", e.Index, err)
+		}
+		return nil
+	})
+	entry, err := h.reader.Find(t.Context(), late, auditlog.ViewAll)
+	list := h.list(t, auditlog.Query{Limit: 10}, auditlog.ViewAll)
+	if err != nil || entry.Index != auditlog.Pending || entry.Log != 0 || list[0].ID != late || list[0].Index != auditlog.Pending {
+		t.Errorf("placed and not signed: found %d of log %d, listed %d, %v", entry.Index, entry.Log, list[0].Index, err)
+	}
+	h.step(t)
+	entry, err = h.reader.Find(t.Context(), late, auditlog.ViewAll)
+	if list = h.list(t, auditlog.Query{Limit: 10}, auditlog.ViewAll); err != nil || entry.Index != 2 || entry.Log == 0 || list[0].Index != 2 {
+		t.Errorf("signed: found %d of log %d, listed %d, %v", entry.Index, entry.Log, list[0].Index, err)
+	}
+
 	// Whose a damaged event is, nobody can tell: nobody but who sees everything gets it.
 	if _, err := h.raw(t).Exec(`UPDATE audit_events SET leaf = zeroblob(3) WHERE id = ?`, id); err != nil {
 		t.Fatal(err)
@@ -152,7 +176,7 @@ func TestViewer(t *testing.T) {
 	if err != nil || len(records) != 1 || records[0].Openings[0] != nil || len(records[0].Withheld) != 3 {
 		t.Errorf("a damaged event, as a stranger's record: %+v, %v", records, err)
 	}
-	if _, err := h.reader.ReceiptAt(t.Context(), 2, auditlog.ViewAll); !errors.Is(err, auditlog.ErrNotFound) {
+	if _, err := h.reader.ReceiptAt(t.Context(), 3, auditlog.ViewAll); !errors.Is(err, auditlog.ErrNotFound) {
 		t.Errorf("a receipt beyond the log: %v", err)
 	}
 }
@@ -411,4 +435,18 @@ func TestNoLog(t *testing.T) {
 	if _, err := h.reader.Checkpoint(t.Context()); !errors.Is(err, auditlog.ErrNoLog) {
 		t.Errorf("reading: %v", err)
 	}
+}
+
+// unsigning stores what a sequencer places, and no signed head.
+type unsigning struct {
+	auditlog.Database
+	placed bool
+}
+
+func (d *unsigning) Update(ctx context.Context, fn func(auditlog.Store) error) error {
+	if d.placed {
+		return errInjected
+	}
+	d.placed = true
+	return d.Database.Update(ctx, fn)
 }

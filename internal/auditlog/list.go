@@ -32,7 +32,7 @@ type Query struct {
 type Entry struct {
 	ID     int64
 	Log    int64 // 0 where Index is Pending
-	Index  int64 // in its log, or Pending
+	Index  int64 // in its log, or Pending until a signed head of the current log covers it
 	Event  audit.Event
 	Erased []audit.Slot // parts that are gone; Fsck tells whether that was authorised
 	Err    error        // ErrRewritten: the row was changed, and Event says nothing
@@ -65,7 +65,11 @@ func (r *Reader) List(ctx context.Context, q Query, viewer Viewer) (page Page, e
 			}
 			key = keys[0].Number
 		}
-		l := &listing{q: q, viewer: viewer, open: r.keys.opener(ctx, store), page: &page}
+		signed, err := signedPart(ctx, store)
+		if err != nil {
+			return err
+		}
+		l := &listing{q: q, viewer: viewer, open: r.keys.opener(ctx, store), signed: signed, page: &page}
 		before := q.Before
 		if before == 0 {
 			before = audit.MaxCount
@@ -96,7 +100,32 @@ type listing struct {
 	q      Query
 	viewer Viewer
 	open   *opener
+	signed extent
 	page   *Page
+}
+
+// extent is how many events of the current log a signed head covers. A place in the log that nobody can be
+// shown yet is not told.
+type extent struct{ log, size int64 }
+
+func signedPart(ctx context.Context, store Store) (x extent, err error) {
+	l, err := store.CurrentLog(ctx)
+	if err == nil {
+		x.log = l.ID
+		var c Checkpoint
+		c, err = store.Checkpoint(ctx, l.ID)
+		x.size = c.Size
+	}
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return x, err
+}
+
+func (x extent) place(e *Entry) {
+	if e.Log == x.log && e.Index >= x.size {
+		e.Log, e.Index = 0, Pending
+	}
 }
 
 // take adds an event that fits, and tells whether that was the last one to look at.
@@ -124,6 +153,7 @@ func (l *listing) take(e Event) (done bool, err error) {
 		l.page.Next = l.page.Entries[l.q.Limit-1].ID
 		return true, nil
 	}
+	l.signed.place(&entry)
 	l.page.Entries = append(l.page.Entries, entry)
 	return false, nil
 }
@@ -169,6 +199,11 @@ func (r *Reader) Find(ctx context.Context, id int64, viewer Viewer) (entry Entry
 		if err == nil && (withheld || entry.Err != nil && !viewer.Everything) {
 			err = ErrNotFound
 		}
+		if err != nil {
+			return err
+		}
+		signed, err := signedPart(ctx, store)
+		signed.place(&entry)
 		return err
 	})
 	return entry, err
