@@ -247,6 +247,20 @@ describe('an event', () => {
     await fails('The receipt says something else than what is shown here.');
   });
 
+  it('is not called proven where the signature was not checked', async () => {
+    const { page } = visitor;
+    await page.route(/\/api\/v1\/audit\/events\/\d+$/, async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...((await response.json()) as object), log: 7 } });
+    });
+    await enter('/audit?kind=files');
+    await open('You stored /many/54.txt');
+    await panel().getByText('Not proven here').waitFor();
+    await panel().getByText('Not checked', { exact: true }).waitFor();
+    expect(await panel().getByText('Proven', { exact: true }).count()).toBe(0);
+    await visitor.examine('an event of which not all could be checked');
+  });
+
   it('is not believed where the list says something else than the receipt', async () => {
     const { page } = visitor;
     await page.route(/\/api\/v1\/audit\/events\/\d+$/, async (route) => {

@@ -33,7 +33,7 @@ export class Visitor {
     page.on('console', (message) => {
       if (message.type() !== 'error' && message.type() !== 'warning') return;
       if (visitor.expectFailures && /Failed to load resource/.test(message.text())) return;
-      visitor.errors.push(message.text());
+      visitor.errors.push(`${message.text()} ${message.location().url}`);
     });
     page.on('pageerror', (error) => visitor.errors.push(String(error)));
     context.on('request', (request) => {

@@ -173,6 +173,17 @@ it.each(looks)('$colorScheme at $width', async ({ colorScheme, width, height }) 
     await event.getByRole('heading', { name: 'Path to the root' }).evaluate((heading) => heading.scrollIntoView());
     await shoot('event-not-holding');
     await page.unroute('**/receipt');
+    await page.getByRole('button', { name: 'Close the event' }).click();
+    const unsigned = /\/api\/v1\/audit\/events\/\d+$/;
+    await page.route(unsigned, async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...((await response.json()) as object), log: 7 } });
+    });
+    await page.locator('[data-event]').filter({ hasText: 'Lease.pdf' }).click();
+    await event.getByText('Not proven here').waitFor();
+    await event.getByRole('heading', { name: 'Path to the root' }).evaluate((heading) => heading.scrollIntoView());
+    await shoot('event-unchecked');
+    await page.unroute(unsigned);
 
     await page.goto(`${server.url}/files`);
     await server.damage('/Annual report.pdf', 700_000);

@@ -446,6 +446,7 @@ export const en = {
       unavailable: 'Not checked',
       unavailableText: 'Over an address without https, a browser lets no page check anything. Open this page by https or on the server itself, or download the receipt and check it with the command line.',
       earlier: 'This event is in an earlier log of this vault, from before the database was restored. The path is checked; the signature is not, because this page knows the key of the present log only.',
+      earlierNone: 'This event is in an earlier log of this vault, from before the database was restored. The server gives receipts of the present log only; one that was kept is checked with the command line.',
       leaf: 'This event',
       root: 'The root',
       astray: 'Leads here',
