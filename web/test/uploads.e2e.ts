@@ -32,6 +32,8 @@ async function enter(at: { url: string }): Promise<void> {
 afterEach(() => visitor.leave());
 
 const large = 24 << 20;
+/** Bytes in a second: slow enough for a busy machine to find a large upload under way, and to do something to it. */
+const slow = 1 << 20;
 
 /** A file on this machine's disk. */
 function onDisk(name: string, bytes: Buffer | string, modified = new Date('2026-02-03T04:05:06Z')): string {
@@ -72,7 +74,7 @@ async function standing(path: string): Promise<number> {
 }
 
 const state = (path: string) => visitor.transfer(path).getAttribute('data-state');
-/** Waits until the server has taken a part of an upload, and not all of it. */
+/** Waits until the server has taken a part of an upload. */
 async function underWay(path: string): Promise<void> {
   await until(async () => Number(await visitor.transfer(path).locator('progress').getAttribute('value').catch(() => 0)) > 0.15);
   expect(await state(path)).toBe('sending');
@@ -190,10 +192,10 @@ describe('uploading', () => {
   it('shows progress, pauses, goes on and cancels', async () => {
     const { page } = visitor;
     const bytes = content(large, 5);
-    await limit(4 << 20);
+    await limit(slow);
     await page.getByTestId('files').setInputFiles(onDisk('slow.bin', bytes));
+    await until(async () => /^[\d.]+ MB of 25 MB · [\d.]+ [kM]B\/s · .* left$/.test((await page.locator('.transfers .head .small').textContent()) ?? ''));
     await underWay('/slow.bin');
-    await until(async () => /^[\d.]+ MB of 25 MB · [\d.]+ MB\/s · .* left$/.test((await page.locator('.transfers .head .small').textContent()) ?? ''));
     await visitor.examine('an upload under way');
     await page.getByRole('button', { name: 'Pause slow.bin' }).click();
     expect(await state('/slow.bin')).toBe('paused');
@@ -205,7 +207,7 @@ describe('uploading', () => {
     await done('/slow.bin');
     await arrived('/slow.bin', bytes);
 
-    await limit(2 << 20);
+    await limit(slow);
     await page.getByTestId('files').setInputFiles(onDisk('unwanted.bin', content(large, 6)));
     await underWay('/unwanted.bin');
     visitor.expectFailures = true; // the request that was broken off may hold the upload for a moment (423)
@@ -218,7 +220,7 @@ describe('uploading', () => {
   it('pauses, goes on with and cancels all of them', async () => {
     const { page } = visitor;
     const names = ['one', 'two', 'three', 'four', 'five'].map((name) => `${name} of all.bin`);
-    await limit(3 << 20);
+    await limit(slow);
     await page.getByTestId('files').setInputFiles(names.map((name, i) => onDisk(name, content(6 << 20, 20 + i))));
     await until(async () => (await pending()).length === 3); // three at a time
     expect(await page.locator('[data-state="queued"]').count()).toBe(2);
@@ -245,7 +247,7 @@ describe('uploading', () => {
 
   it('says so when a file has changed on the disk, and does not mix the two', async () => {
     const { page } = visitor;
-    await limit(4 << 20);
+    await limit(slow);
     const path = onDisk('changing.bin', content(large, 30));
     await page.getByTestId('files').setInputFiles(path);
     await underWay('/changing.bin');
@@ -269,7 +271,7 @@ describe('uploading', () => {
 describe('an upload survives', () => {
   it('a network that goes and comes back', async () => {
     const bytes = content(large, 7);
-    await limit(6 << 20);
+    await limit(slow);
     await visitor.page.getByTestId('files').setInputFiles(onDisk('offline.bin', bytes));
     await underWay('/offline.bin');
     visitor.expectFailures = true;
@@ -290,7 +292,7 @@ describe('an upload survives', () => {
       await enter(line);
       const cuts = 4;
       const bytes = content(32 << 20, 12);
-      await limit(12 << 20);
+      await limit(4 << 20);
       visitor.expectFailures = true;
       line.sent = 0;
       await visitor.page.getByTestId('files').setInputFiles(onDisk('broken line.bin', bytes));
@@ -313,7 +315,7 @@ describe('an upload survives', () => {
 
   it('a server that is killed and started again', async () => {
     const bytes = content(large, 8);
-    await limit(6 << 20);
+    await limit(slow);
     await visitor.page.getByTestId('files').setInputFiles(onDisk('killed.bin', bytes));
     await underWay('/killed.bin');
     visitor.expectFailures = true;
@@ -327,7 +329,7 @@ describe('an upload survives', () => {
 
   it('a server that is asked to stop, which takes what is on its way to the end or leaves it to the next one', async () => {
     const bytes = content(large, 13);
-    await limit(6 << 20);
+    await limit(3 << 20);
     await visitor.page.getByTestId('files').setInputFiles(onDisk('stopped.bin', bytes));
     await underWay('/stopped.bin');
     visitor.expectFailures = true;
@@ -342,7 +344,7 @@ describe('an upload survives', () => {
     const { page } = visitor;
     const bytes = content(large, 9);
     const path = onDisk('reloaded.bin', bytes);
-    await limit(6 << 20);
+    await limit(slow);
     await page.getByTestId('files').setInputFiles(path);
     await until(async () => ((await pending())[0]?.offset ?? 0) > 0 || Number(await visitor.transfer('/reloaded.bin').locator('progress').getAttribute('value')) > 0.5);
     page.once('dialog', (dialog) => void dialog.accept());
@@ -375,7 +377,7 @@ describe('an upload survives', () => {
   it('a session that ends: it goes on after signing in again', async () => {
     const { page, context } = visitor;
     const bytes = content(large, 11);
-    await limit(6 << 20);
+    await limit(slow);
     await page.getByTestId('files').setInputFiles(onDisk('session.bin', bytes));
     await underWay('/session.bin');
     visitor.expectFailures = true;
