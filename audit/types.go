@@ -20,9 +20,16 @@ const (
 	ServerConfigured Type = 18
 	ServerMigrated   Type = 19
 	VaultRecovered   Type = 20
+	SettingsChanged  Type = 21
+	WebhookChanged   Type = 22
 
-	AccountCreated Type = 32
-	AccountChanged Type = 33
+	AccountCreated  Type = 32
+	AccountChanged  Type = 33
+	AccountInvited  Type = 34
+	AccountReset    Type = 35
+	FactorChanged   Type = 36
+	QuotaChanged    Type = 37
+	FilesHandedOver Type = 38
 
 	KeyPublished      Type = 48
 	KeyRetired        Type = 49
@@ -35,6 +42,8 @@ const (
 	TokenReused    Type = 67
 	AccessRefused  Type = 68
 	SetupRefused   Type = 69
+	TokenCreated   Type = 70
+	TokenRevoked   Type = 71
 
 	FilePut       Type = 80
 	FileMoved     Type = 81
@@ -47,6 +56,12 @@ const (
 	FileExported  Type = 88
 	FileVerified  Type = 89
 	FileResealed  Type = 90
+
+	GroupCreated  Type = 96
+	GroupChanged  Type = 97
+	GroupDeleted  Type = 98
+	MemberChanged Type = 99
+	MemberRemoved Type = 100
 )
 
 // Kind is the type of a field's value.
@@ -133,10 +148,29 @@ var definitions = []Definition{
 	{VaultRecovered, 1, "vault.recovered", "A vault was rebuilt from its objects and the recovery secret.", [slotCount][]Field{
 		{count("documents"), count("versions"), count("refused"), digest("root")}, actor, nil}},
 
+	{SettingsChanged, 1, "settings.changed", "A setting of the vault was changed; `value` is its new value as JSON.", [slotCount][]Field{
+		{text("name", 64), text("value", 1024)}, actor, nil}},
+	{WebhookChanged, 1, "webhook.changed", "A webhook was made, changed or deleted; its secret is never shown.", [slotCount][]Field{
+		{id("webhook"), among("what", "created", "changed", "secret", "deleted"), text("host", 255), text("events", 1024), flag("active")}, actor, nil}},
+
 	{AccountCreated, 1, "account.created", "An account was made.", [slotCount][]Field{
 		{among("role", "admin", "manager", "user"), among("by", "command", "page", "recovery", "admin")}, actor, account}},
+	{AccountCreated, 2, "account.created", "An account was made.", [slotCount][]Field{
+		{among("role", "admin", "manager", "user"), among("by", "command", "page", "recovery", "admin", "invitation", "registration")}, actor, account}},
 	{AccountChanged, 1, "account.changed", "An account was changed; a password is never shown.", [slotCount][]Field{
 		{among("what", "password", "role", "name", "active"), text("value", 16)}, actor, account}},
+	{AccountChanged, 2, "account.changed", "An account was changed; a password is never shown.", [slotCount][]Field{
+		{among("what", "password", "role", "name", "active", "profile"), text("value", 16), among("by", "self", "link", "admin", "command")}, actor, account}},
+	{AccountInvited, 1, "account.invited", "A one-time link for a new account was made, withdrawn or used.", [slotCount][]Field{
+		{id("invitation"), among("what", "created", "withdrawn", "used"), id("group"), count("expires")}, actor, account}},
+	{AccountReset, 1, "account.reset", "A one-time link that sets a new password was made or used.", [slotCount][]Field{
+		{among("what", "created", "used"), count("expires")}, actor, account}},
+	{FactorChanged, 1, "factor.changed", "A second factor was set up or taken away, or recovery codes were drawn or used.", [slotCount][]Field{
+		{among("what", "enrolled", "removed", "codes-drawn", "code-used"), count("codes_left")}, actor, account}},
+	{QuotaChanged, 1, "quota.changed", "A quota was set: of a person, who is the subject, or of a group. Without `limited_…` there is no limit.", [slotCount][]Field{
+		{id("group"), flag("limited_bytes"), count("bytes"), flag("limited_files"), count("files")}, actor, account}},
+	{FilesHandedOver, 1, "files.handed-over", "All files of the subject went to the person `to`, below the folder `folder`.", [slotCount][]Field{
+		{id("to"), text("folder", 255), count("documents"), count("bytes")}, actor, account}},
 
 	{KeyPublished, 1, "key.published", "A public key came into use.", [slotCount][]Field{publishedKey, actor, account}},
 	{KeyRetired, 1, "key.retired", "A public key went out of use.", [slotCount][]Field{publishedKey, actor, account}},
@@ -147,15 +181,25 @@ var definitions = []Definition{
 
 	{SessionOpened, 1, "session.opened", "Somebody signed in.", [slotCount][]Field{
 		{among("method", "password")}, actor, nil}},
+	{SessionOpened, 2, "session.opened", "Somebody signed in; `new_device` from a device that had not been used for it before.", [slotCount][]Field{
+		{among("method", "password", "totp", "recovery-code"), flag("new_device")}, actor, nil}},
 	{SessionRefused, 1, "session.refused", "Signing in failed; the subject is the account, where there is one of that name.", [slotCount][]Field{
 		with(repeated, among("reason", "credentials", "limit")), actor, account}},
+	{SessionRefused, 2, "session.refused", "Signing in failed; the subject is the account, where there is one of that name.", [slotCount][]Field{
+		with(repeated, among("reason", "credentials", "limit", "second-factor")), actor, account}},
 	{SessionEnded, 1, "session.ended", "A session ended before its time.", [slotCount][]Field{
 		{among("reason", "signed-out", "token-reused", "password-changed", "revoked")}, actor, account}},
+	{SessionEnded, 2, "session.ended", "Sessions ended before their time: one, or all of a person's but the one that asked.", [slotCount][]Field{
+		{among("reason", "signed-out", "token-reused", "password-changed", "revoked", "deactivated"), flag("all")}, actor, account}},
 	{TokenReused, 1, "token.reused", "A refresh token was used twice: it, or the one after it, was stolen.", [slotCount][]Field{
 		{id("session")}, actor, account}},
 	{AccessRefused, 1, "access.refused", "A request was refused.", [slotCount][]Field{
 		with(repeated, text("method", 16), text("route", 255), count("status")), actor, nil}},
 	{SetupRefused, 1, "setup.refused", "A wrong code was typed on the first-run page.", [slotCount][]Field{repeated, actor, nil}},
+	{TokenCreated, 1, "token.created", "An API token was made; the token itself is never shown.", [slotCount][]Field{
+		{id("token"), text("scopes", 255), count("expires")}, actor, account}},
+	{TokenRevoked, 1, "token.revoked", "API tokens were revoked: one, or all of a person's.", [slotCount][]Field{
+		{id("token"), flag("all"), among("reason", "revoked", "deactivated")}, actor, account}},
 
 	{FilePut, 1, "file.put", "A version of a file was stored.", [slotCount][]Field{
 		with(sealed, id("document"), count("version"), count("size"), among("class", "normal", "restricted"), among("by", "put", "upload")), actor, place}},
@@ -178,6 +222,14 @@ var definitions = []Definition{
 		with(version, flag("ok"), count("segments"), count("bytes")), actor, place}},
 	{FileResealed, 1, "file.resealed", "An envelope was replaced without a change to its file.", [slotCount][]Field{
 		with(sealed, among("reason", "rotation")), actor, place}},
+
+	{GroupCreated, 1, "group.created", "A group was made.", [slotCount][]Field{{id("group"), text("name", 255)}, actor, nil}},
+	{GroupChanged, 1, "group.changed", "A group got another name.", [slotCount][]Field{{id("group"), text("name", 255)}, actor, nil}},
+	{GroupDeleted, 1, "group.deleted", "A group was deleted.", [slotCount][]Field{{id("group")}, actor, nil}},
+	{MemberChanged, 1, "member.changed", "A person was added to a group, or is now another thing in it.", [slotCount][]Field{
+		{id("group"), flag("member"), flag("manager")}, actor, account}},
+	{MemberRemoved, 1, "member.removed", "A person is no longer in a group.", [slotCount][]Field{
+		{id("group"), among("reason", "removed", "left", "erased")}, actor, account}},
 }
 
 type typeVersion struct {

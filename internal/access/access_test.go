@@ -189,6 +189,29 @@ func TestDecideAny(t *testing.T) {
 	}
 }
 
+func TestBest(t *testing.T) {
+	for _, row := range []struct {
+		role   Role
+		action Action
+		want   Verdict
+	}{
+		{User, FilesRead, Allowed},
+		{User, SharesDecline, Allowed},
+		{User, AccountsErase, Forbidden},
+		{User, GroupsLeave, Allowed},
+		{Manager, QuotasChange, Allowed},
+		{Manager, SettingsChange, Forbidden},
+		{Admin, SettingsChange, Allowed},
+		{Admin, "files.steal", Absent},
+		{Admin, "", Absent},
+		{"", FilesRead, Absent},
+	} {
+		if got := Best(row.role, row.action); got != row.want {
+			t.Errorf("%s, %s: %v, want %v", row.role, row.action, got, row.want)
+		}
+	}
+}
+
 func TestToPerson(t *testing.T) {
 	for _, row := range []struct {
 		asker, whose Role

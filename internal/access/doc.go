@@ -98,6 +98,16 @@ func Decide(role Role, action Action, relation Relation) Verdict {
 	}
 }
 
+// Best is the most favourable verdict that a role has for an action, whatever the thing is: below ByShare, the role
+// may never do it.
+func Best(role Role, action Action) Verdict {
+	best := Absent
+	for r := range relations {
+		best = max(best, Decide(role, action, r))
+	}
+	return best
+}
+
 // DecideAny is for a thing that is several things to the asker, such as a group that he manages and belongs
 // to: the most favourable verdict. Own stands alone, so that nobody manages himself. Without a relation
 // it is Absent.

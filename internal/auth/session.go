@@ -185,7 +185,7 @@ func (s *Service) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 		if err := tx.InsertRefresh(ctx, row); err != nil {
 			return err
 		}
-		return s.record(ctx, tx, audit.SessionOpened, actor(account, session, c.Address), audit.Values{"method": "password"}, nil)
+		return s.record(ctx, tx, audit.SessionOpened, actor(account, session, c.Address), audit.Values{"method": "password", "new_device": false}, nil)
 	})
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrCredentials):
@@ -242,7 +242,7 @@ func (s *Service) Refresh(ctx context.Context, token, address string) (Grant, er
 			if err := s.record(ctx, tx, audit.TokenReused, by, audit.Values{"session": session.ID}, whose); err != nil {
 				return err
 			}
-			return s.record(ctx, tx, audit.SessionEnded, by, audit.Values{"reason": "token-reused"}, whose)
+			return s.record(ctx, tx, audit.SessionEnded, by, audit.Values{"reason": "token-reused", "all": false}, whose)
 		}
 		session.LastUsedAt, session.ExpiresAt = now, now.Add(RefreshTTL)
 		var next RefreshToken
@@ -281,7 +281,7 @@ func (s *Service) SignOut(ctx context.Context, p Principal, address string) erro
 			return err
 		}
 		by := Account{Person: p.Person, Name: p.Name}
-		return s.record(ctx, tx, audit.SessionEnded, actor(by, session, address), audit.Values{"reason": "signed-out"}, by.values())
+		return s.record(ctx, tx, audit.SessionEnded, actor(by, session, address), audit.Values{"reason": "signed-out", "all": false}, by.values())
 	})
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("auth: end a session: %w", err)

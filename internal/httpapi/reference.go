@@ -129,7 +129,7 @@ func describe(openAPI []byte) (*referenceView, error) {
 
 func (d description) operation(r *route, path, op object) operationView {
 	v := operationView{
-		ID: op.text("operationId"), Method: r.method, Path: r.name(), Public: r.access == anybody,
+		ID: op.text("operationId"), Method: r.method, Path: r.name(), Public: r.action == anybody,
 		Summary: op.text("summary"), Description: op.text("description"),
 	}
 	for _, p := range append(slices.Clone(path.list("parameters")), op.list("parameters")...) {

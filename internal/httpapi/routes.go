@@ -4,15 +4,14 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"stonevault/internal/access"
 )
 
-// access says who may call a route.
-type access int
-
+// What a route does that is no action of the table. A route that says nothing lets nobody in.
 const (
-	signedIn access = iota // the zero value lets nobody in by mistake
-	admins
-	anybody
+	anybody  access.Action = "anybody" // needs no token
+	signedIn access.Action = "session" // is about the session that asks, and not for an API token
 )
 
 // pace says how long a request may take.
@@ -40,7 +39,7 @@ type route struct {
 	pattern string // of http.ServeMux
 	body    int64  // most bytes of a body; 0 where none belongs
 	pace    pace
-	access  access
+	action  access.Action
 	handle  func(*API, *call) error
 }
 
@@ -49,43 +48,43 @@ var routes = []route{
 	{"POST", "/api/v1/sessions", jsonLimit, quick, anybody, (*API).signIn},
 	{"POST", "/api/v1/sessions/refresh", jsonLimit, quick, anybody, (*API).refresh},
 	{"DELETE", "/api/v1/sessions/current", 0, quick, signedIn, (*API).signOut},
-	{"GET", "/api/v1/me", 0, quick, signedIn, (*API).me},
+	{"GET", "/api/v1/me", 0, quick, access.ProfileSee, (*API).me},
 	{"GET", "/api/v1/vault", 0, quick, anybody, (*API).about},
-	{"PUT", "/api/v1/content/{path...}", contentLimit, steady, signedIn, (*API).putContent},
-	{"GET", "/api/v1/content/{path...}", 0, steady, signedIn, (*API).content},
-	{"HEAD", "/api/v1/content/{path...}", 0, steady, signedIn, (*API).content},
-	{"GET", "/api/v1/files", 0, quick, signedIn, (*API).list},
-	{"GET", "/api/v1/files/lookup", 0, quick, signedIn, (*API).stat},
-	{"GET", "/api/v1/files/{id}", 0, quick, signedIn, (*API).stat},
-	{"PATCH", "/api/v1/files/{id}", jsonLimit, quick, signedIn, (*API).move},
-	{"DELETE", "/api/v1/files/{id}", 0, steady, signedIn, (*API).remove},
-	{"GET", "/api/v1/files/{id}/content", 0, steady, signedIn, (*API).content},
-	{"HEAD", "/api/v1/files/{id}/content", 0, steady, signedIn, (*API).content},
-	{"GET", "/api/v1/files/{id}/versions", 0, quick, signedIn, (*API).versions},
-	{"POST", "/api/v1/files/{id}/verify", 0, steady, signedIn, (*API).verify},
-	{"POST", "/api/v1/files/{id}/export", exportLimit, steady, signedIn, (*API).export},
-	{"POST", "/api/v1/folders", jsonLimit, quick, signedIn, (*API).makeFolder},
-	{"GET", "/api/v1/find", 0, quick, signedIn, (*API).find},
-	{"GET", "/api/v1/archive", 0, steady, signedIn, (*API).archive},
+	{"PUT", "/api/v1/content/{path...}", contentLimit, steady, access.FilesWrite, (*API).putContent},
+	{"GET", "/api/v1/content/{path...}", 0, steady, access.FilesRead, (*API).content},
+	{"HEAD", "/api/v1/content/{path...}", 0, steady, access.FilesRead, (*API).content},
+	{"GET", "/api/v1/files", 0, quick, access.FilesSee, (*API).list},
+	{"GET", "/api/v1/files/lookup", 0, quick, access.FilesSee, (*API).stat},
+	{"GET", "/api/v1/files/{id}", 0, quick, access.FilesSee, (*API).stat},
+	{"PATCH", "/api/v1/files/{id}", jsonLimit, quick, access.FilesWrite, (*API).move},
+	{"DELETE", "/api/v1/files/{id}", 0, steady, access.FilesDelete, (*API).remove},
+	{"GET", "/api/v1/files/{id}/content", 0, steady, access.FilesRead, (*API).content},
+	{"HEAD", "/api/v1/files/{id}/content", 0, steady, access.FilesRead, (*API).content},
+	{"GET", "/api/v1/files/{id}/versions", 0, quick, access.FilesSee, (*API).versions},
+	{"POST", "/api/v1/files/{id}/verify", 0, steady, access.FilesVerify, (*API).verify},
+	{"POST", "/api/v1/files/{id}/export", exportLimit, steady, access.FilesExport, (*API).export},
+	{"POST", "/api/v1/folders", jsonLimit, quick, access.FilesCreate, (*API).makeFolder},
+	{"GET", "/api/v1/find", 0, quick, access.FilesSee, (*API).find},
+	{"GET", "/api/v1/archive", 0, steady, access.FilesRead, (*API).archive},
 	{"OPTIONS", "/api/v1/uploads", 0, quick, anybody, (*API).uploadOptions},
-	{"POST", "/api/v1/uploads", contentLimit, steady, signedIn, tus((*API).createUpload)},
-	{"GET", "/api/v1/uploads", 0, quick, signedIn, (*API).listUploads},
-	{"HEAD", "/api/v1/uploads/{id}", 0, steady, signedIn, tus((*API).headUpload)},
-	{"PATCH", "/api/v1/uploads/{id}", contentLimit, steady, signedIn, tus((*API).patchUpload)},
-	{"DELETE", "/api/v1/uploads/{id}", 0, steady, signedIn, tus((*API).cancelUpload)},
-	{"GET", "/api/v1/audit", 0, quick, signedIn, (*API).auditLog},
-	{"GET", "/api/v1/audit/events", 0, quick, signedIn, (*API).auditEvents},
-	{"GET", "/api/v1/audit/events/{event}", 0, quick, signedIn, (*API).auditEvent},
-	{"GET", "/api/v1/audit/events/{event}/receipt", 0, quick, signedIn, (*API).auditReceipt},
-	{"GET", "/api/v1/audit/receipts/{index}", 0, quick, signedIn, (*API).auditReceiptAt},
-	{"GET", "/api/v1/audit/records", 0, quick, signedIn, (*API).auditRecords},
-	{"GET", "/api/v1/audit/checkpoint", 0, quick, signedIn, (*API).auditCheckpoint},
-	{"GET", "/api/v1/audit/tile/{path...}", 0, quick, signedIn, (*API).auditTile},
-	{"GET", "/api/v1/audit/consistency", 0, quick, signedIn, (*API).auditConsistency},
-	{"GET", "/api/v1/audit/anchors", 0, quick, signedIn, (*API).auditAnchors},
+	{"POST", "/api/v1/uploads", contentLimit, steady, access.UploadsUse, tus((*API).createUpload)},
+	{"GET", "/api/v1/uploads", 0, quick, access.UploadsUse, (*API).listUploads},
+	{"HEAD", "/api/v1/uploads/{id}", 0, steady, access.UploadsUse, tus((*API).headUpload)},
+	{"PATCH", "/api/v1/uploads/{id}", contentLimit, steady, access.UploadsUse, tus((*API).patchUpload)},
+	{"DELETE", "/api/v1/uploads/{id}", 0, steady, access.UploadsUse, tus((*API).cancelUpload)},
+	{"GET", "/api/v1/audit", 0, quick, access.AuditTree, (*API).auditLog},
+	{"GET", "/api/v1/audit/events", 0, quick, access.AuditSee, (*API).auditEvents},
+	{"GET", "/api/v1/audit/events/{event}", 0, quick, access.AuditSee, (*API).auditEvent},
+	{"GET", "/api/v1/audit/events/{event}/receipt", 0, quick, access.AuditSee, (*API).auditReceipt},
+	{"GET", "/api/v1/audit/receipts/{index}", 0, quick, access.AuditSee, (*API).auditReceiptAt},
+	{"GET", "/api/v1/audit/records", 0, quick, access.AuditTree, (*API).auditRecords},
+	{"GET", "/api/v1/audit/checkpoint", 0, quick, access.AuditTree, (*API).auditCheckpoint},
+	{"GET", "/api/v1/audit/tile/{path...}", 0, quick, access.AuditTree, (*API).auditTile},
+	{"GET", "/api/v1/audit/consistency", 0, quick, access.AuditTree, (*API).auditConsistency},
+	{"GET", "/api/v1/audit/anchors", 0, quick, access.AuditTree, (*API).auditAnchors},
 	{"GET", "/api/v1/setup", 0, quick, anybody, (*API).setupState},
 	{"POST", "/api/v1/setup", jsonLimit, quick, anybody, (*API).setUp},
-	{"POST", "/api/v1/setup/recovery", jsonLimit, quick, admins, (*API).confirmRecovery},
+	{"POST", "/api/v1/setup/recovery", jsonLimit, quick, access.RecoveryConfirm, (*API).confirmRecovery},
 	{"GET", "/api/v1/openapi.json", 0, quick, anybody, (*API).openAPI},
 	{"GET", "/api/v1/docs", 0, quick, anybody, (*API).reference},
 	{"GET", "/problems/{code}", 0, quick, anybody, (*API).problem},

@@ -57,13 +57,13 @@ func TestRoutesAreDescribed(t *testing.T) {
 			t.Errorf("%s: the operation id %s is there twice", name, op.OperationID)
 		}
 		ids[op.OperationID] = true
-		if public := op.Security != nil && len(*op.Security) == 0; public != (routes[i].access == anybody) {
-			t.Errorf("%s: described as public %v, served as %v", name, public, routes[i].access == anybody)
+		if public := op.Security != nil && len(*op.Security) == 0; public != (routes[i].action == anybody) {
+			t.Errorf("%s: described as public %v, served as %v", name, public, routes[i].action == anybody)
 		}
 		if (op.RequestBody != nil) != (routes[i].body > 0) {
 			t.Errorf("%s: the description and the table differ about a body", name)
 		}
-		if _, ok := op.Responses["401"]; !ok && routes[i].access == signedIn && routes[i].method != "HEAD" {
+		if _, ok := op.Responses["401"]; !ok && routes[i].action != anybody && routes[i].method != "HEAD" {
 			t.Errorf("%s: 401 is not described", name)
 		}
 	}

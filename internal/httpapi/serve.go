@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"stonevault/internal/access"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
@@ -124,7 +125,7 @@ func (a *API) serve(rt *route, w *reply, r *http.Request) {
 
 // admit runs the handler if the request may reach it.
 func (a *API) admit(rt *route, c *call) error {
-	if rt.access != anybody {
+	if rt.action != anybody {
 		token, err := accessToken(c.r)
 		if err != nil {
 			return err
@@ -132,8 +133,8 @@ func (a *API) admit(rt *route, c *call) error {
 		if c.who, err = a.Auth.Authenticate(c.r.Context(), token); err != nil {
 			return err
 		}
-		if rt.access == admins && vault.Role(c.who.Role) != vault.RoleAdmin {
-			return fail("forbidden", "")
+		if err := mayTry(rt.action, c.who); err != nil {
+			return err
 		}
 	}
 	switch {
@@ -149,6 +150,21 @@ func (a *API) admit(rt *route, c *call) error {
 		c.r.Body = &pacedBody{reply: c.w, steady: rt.pace == steady, ReadCloser: http.MaxBytesReader(c.w, c.r.Body, rt.body)}
 	}
 	return rt.handle(a, c)
+}
+
+// mayTry refuses what the caller's role may do with nothing at all. What the thing is to the caller, and so whether
+// this one is allowed, the use case sees.
+func mayTry(action access.Action, who auth.Principal) error {
+	if action == signedIn {
+		return nil
+	}
+	switch access.Best(access.Role(who.Role), action) {
+	case access.Absent:
+		return fail("not-found", "")
+	case access.Forbidden:
+		return fail("forbidden", "")
+	}
+	return nil
 }
 
 // bearer returns the one access token of a request.

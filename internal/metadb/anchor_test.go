@@ -3,7 +3,6 @@ package metadb
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"math"
 	"path/filepath"
@@ -175,23 +174,14 @@ func TestAnchorChecks(t *testing.T) {
 // TestAnchorsMigrate: a database of the schema before gets the table, and keeps what it had.
 func TestAnchorsMigrate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "vault.db")
-	db := open(t, path)
+	db, err := openSQLite(t.Context(), path, Options{ProgramVersion: "1.0.0"}, earlier(t, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := putSetting(t, db, "old"); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	raw, err := sql.Open("sqlite", "file:"+filepath.ToSlash(path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, text := range []string{"DROP TABLE anchors", "DELETE FROM goose_db_version WHERE version_id = 3"} {
-		if _, err := raw.Exec(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := raw.Close(); err != nil {
 		t.Fatal(err)
 	}
 	db = open(t, path)

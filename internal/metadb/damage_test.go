@@ -227,7 +227,7 @@ func TestDamagedFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for page := 60; page < len(data)/4096; page += 3 {
+	for page := 100; page < len(data)/4096; page += 3 {
 		copy(data[page*4096:], strings.Repeat("\xa5", 4096))
 	}
 	if err := os.WriteFile(path, data, 0o600); err != nil {

@@ -192,9 +192,9 @@ func TestTwoPrograms(t *testing.T) {
 // later is this program's migrations and one more.
 func later(t *testing.T) fs.FS {
 	t.Helper()
-	files := fstest.MapFS{"00004_more.sql": {Data: []byte("-- +goose Up\nCREATE TABLE more (a TEXT) STRICT;\nINSERT INTO more SELECT name FROM settings;\n")}}
+	files := fstest.MapFS{"00005_more.sql": {Data: []byte("-- +goose Up\nCREATE TABLE more (a TEXT) STRICT;\nINSERT INTO more SELECT name FROM settings;\n")}}
 	names, err := fs.Glob(sqliteMigrations(), "*.sql")
-	if err != nil || len(names) != 3 {
+	if err != nil || len(names) != 4 {
 		t.Fatalf("%d migrations, %v: give the extra one the next number", len(names), err)
 	}
 	for _, name := range names {
@@ -205,6 +205,73 @@ func later(t *testing.T) fs.FS {
 		files[name] = &fstest.MapFile{Data: data}
 	}
 	return files
+}
+
+// earlier is the first of this program's migrations.
+func earlier(t *testing.T, count int) fs.FS {
+	t.Helper()
+	names, err := fs.Glob(sqliteMigrations(), "*.sql")
+	if err != nil || len(names) < count {
+		t.Fatalf("%d migrations, %v", len(names), err)
+	}
+	files := fstest.MapFS{}
+	for _, name := range names[:count] {
+		data, err := fs.ReadFile(sqliteMigrations(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = &fstest.MapFile{Data: data}
+	}
+	return files
+}
+
+// TestPeopleMigrate: identities and all else stay when their tables are made anew, and what people use is counted.
+func TestPeopleMigrate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "vault.db")
+	db, err := openSQLite(t.Context(), path, Options{ProgramVersion: "1.0.0"}, earlier(t, 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	raw := rawDB(t, path)
+	a, b, file := strings.Repeat("a", 32), strings.Repeat("b", 32), strings.Repeat("f", 32)
+	for _, text := range []string{
+		`INSERT INTO people VALUES ('` + a + `', 'Ann', 'ann', 'admin', 'x', 1, 1, 0, 0), ('` + b + `', 'Bob', 'bob', 'user', 'x', 1, 1, 0, 0)`,
+		`INSERT INTO identities VALUES ('` + a + `', 'person', '` + a + `', 1, 1, zeroblob(32), x'01', x'02', x'03', 5, NULL)`,
+		`INSERT INTO nodes VALUES ('` + file + `', '` + b + `', '', 'n', 'file', '` + file + `', 7, '', 0, 0, 0)`,
+		`INSERT INTO versions VALUES ('` + file + `', '` + file + `', 1, '` + b + `', 1, zeroblob(32), zeroblob(32), 7, 9, '', 'normal', 0, 0, 0)`,
+	} {
+		if _, err := raw.Exec(text); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+	raw.Close()
+	open(t, path).Close()
+	raw = rawDB(t, path)
+	var kept, used, files int
+	err = raw.QueryRow(`SELECT (SELECT count(*) FROM identities WHERE person = ? AND version = 1 AND wrapped_seeds = x'03' AND retired_at IS NULL),
+		bytes, files FROM usage WHERE person = ?`, a, b).Scan(&kept, &used, &files)
+	if err != nil || kept != 1 || used != 7 || files != 1 {
+		t.Errorf("%d identities, %d bytes in %d files, %v", kept, used, files, err)
+	}
+	// The triggers go on from there.
+	for _, step := range []struct {
+		text         string
+		bytes, files int // of Bob
+	}{
+		{`UPDATE versions SET size = 8`, 8, 1},
+		{`UPDATE nodes SET name = 'm'`, 8, 1},
+		{`UPDATE versions SET owner = '` + a + `'; UPDATE nodes SET owner = '` + a + `'`, 0, 0},
+		{`UPDATE versions SET owner = '` + b + `'; UPDATE nodes SET owner = '` + b + `'`, 8, 1},
+		{`DELETE FROM versions; DELETE FROM nodes`, 0, 0},
+	} {
+		if _, err := raw.Exec(step.text); err != nil {
+			t.Fatalf("%s: %v", step.text, err)
+		}
+		if err := raw.QueryRow(`SELECT bytes, files FROM usage WHERE person = ?`, b).Scan(&used, &files); err != nil || used != step.bytes || files != step.files {
+			t.Errorf("after %s: %d bytes in %d files, %v", step.text, used, files, err)
+		}
+	}
 }
 
 func TestMigration(t *testing.T) {
@@ -236,7 +303,7 @@ func TestMigration(t *testing.T) {
 	if len(names) != 2 {
 		t.Errorf("files %q, want the database and its copy", names)
 	}
-	backup := path + ".before-4"
+	backup := path + ".before-5"
 	if info, err := os.Stat(backup); err != nil || info.Mode().Perm() != 0o600 && runtime.GOOS != "windows" {
 		t.Errorf("the copy: %v, %v", info, err)
 	}
@@ -254,7 +321,7 @@ func TestMigration(t *testing.T) {
 		}
 		_, err = OpenSQLite(t.Context(), path, Options{ProgramVersion: "1.0.1", ReadOnly: readOnly})
 		var newer *NewerError
-		if !errors.As(err, &newer) || *newer != (NewerError{Schema: 4, Program: "2.0.0"}) {
+		if !errors.As(err, &newer) || *newer != (NewerError{Schema: 5, Program: "2.0.0"}) {
 			t.Errorf("read-only %v: %v", readOnly, err)
 		}
 		after, err := os.ReadFile(path)
@@ -291,7 +358,7 @@ func TestFailedMigration(t *testing.T) {
 	}
 	db.Close()
 	files := later(t).(fstest.MapFS)
-	files["00004_more.sql"].Data = append(files["00004_more.sql"].Data, "DELETE FROM settings;\nINSERT INTO nowhere VALUES (1);\n"...)
+	files["00005_more.sql"].Data = append(files["00005_more.sql"].Data, "DELETE FROM settings;\nINSERT INTO nowhere VALUES (1);\n"...)
 	if _, err := openSQLite(t.Context(), path, Options{ProgramVersion: "2.0.0"}, files); err == nil {
 		t.Fatal("a migration that cannot be was done")
 	}
@@ -299,7 +366,7 @@ func TestFailedMigration(t *testing.T) {
 	if !hasSetting(t, db, "old") {
 		t.Error("half a migration remained")
 	}
-	if names, _ := filepath.Glob(path + ".before-4"); len(names) != 1 {
+	if names, _ := filepath.Glob(path + ".before-5"); len(names) != 1 {
 		t.Error("there is no copy")
 	}
 }
@@ -331,8 +398,8 @@ func TestConcurrentFirstOpen(t *testing.T) {
 	if err := raw.QueryRow(`SELECT count(*), (SELECT count(*) FROM more) FROM goose_db_version WHERE version_id > 0`).Scan(&steps, &rows); err != nil {
 		t.Fatal(err)
 	}
-	if steps != 4 || rows != 1 {
-		t.Errorf("%d steps were recorded, and step 4 wrote %d rows", steps, rows)
+	if steps != 5 || rows != 1 {
+		t.Errorf("%d steps were recorded, and step 5 wrote %d rows", steps, rows)
 	}
 }
 

@@ -119,7 +119,7 @@ func (v *Vault) switchOff(ctx context.Context, a Actor, name string) (p Person, 
 		if err := tx.People().Update(ctx, p); err != nil {
 			return err
 		}
-		return v.record(ctx, tx, audit.AccountChanged, &a, audit.Values{"what": "active", "value": "false"}, accountOf(p))
+		return v.record(ctx, tx, audit.AccountChanged, &a, audit.Values{"what": "active", "value": "false", "by": "command"}, accountOf(p))
 	})
 	return p, err
 }

@@ -128,7 +128,7 @@ func (v *Vault) ResetPassword(ctx context.Context, a Actor, name, passwordHash s
 		if err := tx.People().Update(ctx, p); err != nil {
 			return err
 		}
-		return v.record(ctx, tx, audit.AccountChanged, &a, audit.Values{"what": "password", "value": ""}, accountOf(p))
+		return v.record(ctx, tx, audit.AccountChanged, &a, audit.Values{"what": "password", "value": "", "by": "command"}, accountOf(p))
 	})
 	return p, err
 }

@@ -11,10 +11,10 @@ export type Group = (typeof groups)[number];
 
 /** What types of a group begin with. */
 export const prefixes: Record<Group, readonly string[]> = {
-  files: ['file.', 'folder.', 'upload.', 'download.'],
+  files: ['file.', 'files.', 'folder.', 'upload.', 'download.'],
   access: ['session.', 'token.', 'access.', 'setup.'],
-  accounts: ['account.', 'key.', 'recovery.', 'person.'],
-  server: ['server.', 'log.', 'vault.'],
+  accounts: ['account.', 'factor.', 'quota.', 'group.', 'member.', 'key.', 'recovery.', 'person.'],
+  server: ['server.', 'settings.', 'webhook.', 'log.', 'vault.'],
 };
 
 export function groupOf(type: string): Group {
@@ -67,6 +67,13 @@ const variants: { [type: string]: (event: AuditEvent) => string } = {
   'server.stopped': (event) => text(event, 'reason'),
   'account.created': (event) => text(event, 'by'),
   'account.changed': (event) => text(event, 'what'),
+  'account.invited': (event) => text(event, 'what'),
+  'account.reset': (event) => text(event, 'what'),
+  'factor.changed': (event) => text(event, 'what'),
+  'quota.changed': (event) => (text(event, 'group') ? 'group' : 'person'),
+  'member.changed': (event) => (said(event, 'manager') === true ? 'manager' : 'member'),
+  'member.removed': (event) => text(event, 'reason'),
+  'webhook.changed': (event) => text(event, 'what'),
   'recovery.rotated': (event) => text(event, 'state'),
   'session.refused': (event) => text(event, 'reason'),
   'session.ended': (event) => text(event, 'reason'),
@@ -101,6 +108,8 @@ export function sentence(event: AuditEvent, me: string): Sentence {
     to: variant === 'renamed' ? to.slice(to.lastIndexOf('/') + 1) : to,
     n: number(event, 'size'),
     value: word(text(event, 'value')),
+    named: text(event, 'name'),
+    host: text(event, 'host'),
     key: has(kind) ? t(kind, { whose: whose(event) }) : text(event, 'kind'),
     type: event.type,
   };

@@ -351,6 +351,15 @@ export const en = {
         configured: 'The server’s settings were changed',
         migrated: 'The database was brought to a newer form',
       },
+      settings: { changed: '{who} changed a setting of the vault: {named}' },
+      webhook: {
+        changed: {
+          created: '{who} had events sent to {host}',
+          changed: '{who} changed what is sent to {host}',
+          secret: '{who} made a new secret for what is sent to {host}',
+          deleted: '{who} ended what is sent to {host}',
+        },
+      },
       vault: { recovered: 'The vault was rebuilt with the recovery secret' },
       account: {
         created: {
@@ -358,13 +367,32 @@ export const en = {
           page: 'The first account was made: {whose}',
           recovery: 'The recovery made an account anew: {whose}',
           admin: '{who} made an account: {whose}',
+          invitation: '{whose} made an account with an invitation',
+          registration: '{whose} made an account',
         },
         changed: {
           password: '{who} set a new password for {whose}',
           role: '{who} changed what {whose} may do: {value}',
           name: '{who} gave an account the name {whose}',
           active: '{who} switched the account of {whose} on or off: {value}',
+          profile: '{who} changed the profile of {whose}',
         },
+        invited: { created: '{who} made an invitation', withdrawn: '{who} withdrew an invitation', used: 'An invitation was used by {whose}' },
+        reset: { created: '{who} made a link by which {whose} sets a new password', used: '{whose} used a link to set a new password' },
+      },
+      factor: {
+        changed: {
+          enrolled: '{whose} set up a second factor',
+          removed: '{who} took away the second factor of {whose}',
+          'codes-drawn': '{whose} drew new recovery codes',
+          'code-used': '{whose} used a recovery code',
+        },
+      },
+      quota: { changed: { person: '{who} set the quota of {whose}', group: '{who} set the quota of a group' } },
+      group: { created: '{who} made the group {named}', changed: '{who} gave a group the name {named}', deleted: '{who} deleted a group' },
+      member: {
+        changed: { member: '{who} made {whose} a member of a group', manager: '{who} made {whose} a manager of a group' },
+        removed: { removed: '{who} took {whose} out of a group', left: '{whose} left a group', erased: 'Somebody who was erased is in no group any more' },
       },
       key: { published: 'A key came into use: {key}', retired: 'A key went out of use: {key}' },
       recovery: {
@@ -373,16 +401,22 @@ export const en = {
       },
       session: {
         opened: '{who} signed in',
-        refused: { credentials: 'Signing in as {whose} failed', limit: 'Signing in as {whose} was held back: too many tries' },
-        refusedUnknown: { credentials: 'Signing in failed: there is no such account', limit: 'Signing in was held back: too many tries' },
+        refused: { credentials: 'Signing in as {whose} failed', limit: 'Signing in as {whose} was held back: too many tries', 'second-factor': 'Signing in as {whose} failed: the password was right, the second factor was not' },
+        refusedUnknown: { credentials: 'Signing in failed: there is no such account', limit: 'Signing in was held back: too many tries', 'second-factor': 'Signing in failed: the second factor was wrong' },
         ended: {
           'signed-out': '{who} signed out',
           'token-reused': 'A session of {whose} was ended: it was used in two places',
           'password-changed': 'A session of {whose} was ended: the password was changed',
           revoked: '{who} ended a session of {whose}',
+          deactivated: 'The sessions of {whose} were ended: the account was switched off',
         },
       },
-      token: { reused: 'A session of {whose} was used in two places: somebody may have stolen it' },
+      token: {
+        reused: 'A session of {whose} was used in two places: somebody may have stolen it',
+        created: '{who} made an API token',
+        revoked: '{who} revoked an API token of {whose}',
+      },
+      files: { 'handed-over': '{who} handed the files of {whose} over to somebody else' },
       access: { refused: 'A request by {whoInside} was refused' },
       setup: { refused: 'A wrong one-time code was typed on the first-run page' },
       file: {
@@ -510,6 +544,8 @@ export const en = {
       kind: 'Kind', identity: 'Id of the key', version: 'Version', fingerprint: 'Fingerprint', state: 'State', rewritten: 'Files done', method: 'Way',
       count: 'How often', since: 'Since', route: 'Address asked for', status: 'Answer', file: 'Sealed file', revision: 'Revision', manifest: 'Fingerprint of the seal', document: 'File id',
       class: 'Class', node: 'Id', size_known: 'Size was known', offset: 'Bytes that had come', download: 'Download', outcome: 'How it ended', bytes: 'Bytes',
+      all: 'All of them', codes_left: 'Recovery codes left', expires: 'Good until', folder: 'Folder', group: 'Group', invitation: 'Invitation', new_device: 'New device', token: 'API token', webhook: 'Webhook',
+      scopes: 'What it is for', host: 'Sent to', events: 'Which events', active: 'Switched on', limited_bytes: 'Bytes are limited', limited_files: 'Files are limited', files: 'Files', member: 'Member', manager: 'Manager',
       recipients: 'Keys it was sealed for', passphrase: 'With a passphrase', ok: 'Exactly as it was sealed', segments: 'Segments read',
     },
     /** What may stand in them. */
@@ -520,6 +556,9 @@ export const en = {
       begun: 'begun', done: 'done', credentials: 'wrong name or password', limit: 'too many tries', 'signed-out': 'signed out', 'token-reused': 'used in two places',
       'password-changed': 'the password was changed', revoked: 'ended by somebody', normal: 'normal', restricted: 'restricted', put: 'in one piece', upload: 'upload in pieces',
       file: 'file', folder: 'folder', cancelled: 'cancelled', expired: 'nothing more came', content: 'the file itself', archive: 'in a zip', complete: 'complete', 'broken-off': 'broken off', rotation: 'keys were replaced',
+      invitation: 'invitation', registration: 'registration', profile: 'profile', self: 'themselves', link: 'one-time link', created: 'created', withdrawn: 'withdrawn', used: 'used',
+      enrolled: 'set up', removed: 'removed', 'codes-drawn': 'recovery codes drawn', 'code-used': 'recovery code used', left: 'left', erased: 'erased', totp: 'password and code', 'recovery-code': 'password and recovery code',
+      'second-factor': 'wrong second factor', deactivated: 'the account was switched off', changed: 'changed', secret: 'new secret', deleted: 'deleted',
     },
   },
   transfers: {

@@ -1,0 +1,194 @@
+-- +goose Up
+
+ALTER TABLE people ADD COLUMN display_name TEXT NOT NULL DEFAULT '';
+CREATE INDEX people_created_at ON people (created_at, id);
+
+CREATE TABLE groups (
+    id         TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    name       TEXT NOT NULL CHECK (name <> ''),
+    name_key   TEXT NOT NULL UNIQUE CHECK (name_key <> ''),
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+
+-- Who manages a group need not belong to it.
+CREATE TABLE group_members (
+    grp     TEXT NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+    person  TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    member  INTEGER NOT NULL CHECK (member IN (0, 1)),
+    manager INTEGER NOT NULL CHECK (manager IN (0, 1)),
+    since   INTEGER NOT NULL,
+    PRIMARY KEY (grp, person),
+    CHECK (member = 1 OR manager = 1)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_members_person ON group_members (person);
+
+-- SQLite changes no CHECK in place. A group has identities as a person has.
+CREATE TABLE new_identities (
+    id            TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    kind          TEXT NOT NULL CHECK (kind IN ('root', 'recovery', 'person', 'vault', 'group')),
+    person        TEXT REFERENCES people (id),
+    grp           TEXT REFERENCES groups (id),
+    version       INTEGER NOT NULL CHECK (version >= 1),
+    suite         INTEGER NOT NULL CHECK (suite BETWEEN 1 AND 255),
+    fingerprint   BLOB NOT NULL UNIQUE CHECK (length(fingerprint) IN (32, 48)),
+    public        BLOB NOT NULL CHECK (length(public) > 0),
+    certificate   BLOB,
+    wrapped_seeds BLOB,
+    created_at    INTEGER NOT NULL,
+    retired_at    INTEGER,
+    CHECK ((kind = 'person') = (person IS NOT NULL)),
+    CHECK ((kind = 'group') = (grp IS NOT NULL))
+) STRICT;
+INSERT INTO new_identities (id, kind, person, version, suite, fingerprint, public, certificate, wrapped_seeds, created_at, retired_at)
+    SELECT id, kind, person, version, suite, fingerprint, public, certificate, wrapped_seeds, created_at, retired_at FROM identities;
+DROP TABLE identities;
+ALTER TABLE new_identities RENAME TO identities;
+CREATE UNIQUE INDEX identities_version ON identities (kind, coalesce(person, grp, ''), version);
+
+-- NULL is no limit. What no row limits, the vault's setting does.
+CREATE TABLE quotas (
+    person TEXT UNIQUE REFERENCES people (id) ON DELETE CASCADE,
+    grp    TEXT UNIQUE REFERENCES groups (id) ON DELETE CASCADE,
+    bytes  INTEGER CHECK (bytes >= 0),
+    files  INTEGER CHECK (files >= 0),
+    CHECK ((person IS NULL) <> (grp IS NULL))
+) STRICT;
+
+-- What a person's versions and files take, kept by the triggers below in the same transaction. No row is nothing.
+CREATE TABLE usage (
+    person TEXT NOT NULL PRIMARY KEY REFERENCES people (id) ON DELETE CASCADE,
+    bytes  INTEGER NOT NULL CHECK (bytes >= 0),
+    files  INTEGER NOT NULL CHECK (files >= 0)
+) STRICT, WITHOUT ROWID;
+INSERT INTO usage (person, bytes, files)
+    SELECT id, (SELECT coalesce(sum(size), 0) FROM versions WHERE owner = people.id),
+        (SELECT count(*) FROM nodes WHERE owner = people.id AND kind = 'file') FROM people;
+
+-- +goose StatementBegin
+CREATE TRIGGER usage_version AFTER INSERT ON versions BEGIN
+    INSERT INTO usage (person, bytes, files) VALUES (new.owner, new.size, 0)
+        ON CONFLICT (person) DO UPDATE SET bytes = bytes + excluded.bytes, files = files + excluded.files;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER usage_no_version AFTER DELETE ON versions BEGIN
+    UPDATE usage SET bytes = bytes - old.size WHERE person = old.owner;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER usage_other_version AFTER UPDATE OF owner, size ON versions WHEN old.owner <> new.owner OR old.size <> new.size BEGIN
+    UPDATE usage SET bytes = bytes - old.size WHERE person = old.owner;
+    INSERT INTO usage (person, bytes, files) VALUES (new.owner, new.size, 0)
+        ON CONFLICT (person) DO UPDATE SET bytes = bytes + excluded.bytes, files = files + excluded.files;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER usage_file AFTER INSERT ON nodes WHEN new.kind = 'file' BEGIN
+    INSERT INTO usage (person, bytes, files) VALUES (new.owner, 0, 1)
+        ON CONFLICT (person) DO UPDATE SET bytes = bytes + excluded.bytes, files = files + excluded.files;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER usage_no_file AFTER DELETE ON nodes WHEN old.kind = 'file' BEGIN
+    UPDATE usage SET files = files - 1 WHERE person = old.owner;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER usage_other_file AFTER UPDATE OF owner ON nodes WHEN new.kind = 'file' AND old.owner <> new.owner BEGIN
+    UPDATE usage SET files = files - 1 WHERE person = old.owner;
+    INSERT INTO usage (person, bytes, files) VALUES (new.owner, 0, 1)
+        ON CONFLICT (person) DO UPDATE SET bytes = bytes + excluded.bytes, files = files + excluded.files;
+END;
+-- +goose StatementEnd
+
+-- device is the SHA-256 of what a known device shows, and address where the session was last used from.
+ALTER TABLE sessions ADD COLUMN device BLOB CHECK (length(device) = 32);
+ALTER TABLE sessions ADD COLUMN address TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE devices (
+    person   TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    hash     BLOB NOT NULL CHECK (length(hash) = 32),
+    first_at INTEGER NOT NULL,
+    last_at  INTEGER NOT NULL,
+    PRIMARY KEY (person, hash)
+) STRICT, WITHOUT ROWID;
+
+-- Tries to sign in that failed. The key is a SHA-256: names that nobody has are here too.
+CREATE TABLE sign_in_failures (
+    key     BLOB NOT NULL PRIMARY KEY CHECK (length(key) = 32),
+    tries   INTEGER NOT NULL CHECK (tries > 0),
+    last_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sign_in_failures_last_at ON sign_in_failures (last_at);
+
+-- confirmed_at is NULL until a first code was entered, and last_step the newest one that was used.
+CREATE TABLE totp (
+    person       TEXT NOT NULL PRIMARY KEY REFERENCES people (id) ON DELETE CASCADE,
+    sealed       BLOB NOT NULL CHECK (length(sealed) > 0),
+    last_step    INTEGER NOT NULL CHECK (last_step >= 0),
+    created_at   INTEGER NOT NULL,
+    confirmed_at INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE recovery_codes (
+    person  TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    hash    BLOB NOT NULL CHECK (length(hash) = 32),
+    used_at INTEGER,
+    PRIMARY KEY (person, hash)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE api_tokens (
+    id           TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    person       TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    name         TEXT NOT NULL CHECK (name <> ''),
+    hash         BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+    scopes       TEXT NOT NULL CHECK (scopes <> ''),
+    created_at   INTEGER NOT NULL,
+    expires_at   INTEGER NOT NULL,
+    last_used_at INTEGER,
+    revoked_at   INTEGER
+) STRICT;
+CREATE INDEX api_tokens_person ON api_tokens (person);
+
+-- One-time links: for a new account, perhaps in a group, or for a new password of a person.
+CREATE TABLE links (
+    id         TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    hash       BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+    kind       TEXT NOT NULL CHECK (kind IN ('invitation', 'reset')),
+    person     TEXT REFERENCES people (id) ON DELETE CASCADE,
+    grp        TEXT REFERENCES groups (id) ON DELETE CASCADE,
+    made_by    TEXT REFERENCES people (id) ON DELETE CASCADE,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    CHECK ((kind = 'reset') = (person IS NOT NULL)),
+    CHECK (kind = 'invitation' OR grp IS NULL)
+) STRICT;
+CREATE INDEX links_expires_at ON links (expires_at);
+
+CREATE TABLE webhooks (
+    id         TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    url        TEXT NOT NULL CHECK (url <> ''),
+    secret     BLOB NOT NULL CHECK (length(secret) > 0),
+    events     TEXT NOT NULL CHECK (events <> ''),
+    active     INTEGER NOT NULL CHECK (active IN (0, 1)),
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+
+-- What is still to be sent, and for some days what was.
+CREATE TABLE webhook_deliveries (
+    id         INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    webhook    TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+    event      TEXT NOT NULL CHECK (event <> ''),
+    body       BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    tries      INTEGER NOT NULL CHECK (tries >= 0),
+    next_at    INTEGER,
+    ended_at   INTEGER,
+    status     INTEGER NOT NULL,
+    problem    TEXT NOT NULL,
+    CHECK ((next_at IS NULL) <> (ended_at IS NULL))
+) STRICT;
+CREATE INDEX webhook_deliveries_next_at ON webhook_deliveries (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX webhook_deliveries_webhook ON webhook_deliveries (webhook, id);
