@@ -21,7 +21,7 @@ import (
 // acknowledged is there, what was under way is there wholly or not at all, and nothing is left
 // over; the audit log is sound, and has one event for each change.
 func TestKill(t *testing.T) {
-	kills := 50
+	kills := 20
 	if torture() {
 		kills = 1000
 	}
