@@ -23,6 +23,11 @@ func actor(a Account, session Session, address string) auditlog.Actor {
 	return auditlog.Actor{Person: a.Person, Name: a.Name, Session: session.ID, Client: session.Client, Address: address}
 }
 
+// actor is who asks, from an address. Of an API token, the token stands where the session would.
+func (p Principal) actor(address string) auditlog.Actor {
+	return auditlog.Actor{Person: p.Person, Name: p.Name, Session: p.id(), Client: p.Client, Address: address}
+}
+
 // values are the account's part of an event.
 func (a Account) values() audit.Values {
 	return audit.Values{"person": a.Person, "name": a.Name}

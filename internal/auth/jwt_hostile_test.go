@@ -78,14 +78,14 @@ func (h *hostile) refuse(t *testing.T, rows map[string]string) {
 			t.Errorf("%s: the row changes nothing", name)
 		}
 		h.clock.turn(trustFor)
-		if p, err := h.Authenticate(t.Context(), token); !errors.Is(err, ErrUnauthenticated) || p != (Principal{}) {
+		if p, err := h.Authenticate(t.Context(), token); !errors.Is(err, ErrUnauthenticated) || !p.same(Principal{}) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 		}
 		h.clock.turn(-trustFor)
 		if _, err := h.Authenticate(t.Context(), h.grant.AccessToken); err != nil {
 			t.Fatal(err)
 		}
-		if p, err := h.Authenticate(t.Context(), token); !errors.Is(err, ErrUnauthenticated) || p != (Principal{}) {
+		if p, err := h.Authenticate(t.Context(), token); !errors.Is(err, ErrUnauthenticated) || !p.same(Principal{}) {
 			t.Errorf("%s, with the session trusted: %+v, %v", name, p, err)
 		}
 	}
@@ -429,7 +429,7 @@ func TestWycheproofJOSE(t *testing.T) {
 					if token == "" {
 						token = compact(v.JWE)
 					}
-					if p, err := h.Authenticate(t.Context(), token); !errors.Is(err, ErrUnauthenticated) || p != (Principal{}) {
+					if p, err := h.Authenticate(t.Context(), token); !errors.Is(err, ErrUnauthenticated) || !p.same(Principal{}) {
 						t.Errorf("%s, test %d, %s: %+v, %v", group.Comment, v.ID, v.Comment, p, err)
 					}
 					if len(octets) == 1 && octets[0].Alg == "HS256" && len(v.JWS) > 0 && v.Result == "valid" {

@@ -1,15 +1,19 @@
 package auth
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"stonevault/audit"
+	"stonevault/internal/access"
 	"stonevault/internal/auditlog"
 )
 
@@ -28,6 +32,8 @@ type state struct {
 	sessions map[string]Session
 	refresh  map[string]RefreshToken
 	tokens   map[string]TokenKey
+	api      map[string]APIToken
+	between  map[[2]string]access.Acquaintance // of an asker and another
 	events   []audit.Event
 }
 
@@ -35,11 +41,14 @@ func newMemory() *memory {
 	return &memory{state: state{
 		accounts: map[string]Account{}, keys: map[string]string{}, sessions: map[string]Session{},
 		refresh: map[string]RefreshToken{}, tokens: map[string]TokenKey{},
+		api: map[string]APIToken{}, between: map[[2]string]access.Acquaintance{},
 	}}
 }
 
 func (s state) clone() state {
-	return state{maps.Clone(s.accounts), maps.Clone(s.keys), maps.Clone(s.sessions), maps.Clone(s.refresh), maps.Clone(s.tokens), slices.Clone(s.events)}
+	s.accounts, s.keys, s.sessions, s.refresh = maps.Clone(s.accounts), maps.Clone(s.keys), maps.Clone(s.sessions), maps.Clone(s.refresh)
+	s.tokens, s.api, s.events = maps.Clone(s.tokens), maps.Clone(s.api), slices.Clone(s.events)
+	return s
 }
 
 func (m *memory) putAccount(a Account) {
@@ -165,6 +174,90 @@ func (tx *memoryTx) DeleteExpiredSessions(_ context.Context, before time.Time) e
 	maps.DeleteFunc(tx.sessions, func(_ string, s Session) bool { return s.ExpiresAt.Before(before) })
 	maps.DeleteFunc(tx.refresh, func(_ string, r RefreshToken) bool { _, ok := tx.sessions[r.Session]; return !ok })
 	return nil
+}
+
+func (tx *memoryTx) Sessions(_ context.Context, person string, at time.Time, span Span) ([]Session, error) {
+	return tail(tx.sessions, span, func(s Session) (Place, bool) {
+		return Place{s.CreatedAt, s.ID}, s.Person == person && s.RevokedAt.IsZero() && s.ExpiresAt.After(at)
+	}), nil
+}
+
+// tail is the part of a list that span asks for.
+func tail[V any](rows map[string]V, span Span, place func(V) (Place, bool)) (list []V) {
+	order := func(a, b Place) int { return cmp.Or(b.At.Compare(a.At), strings.Compare(b.ID, a.ID)) }
+	for _, v := range rows {
+		if at, ok := place(v); ok && (span.After.ID == "" || order(span.After, at) < 0) {
+			list = append(list, v)
+		}
+	}
+	slices.SortFunc(list, func(a, b V) int {
+		at, _ := place(a)
+		bt, _ := place(b)
+		return order(at, bt)
+	})
+	return list[:min(len(list), span.Limit)]
+}
+
+func (tx *memoryTx) RevokeSessions(_ context.Context, person, except string, at time.Time) (n int64, err error) {
+	for id, s := range tx.sessions {
+		if s.Person == person && id != except && s.RevokedAt.IsZero() && s.ExpiresAt.After(at) {
+			s.RevokedAt = at
+			tx.sessions[id] = s
+			n++
+		}
+	}
+	return n, nil
+}
+
+func (tx *memoryTx) RaiseEpoch(_ context.Context, person string, _ time.Time) error {
+	a, err := lookup(tx.accounts, person)
+	if err == nil {
+		a.Epoch++
+		tx.accounts[person] = a
+	}
+	return err
+}
+
+func (tx *memoryTx) InsertAPIToken(_ context.Context, t APIToken) error {
+	return insert(tx.api, t.ID, t)
+}
+
+func (tx *memoryTx) APIToken(_ context.Context, id string) (APIToken, error) {
+	return lookup(tx.api, id)
+}
+
+func (tx *memoryTx) APITokenByHash(_ context.Context, hash []byte) (APIToken, error) {
+	for _, t := range tx.api {
+		if bytes.Equal(t.Hash, hash) {
+			return t, nil
+		}
+	}
+	return APIToken{}, ErrNotFound
+}
+
+func (tx *memoryTx) UpdateAPIToken(_ context.Context, t APIToken) error {
+	tx.api[t.ID] = t
+	return nil
+}
+
+func (tx *memoryTx) APITokens(_ context.Context, person string, span Span) ([]APIToken, error) {
+	return tail(tx.api, span, func(t APIToken) (Place, bool) {
+		return Place{t.CreatedAt, t.ID}, t.Person == person && t.RevokedAt.IsZero()
+	}), nil
+}
+
+func (tx *memoryTx) DeleteExpiredAPITokens(_ context.Context, before time.Time) error {
+	maps.DeleteFunc(tx.api, func(_ string, t APIToken) bool {
+		return t.ExpiresAt.Before(before) || !t.RevokedAt.IsZero() && t.RevokedAt.Before(before)
+	})
+	return nil
+}
+
+func (tx *memoryTx) Acquaintance(_ context.Context, asker, person string) (access.Acquaintance, error) {
+	if asker == person {
+		return access.Acquaintance{Same: true}, nil
+	}
+	return tx.between[[2]string{asker, person}], nil
 }
 
 func (tx *memoryTx) InsertRefresh(_ context.Context, t RefreshToken) error {

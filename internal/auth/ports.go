@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"stonevault/audit"
+	"stonevault/internal/access"
 	"stonevault/internal/auditlog"
 )
 
@@ -27,10 +28,41 @@ type Session struct {
 	ID         string
 	Person     string
 	Client     string // what the device calls itself
+	Address    string // where it was last signed in or refreshed from
+	Device     []byte // SHA-256 of what the device shows; nil where it has none
 	CreatedAt  time.Time
 	LastUsedAt time.Time
 	ExpiresAt  time.Time
 	RevokedAt  time.Time // zero while in use
+}
+
+// Device is one that a person has signed in from.
+type Device struct {
+	Person  string
+	Hash    []byte // SHA-256 of what it shows
+	FirstAt time.Time
+	LastAt  time.Time
+}
+
+// Factor is a person's authenticator app.
+type Factor struct {
+	Person      string
+	Sealed      []byte
+	LastStep    int64 // of the newest code that was used; 0 before the first
+	CreatedAt   time.Time
+	ConfirmedAt time.Time // zero until a first code was entered
+}
+
+// Place is a row of a list that is sorted by when a thing was made, the newest first, and then by its id.
+type Place struct {
+	At time.Time
+	ID string
+}
+
+// Span is a part of such a list: what comes after a row, or from the start where After is the zero value.
+type Span struct {
+	After Place
+	Limit int
 }
 
 // RefreshToken is kept by the SHA-256 of the token alone.
@@ -80,11 +112,28 @@ type Tx interface {
 	Session(ctx context.Context, id string) (Session, error)
 	UpdateSession(ctx context.Context, s Session) error
 	DeleteExpiredSessions(ctx context.Context, before time.Time) error // with their tokens
+	// Sessions lists those of a person that stand at a time.
+	Sessions(ctx context.Context, person string, at time.Time, span Span) ([]Session, error)
+	// RevokeSessions sets RevokedAt of all that stand, but for the session except, and tells how many those were.
+	RevokeSessions(ctx context.Context, person, except string, at time.Time) (int64, error)
+	// RaiseEpoch ends what was signed under the epoch before.
+	RaiseEpoch(ctx context.Context, person string, at time.Time) error
 
 	InsertRefresh(ctx context.Context, t RefreshToken) error
 	Refresh(ctx context.Context, hash []byte) (RefreshToken, error)
 	// UseRefresh sets UsedAt where it was zero, and tells whether it was.
 	UseRefresh(ctx context.Context, hash []byte, at time.Time) (bool, error)
+
+	InsertAPIToken(ctx context.Context, t APIToken) error
+	APIToken(ctx context.Context, id string) (APIToken, error)
+	APITokenByHash(ctx context.Context, hash []byte) (APIToken, error)
+	UpdateAPIToken(ctx context.Context, t APIToken) error
+	// APITokens lists those of a person that were not revoked.
+	APITokens(ctx context.Context, person string, span Span) ([]APIToken, error)
+	DeleteExpiredAPITokens(ctx context.Context, before time.Time) error // and those that were revoked before
+
+	// Acquaintance tells what an asker and another person have to do with each other.
+	Acquaintance(ctx context.Context, asker, person string) (access.Acquaintance, error)
 
 	// Audit is the audit log in this transaction.
 	Audit() auditlog.Store

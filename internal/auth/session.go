@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -32,8 +31,6 @@ const (
 	maxClientBytes = 200
 	maxNameBytes   = 255
 
-	trustFor   = time.Second // how long a session's state is remembered between requests
-	trustLimit = 4096        // sessions remembered at once
 	sweepEvery = time.Hour
 )
 
@@ -58,16 +55,7 @@ type Service struct {
 	tokens   *tokens
 	verifier *verifier
 
-	mu      sync.Mutex // guards what follows
-	trusted map[string]trust
-	forgets uint64 // counts sessions that this server has ended
-}
-
-// trust is a session that was good a moment ago.
-type trust struct {
-	principal Principal
-	epoch     int64
-	at        time.Time
+	trusted *trusted
 }
 
 // Credentials are what somebody signs in with.
@@ -80,13 +68,16 @@ type Credentials struct {
 	Address  string // where the request comes from
 }
 
-// Principal is who a request comes from.
+// Principal is who a request comes from: a session, or an API token.
 type Principal struct {
 	Person  string
 	Name    string
 	Role    string
-	Session string
-	Client  string // as the device called itself
+	Session string // empty where it is an API token
+	Client  string // as the device called itself, or what the API token is for
+	Token   string // the id of an API token; empty where it is a session
+	Scopes  Scopes // of the API token
+	Epoch   int64  // of the account when the session was recognised; API tokens outlive epochs
 }
 
 // Grant is what signing in and refreshing give.
@@ -113,7 +104,7 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	now := func() time.Time { return c.Now().UTC().Truncate(time.Millisecond) }
 	s := &Service{
 		store: c.Store, audit: c.Audit, tally: c.Tally, now: now, rand: c.Rand, tokens: newTokens(c, now), verifier: newVerifier(),
-		trusted: map[string]trust{},
+		trusted: newTrusted(),
 	}
 	if _, err := s.tokens.signingKey(ctx); err != nil {
 		return nil, err
@@ -163,7 +154,7 @@ func (s *Service) SignIn(ctx context.Context, c Credentials) (Grant, error) {
 	}
 	now := s.now()
 	session := Session{
-		ID: hex.EncodeToString(id), Person: account.Person, Client: c.Client,
+		ID: hex.EncodeToString(id), Person: account.Person, Client: c.Client, Address: c.Address,
 		CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(RefreshTTL),
 	}
 	text, row, err := s.newRefresh(session, account.Epoch)
@@ -244,7 +235,7 @@ func (s *Service) Refresh(ctx context.Context, token, address string) (Grant, er
 			}
 			return s.record(ctx, tx, audit.SessionEnded, by, audit.Values{"reason": "token-reused", "all": false}, whose)
 		}
-		session.LastUsedAt, session.ExpiresAt = now, now.Add(RefreshTTL)
+		session.LastUsedAt, session.ExpiresAt, session.Address = now, now.Add(RefreshTTL), address
 		var next RefreshToken
 		if text, next, err = s.newRefresh(session, account.Epoch); err != nil {
 			return err
@@ -260,7 +251,7 @@ func (s *Service) Refresh(ctx context.Context, token, address string) (Grant, er
 	case err != nil:
 		return Grant{}, fmt.Errorf("auth: exchange a refresh token: %w", err)
 	case reused:
-		s.forget(session.ID)
+		s.trusted.forget(session.ID)
 		return Grant{}, ErrReused
 	}
 	return s.grant(ctx, account, session, text)
@@ -286,47 +277,8 @@ func (s *Service) SignOut(ctx context.Context, p Principal, address string) erro
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("auth: end a session: %w", err)
 	}
-	s.forget(p.Session)
+	s.trusted.forget(p.Session)
 	return nil
-}
-
-// Authenticate tells whose access token this is: ErrUnauthenticated, or an error of the store. A session
-// that was good is trusted for one second; this server's own sign-outs are heeded at once.
-func (s *Service) Authenticate(ctx context.Context, token string) (Principal, error) {
-	c, err := s.tokens.verify(ctx, token)
-	if err != nil {
-		return Principal{}, err
-	}
-	now := s.now()
-	s.mu.Lock()
-	t, ok := s.trusted[c.Session]
-	forgets := s.forgets
-	s.mu.Unlock()
-	if age := now.Sub(t.at); ok && age >= 0 && age < trustFor && t.epoch == *c.Epoch && t.principal.Person == c.Subject {
-		return t.principal, nil
-	}
-	var session Session
-	var account Account
-	err = s.store.ViewAuth(ctx, func(tx Tx) (err error) {
-		if session, err = tx.Session(ctx, c.Session); err != nil {
-			return err
-		}
-		account, err = tx.Account(ctx, session.Person)
-		return err
-	})
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return Principal{}, ErrUnauthenticated
-	case err != nil:
-		return Principal{}, fmt.Errorf("auth: look up a session: %w", err)
-	}
-	if session.Person != c.Subject || account.Person != c.Subject || !session.RevokedAt.IsZero() ||
-		!now.Before(session.ExpiresAt) || !account.Active || account.Epoch != *c.Epoch {
-		return Principal{}, ErrUnauthenticated
-	}
-	t = trust{principal: principal(account, session), epoch: account.Epoch, at: now}
-	s.remember(t, forgets)
-	return t.principal, nil
 }
 
 // Run removes what has expired, once an hour, until ctx ends. report receives what fails.
@@ -345,33 +297,16 @@ func (s *Service) Run(ctx context.Context, report func(error)) {
 	}
 }
 
-// Sweep removes sessions that have expired, with their tokens.
+// Sweep removes what has expired: sessions with their tokens at once, API tokens after a while.
 func (s *Service) Sweep(ctx context.Context) error {
-	err := s.store.UpdateAuth(ctx, func(tx Tx) error { return tx.DeleteExpiredSessions(ctx, s.now()) })
+	err := s.store.UpdateAuth(ctx, func(tx Tx) error {
+		now := s.now()
+		return errors.Join(tx.DeleteExpiredSessions(ctx, now), tx.DeleteExpiredAPITokens(ctx, now.Add(-apiTokenRemains)))
+	})
 	if err != nil {
-		return fmt.Errorf("auth: remove expired sessions: %w", err)
+		return fmt.Errorf("auth: remove what has expired: %w", err)
 	}
 	return nil
-}
-
-// remember trusts a session, unless one was ended since forgets was read: it could be this one.
-func (s *Service) remember(t trust, forgets uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.forgets != forgets {
-		return
-	}
-	if len(s.trusted) >= trustLimit {
-		clear(s.trusted)
-	}
-	s.trusted[t.principal.Session] = t
-}
-
-func (s *Service) forget(session string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.forgets++
-	delete(s.trusted, session)
 }
 
 func (s *Service) grant(ctx context.Context, a Account, session Session, refresh string) (Grant, error) {
@@ -387,7 +322,7 @@ func (s *Service) grant(ctx context.Context, a Account, session Session, refresh
 }
 
 func principal(a Account, s Session) Principal {
-	return Principal{Person: a.Person, Name: a.Name, Role: a.Role, Session: s.ID, Client: s.Client}
+	return Principal{Person: a.Person, Name: a.Name, Role: a.Role, Session: s.ID, Client: s.Client, Epoch: a.Epoch}
 }
 
 // newRefresh makes a token for session. It carries the epoch, so that raising a person's epoch ends

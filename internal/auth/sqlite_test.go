@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -100,7 +101,7 @@ func TestSessionOnSQLite(t *testing.T) {
 		t.Fatal(err)
 	}
 	db, s = open()
-	if p, err := s.Authenticate(t.Context(), first.AccessToken); err != nil || p != first.Principal {
+	if p, err := s.Authenticate(t.Context(), first.AccessToken); err != nil || !reflect.DeepEqual(p, first.Principal) {
 		t.Fatalf("after a restart: %+v, %v", p, err)
 	}
 

@@ -77,7 +77,8 @@ func accessToken(r *http.Request) (string, error) {
 	if hasAuthorization(r) {
 		return bearer(r)
 	}
-	if token := cookie(r, accessCookie); token != "" {
+	// An API token is for programs: no browser was ever given one to keep.
+	if token := cookie(r, accessCookie); token != "" && !auth.IsAPIToken(token) {
 		return token, nil
 	}
 	return "", auth.ErrUnauthenticated

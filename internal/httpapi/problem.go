@@ -21,6 +21,7 @@ type kind struct {
 	title  string
 	about  string // what it means and what to do: the problem's page, and its detail where nothing better is known
 	match  error  // the sentinel that it stands for, if there is one
+	also   error  // another one
 	retry  int    // seconds for Retry-After
 }
 
@@ -56,12 +57,14 @@ var kinds = []kind{
 		about: "The stored audit log is not the one that was signed. Keep your receipts, and tell the administrators, who find what was changed with: stonevaultd audit fsck."},
 	{code: "conflict", status: http.StatusConflict, title: "Changed meanwhile", match: vault.ErrConflict,
 		about: "Somebody else changed the same thing at the same time, and nothing of this change was kept. Try again."},
-	{code: "not-found", status: http.StatusNotFound, title: "Not found", match: vault.ErrNotFound,
+	{code: "not-found", status: http.StatusNotFound, title: "Not found", match: vault.ErrNotFound, also: auth.ErrNotFound,
 		about: "There is nothing here that this person may see."},
 	{code: "no-event", status: http.StatusNotFound, title: "Not found", match: auditlog.ErrNotFound,
 		about: "There is no such entry in the audit log that this person may see, or no signed head covers it yet: ask with Prefer: wait."},
-	{code: "forbidden", status: http.StatusForbidden, title: "Not allowed", match: vault.ErrForbidden,
+	{code: "forbidden", status: http.StatusForbidden, title: "Not allowed", match: vault.ErrForbidden, also: auth.ErrForbidden,
 		about: "This person's role does not allow it. Ask an administrator of the vault."},
+	{code: "out-of-scope", status: http.StatusForbidden, title: "Out of scope",
+		about: "The API token is not for this. Make one with the scopes that it takes; what no scope gives needs somebody who is signed in."},
 	{code: "no-space", status: http.StatusInsufficientStorage, title: "No space left", match: vault.ErrNoSpace,
 		about: "The server's storage is full; nothing was kept. Make room on the server, then try again."},
 	{code: "timeout", status: http.StatusServiceUnavailable, title: "Took too long", match: context.DeadlineExceeded, retry: 5,
@@ -135,7 +138,7 @@ func classify(err error) *failure {
 		return f
 	}
 	for i := range kinds {
-		if k := &kinds[i]; k.match != nil && errors.Is(err, k.match) {
+		if k := &kinds[i]; k.match != nil && (errors.Is(err, k.match) || k.also != nil && errors.Is(err, k.also)) {
 			return &failure{kind: k, cause: err}
 		}
 	}

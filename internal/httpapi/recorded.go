@@ -88,16 +88,16 @@ func (a *API) done(c *call) error {
 	return nil
 }
 
-// isRefusal tells which problems the audit log keeps. Of the address of a file or an event, also that there is
+// isRefusal tells which problems the audit log keeps. Of the address of a file, a person or an event, also that there is
 // none: to whom it does not belong, it is answered and recorded like one that does not exist.
 func isRefusal(rt *route, r *http.Request, f *failure, err error) bool {
 	switch f.kind.code {
-	case "forbidden", "refused", "session-ended", "cross-origin":
+	case "forbidden", "out-of-scope", "refused", "session-ended", "cross-origin":
 		return true
 	case "unauthenticated":
 		return len(r.Header.Values("Authorization")) > 0 || cookie(r, accessCookie) != ""
 	case "not-found":
-		return strings.Contains(rt.pattern, "{id}")
+		return strings.Contains(rt.pattern, "{id}") || strings.Contains(rt.pattern, "{person}")
 	case "no-event":
 		return !errors.Is(err, auditlog.ErrUnsigned) && (strings.Contains(rt.pattern, "{event}") || strings.Contains(rt.pattern, "{index}"))
 	}
@@ -141,5 +141,9 @@ func (c *call) whoActs() auditlog.Actor {
 	if client == "" {
 		client = c.r.UserAgent()
 	}
-	return auditlog.Actor{Person: c.who.Person, Name: c.who.Name, Session: c.who.Session, Client: client, Address: clientOf(c.r)}
+	session := c.who.Session
+	if session == "" {
+		session = c.who.Token // an API token stands where the session would
+	}
+	return auditlog.Actor{Person: c.who.Person, Name: c.who.Name, Session: session, Client: client, Address: clientOf(c.r)}
 }

@@ -152,11 +152,11 @@ func (a *API) admit(rt *route, c *call) error {
 	return rt.handle(a, c)
 }
 
-// mayTry refuses what the caller's role may do with nothing at all. What the thing is to the caller, and so whether
-// this one is allowed, the use case sees.
+// mayTry refuses what the caller's role may do with nothing at all, and what his API token is not for. What the thing
+// is to the caller, and so whether this one is allowed, the use case sees.
 func mayTry(action access.Action, who auth.Principal) error {
 	if action == signedIn {
-		return nil
+		return inScope(action, who)
 	}
 	switch access.Best(access.Role(who.Role), action) {
 	case access.Absent:
@@ -164,7 +164,15 @@ func mayTry(action access.Action, who auth.Principal) error {
 	case access.Forbidden:
 		return fail("forbidden", "")
 	}
-	return nil
+	return inScope(action, who)
+}
+
+// inScope refuses an API token what its scopes do not allow. Routes about the session that asks are for sessions.
+func inScope(action access.Action, who auth.Principal) error {
+	if who.Token == "" || action != signedIn && who.Scopes.Allow(action) {
+		return nil
+	}
+	return fail("out-of-scope", "")
 }
 
 // bearer returns the one access token of a request.

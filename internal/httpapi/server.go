@@ -51,6 +51,12 @@ type Auth interface {
 	Refresh(ctx context.Context, token, address string) (auth.Grant, error)
 	SignOut(ctx context.Context, p auth.Principal, address string) error
 	Authenticate(ctx context.Context, token string) (auth.Principal, error)
+	Sessions(ctx context.Context, by auth.Principal, person string, r auth.PageRequest) (auth.Page[auth.Session], error)
+	EndSession(ctx context.Context, by auth.Principal, person, id, address string) error
+	EndSessions(ctx context.Context, by auth.Principal, person string, keep bool, address string) error
+	APITokens(ctx context.Context, by auth.Principal, person string, r auth.PageRequest) (auth.Page[auth.APIToken], error)
+	CreateAPIToken(ctx context.Context, by auth.Principal, name string, scopes []string, expires time.Time, address string) (auth.APITokenText, auth.APIToken, error)
+	RevokeAPIToken(ctx context.Context, by auth.Principal, person, id, address string) error
 }
 
 var (

@@ -66,3 +66,73 @@ func (a *API) sendSession(c *call, g auth.Grant, cookies bool) error {
 	}
 	return writeJSON(c.w, http.StatusOK, s)
 }
+
+// personIn is whom a path is about: the caller himself where it says "me". A text that is no id finds nobody.
+func personIn(c *call) string {
+	if person := c.r.PathValue("person"); person != "me" {
+		return person
+	}
+	return c.who.Person
+}
+
+// pageIn reads which page of a list is asked for.
+func pageIn(c *call) (query, auth.PageRequest, error) {
+	q, err := readQuery(c.r, "limit", "cursor")
+	if err != nil {
+		return nil, auth.PageRequest{}, err
+	}
+	limit, err := q.number("limit", 1, maxLimit)
+	return q, auth.PageRequest{Limit: limit, Cursor: q["cursor"]}, err
+}
+
+func (a *API) listSessions(c *call) error {
+	q, r, err := pageIn(c)
+	if err != nil {
+		return err
+	}
+	page, err := a.Auth.Sessions(c.r.Context(), c.who, personIn(c), r)
+	if err != nil {
+		return err
+	}
+	list := api.SessionList{Items: []api.SessionEntry{}, NextCursor: page.Next}
+	for _, s := range page.Items {
+		list.Items = append(list.Items, api.SessionEntry{
+			ID: s.ID, Client: s.Client, Address: s.Address, CreatedAt: s.CreatedAt, LastUsedAt: s.LastUsedAt,
+			ExpiresAt: s.ExpiresAt, Current: s.ID == c.who.Session,
+		})
+	}
+	if page.Next != "" {
+		linkNext(c, q, page.Next)
+	}
+	return writeJSON(c.w, http.StatusOK, list)
+}
+
+func (a *API) endSession(c *call) error {
+	person, session := personIn(c), c.r.PathValue("session")
+	if err := a.Auth.EndSession(c.r.Context(), c.who, person, session, clientOf(c.r)); err != nil {
+		return err
+	}
+	if session == c.who.Session && !hasAuthorization(c.r) {
+		dropCookies(c)
+	}
+	return a.done(c)
+}
+
+func (a *API) endSessions(c *call) error {
+	q, err := readQuery(c.r, "keep")
+	if err != nil {
+		return err
+	}
+	keep, said := q["keep"]
+	if said && keep != "current" {
+		return invalid("keep", `must be "current", or not there`)
+	}
+	person := personIn(c)
+	if err := a.Auth.EndSessions(c.r.Context(), c.who, person, said, clientOf(c.r)); err != nil {
+		return err
+	}
+	if !said && person == c.who.Person && !hasAuthorization(c.r) {
+		dropCookies(c)
+	}
+	return a.done(c)
+}

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	sessionColumns = `id, person, client, created_at, last_used_at, expires_at, revoked_at`
+	sessionColumns = `id, person, client, created_at, last_used_at, expires_at, revoked_at, device, address`
 	refreshColumns = `hash, session, created_at, expires_at, used_at`
 	keyColumns     = `id, sealed, created_at, retired_at`
 )
@@ -41,7 +41,7 @@ func (tx *Tx) InsertSession(ctx context.Context, s auth.Session) error {
 		return err
 	}
 	return tx.insert(ctx, auth.ErrNotFound,
-		`INSERT INTO sessions (`+sessionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)`, sessionValues(s)...)
+		`INSERT INTO sessions (`+sessionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, sessionValues(s)...)
 }
 
 func (tx *Tx) Session(ctx context.Context, id string) (auth.Session, error) {
@@ -54,13 +54,42 @@ func (tx *Tx) UpdateSession(ctx context.Context, s auth.Session) error {
 		return err
 	}
 	return tx.change(ctx, auth.ErrNotFound,
-		`UPDATE sessions SET client = $3, created_at = $4, last_used_at = $5, expires_at = $6, revoked_at = $7
+		`UPDATE sessions SET client = $3, created_at = $4, last_used_at = $5, expires_at = $6, revoked_at = $7, device = $8, address = $9
 			WHERE id = $1 AND person = $2`, sessionValues(s)...)
 }
 
 func (tx *Tx) DeleteExpiredSessions(ctx context.Context, before time.Time) error {
 	_, err := tx.exec(ctx, `DELETE FROM sessions WHERE expires_at < $1`, milli(before))
 	return err
+}
+
+func (tx *Tx) Sessions(ctx context.Context, person string, at time.Time, span auth.Span) ([]auth.Session, error) {
+	return all(ctx, tx, scanSession, `SELECT `+sessionColumns+` FROM sessions
+		WHERE person = $1 AND revoked_at IS NULL AND expires_at > $2 AND (created_at, id) < ($3, $4)
+		ORDER BY created_at DESC, id DESC LIMIT $5`, append([]any{person, milli(at)}, spanValues(span)...)...)
+}
+
+// RevokeSessions ends the sessions of a person that stand, but for one.
+func (tx *Tx) RevokeSessions(ctx context.Context, person, except string, at time.Time) (int64, error) {
+	if err := check("sessions", rule{"revoked_at", isTime(at) && !at.IsZero()}); err != nil {
+		return 0, err
+	}
+	return tx.exec(ctx, `UPDATE sessions SET revoked_at = $3 WHERE person = $1 AND id <> $2 AND revoked_at IS NULL AND expires_at > $3`,
+		person, except, milli(at))
+}
+
+// RaiseEpoch ends every access token and refresh token of a person.
+func (tx *Tx) RaiseEpoch(ctx context.Context, person string, at time.Time) error {
+	return tx.change(ctx, auth.ErrNotFound, `UPDATE people SET epoch = epoch + 1, updated_at = $2 WHERE id = $1`, person, milli(at))
+}
+
+// spanValues are the row that a page begins after, and how many it has.
+func spanValues(span auth.Span) []any {
+	after := span.After
+	if after.ID == "" {
+		after.At = time.UnixMilli(lastMilli + 1)
+	}
+	return []any{milli(after.At), after.ID, span.Limit}
 }
 
 func (tx *Tx) InsertRefresh(ctx context.Context, t auth.RefreshToken) error {
@@ -111,7 +140,7 @@ func (tx *Tx) TokenKeys(ctx context.Context) ([]auth.TokenKey, error) {
 
 func sessionValues(s auth.Session) []any {
 	return []any{s.ID, s.Person, s.Client, milli(s.CreatedAt), milli(s.LastUsedAt), milli(s.ExpiresAt),
-		orNull(s.RevokedAt.IsZero(), milli(s.RevokedAt))}
+		orNull(s.RevokedAt.IsZero(), milli(s.RevokedAt)), orNull(s.Device == nil, s.Device), s.Address}
 }
 
 func keyValues(k auth.TokenKey) []any {
@@ -133,7 +162,7 @@ func momentOrZero(ms sql.NullInt64) time.Time {
 func scanSession(row scanner) (s auth.Session, err error) {
 	var created, used, expires int64
 	var revoked sql.NullInt64
-	if err := row.Scan(&s.ID, &s.Person, &s.Client, &created, &used, &expires, &revoked); err != nil {
+	if err := row.Scan(&s.ID, &s.Person, &s.Client, &created, &used, &expires, &revoked, &s.Device, &s.Address); err != nil {
 		return auth.Session{}, err
 	}
 	s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.RevokedAt = moment(created), moment(used), moment(expires), momentOrZero(revoked)

@@ -160,6 +160,6 @@ func mayScan(text, step string) bool {
 			return true
 		}
 	}
-	// The rows of a subquery, which is a search itself.
-	return step == "SCAN found" || step == "SCAN above"
+	// One row without a table, and the rows of a subquery, which is a search itself.
+	return step == "SCAN CONSTANT ROW" || step == "SCAN found" || step == "SCAN above"
 }

@@ -173,6 +173,7 @@ func checkSession(s auth.Session) error {
 		rule{"last_used_at", isTime(s.LastUsedAt)},
 		rule{"expires_at", isTime(s.ExpiresAt)},
 		rule{"revoked_at", isTime(s.RevokedAt)},
+		rule{"device", s.Device == nil || len(s.Device) == 32},
 	)
 }
 

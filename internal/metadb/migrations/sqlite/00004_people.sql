@@ -105,6 +105,8 @@ END;
 -- device is the SHA-256 of what a known device shows, and address where the session was last used from.
 ALTER TABLE sessions ADD COLUMN device BLOB CHECK (length(device) = 32);
 ALTER TABLE sessions ADD COLUMN address TEXT NOT NULL DEFAULT '';
+DROP INDEX sessions_person;
+CREATE INDEX sessions_person ON sessions (person, created_at, id);
 
 CREATE TABLE devices (
     person   TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
@@ -149,7 +151,9 @@ CREATE TABLE api_tokens (
     last_used_at INTEGER,
     revoked_at   INTEGER
 ) STRICT;
-CREATE INDEX api_tokens_person ON api_tokens (person);
+CREATE INDEX api_tokens_person ON api_tokens (person, created_at, id);
+CREATE INDEX api_tokens_expires_at ON api_tokens (expires_at);
+CREATE INDEX api_tokens_revoked_at ON api_tokens (revoked_at) WHERE revoked_at IS NOT NULL;
 
 -- One-time links: for a new account, perhaps in a group, or for a new password of a person.
 CREATE TABLE links (
