@@ -47,6 +47,7 @@ type Server struct {
 	tally     *auditlog.Tally
 	witness   *witness
 	entrance  *entrance
+	limits    *limits
 	anchorKey *anchor.Key // nil where nothing is anchored, as the next
 	anchored  *anchorPage
 	listeners []net.Listener // of the interface and, where asked for, of metrics
@@ -95,6 +96,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	if err := s.approachAnchoring(ctx); err != nil {
 		return err
 	}
+	if err := s.openLimits(ctx); err != nil {
+		return err
+	}
 	o := &opener{config: s.Config, version: s.Version, ask: s.Ask, now: s.Now, log: s.Log}
 	if s.store, err = o.open(ctx, toServe); err != nil {
 		return err
@@ -132,12 +136,13 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		anchors = s.anchored
 	}
 	api, err := httpapi.New(httpapi.Config{
-		Vault: s.store.vault, Auth: signIn, AuditLog: s.store.reader, AwaitEvent: s.store.sequencer.Wait, Tally: s.tally, Anchors: anchors, Version: s.Version, Ready: s.ready, Log: s.Log, SetupCode: setup, Page: page,
+		Vault: s.store.vault, Auth: signIn, AuditLog: s.store.reader, AwaitEvent: s.store.sequencer.Wait, Tally: s.tally, Anchors: anchors, Limiter: s.limits.limiter, RequestLimits: requestLimits(s.Config.Limits), Version: s.Version, Ready: s.ready, Log: s.Log, SetupCode: setup, Page: page,
 	})
 	if err != nil {
 		return err
 	}
 	api.Register(s.entrance.collectors()...)
+	api.Register(s.limits.collectors()...)
 	api.Register(auditMetrics{s.store.reader, &s.store.failures})
 	anchoring, err := s.anchoring(ctx, api)
 	if err != nil {
@@ -170,6 +175,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	s.jobs.Go(func() {
 		signIn.Run(jobs, func(err error) { s.Log.Error("expired sessions could not be removed", "error", err) })
 	})
+	s.limits.announce(s.Log)
 	s.Log.Info("the vault is open", "address", s.url(), "data", s.store.dir.Path(),
 		"suite", int(about.Suite), "root", about.RootFingerprint.Hex(), "version", s.Version)
 	return nil
@@ -267,7 +273,7 @@ func (s *Server) ready(ctx context.Context) error {
 	if s.stopping.Load() {
 		return errStopping
 	}
-	return s.store.db.Ping(ctx)
+	return errors.Join(s.store.db.Ping(ctx), s.limits.ready(ctx))
 }
 
 // start serves on a listener. Requests live as long as ctx.
@@ -372,7 +378,7 @@ func (s *Server) reason() string {
 
 func (s *Server) release() error {
 	if s.store == nil {
-		return nil
+		return s.limits.close()
 	}
-	return errors.Join(s.removeSetupCode(), s.store.close()) // the lock goes last
+	return errors.Join(s.limits.close(), s.removeSetupCode(), s.store.close()) // the lock goes last
 }

@@ -34,7 +34,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{Listen: "127.0.0.1:8080", Suite: identity.SuiteHybrid, MasterKey: KeySource{Kind: KeyFromFile}, LogFormat: "text", LogLevel: "info", Proxy: Proxy{Header: "X-Forwarded-For"},
-		Anchor: Anchor{Interval: time.Hour, MaxFee: 500}}
+		Anchor: Anchor{Interval: time.Hour, MaxFee: 500}, Limits: Limits{SignIn: 60, Read: 30000, Write: 30000, Transfer: 30000}}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("%+v", c)
 	}
@@ -128,6 +128,9 @@ func TestRefusals(t *testing.T) {
 		{name: "servers of no chain", flags: map[string]string{"anchor-rpc": "https://a.example"}, want: []string{"--anchor-rpc is for anchoring"}},
 		{name: "a key for no chain", flags: map[string]string{"anchor-key": "k"}, want: []string{"--anchor-key is for anchoring"}},
 		{name: "the key's passphrase in the file", file: "anchor_key_passphrase = \"x\"\n", want: []string{"is a secret", "anchor_key_passphrase_file"}},
+		{name: "a fallback from memory to memory", flags: map[string]string{"cache-fallback": "memory"}, want: []string{"--cache-fallback is for a Redis", "--cache-file"}},
+		{name: "the address of Redis in the file", file: "cache = \"redis://u:p@h\"\n", want: []string{"cache in ", "is a secret", "cache_file"}},
+		{name: "no address of Redis", env: []string{"STONEVAULT_DEVELOPMENT=true", "STONEVAULT_CACHE=yes"}, want: []string{"STONEVAULT_CACHE must be memory, or an address"}},
 		{name: "a flag that is not known", flags: map[string]string{"no-such": "1"}, want: []string{"--no-such is no flag"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -179,6 +182,12 @@ func TestValues(t *testing.T) {
 		{"anchor_interval", []string{"1s", "15m", "24h", "1h30m"}, []string{"", "0", "60", "1h 30m", "999ms", "-1h", "1d"}},
 		{"anchor_events", []string{"0", "2", "1000"}, []string{"", "1", "-2", "1e3"}},
 		{"anchor_max_fee", []string{"1", "500", "1000000"}, []string{"", "0", "-1", "1.5", "1000001"}},
+		{"limit_sign_in", []string{"0", "1", "60000000"}, []string{"", "-1", "01", "many", "60000001"}},
+		{"limit_read", []string{"0", "30000"}, []string{"-1"}},
+		{"limit_write", []string{"0", "30000"}, []string{"-1"}},
+		{"limit_transfer", []string{"0", "30000"}, []string{"-1"}},
+		{"cache", []string{"memory", "redis://127.0.0.1:6379/0", "rediss://u:p@redis.example"}, []string{"Memory", "127.0.0.1:6379", "http://redis.example", "redis://", "redis:///0", "valkey://a"}},
+		{"cache_fallback", []string{"refuse", "memory"}, []string{"", "redis", "yes"}},
 		{"log_format", []string{"text", "json"}, []string{"", "JSON"}},
 		{"log_level", []string{"debug", "info", "warn", "error"}, []string{"", "INFO", "trace"}},
 	} {
@@ -317,6 +326,26 @@ func TestSecrets(t *testing.T) {
 		if _, _, err := Load(Sources{Flags: map[string]string{"master-passphrase-file": write(t, text)}}); err == nil {
 			t.Errorf("a file of %d bytes is accepted", len(text))
 		}
+	}
+}
+
+// TestCache: the address of a Redis is a secret, and what is wrong with it is said without it.
+func TestCache(t *testing.T) {
+	const address = "rediss://vault:hidden@redis.example:6380/1"
+	c, values, err := Load(Sources{Flags: map[string]string{"cache-file": write(t, address+"\n"), "cache-fallback": "memory"}})
+	if err != nil || string(c.Limits.Cache) != address || !c.Limits.FallBack {
+		t.Fatalf("%+v, %v", c.Limits, err)
+	}
+	if text := fmt.Sprintf("%+v %#v %v", c, c, values); strings.Contains(text, "hidden") {
+		t.Errorf("the password shows: %s", text)
+	}
+	if c, _, err := Load(Sources{Flags: map[string]string{"cache-file": write(t, "memory\n")}}); err != nil || c.Limits.Cache != "" {
+		t.Errorf("%+v, %v", c.Limits, err)
+	}
+	wrong := write(t, "https://vault:hidden@redis.example\n")
+	_, _, err = Load(Sources{Flags: map[string]string{"cache-file": wrong}})
+	if err == nil || strings.Contains(err.Error(), "hidden") || !strings.Contains(err.Error(), "--cache-file names a file whose first line must be memory, or an address") {
+		t.Errorf("a wrong address: %v", err)
 	}
 }
 

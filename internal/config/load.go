@@ -105,11 +105,21 @@ func resolve(merged *koanf.Koanf, origin map[string]string) (Config, []Value, er
 			if err != nil {
 				return Config{}, nil, &Error{origin[s.Key+fileSuffix], err.Error()}
 			}
+			if s.check != nil {
+				if err := s.check(secret); err != nil {
+					return Config{}, nil, &Error{origin[s.Key+fileSuffix], "names a file whose first line " + err.Error()}
+				}
+			}
 			s.set(&c, secret)
 			values = append(values, Value{s, "[redacted]", origin[s.Key+fileSuffix]})
 		case merged.String(s.Key) != "":
 			if !merged.Bool("development") {
 				return Config{}, nil, &Error{origin[s.Key], "shows a secret to other programs of the same user, which is allowed with --development alone; put it into a file and name that in " + s.Env() + strings.ToUpper(fileSuffix)}
+			}
+			if s.check != nil {
+				if err := s.check(merged.String(s.Key)); err != nil {
+					return Config{}, nil, &Error{origin[s.Key], err.Error()}
+				}
 			}
 			s.set(&c, merged.String(s.Key))
 			values = append(values, Value{s, "[redacted]", origin[s.Key]})
@@ -166,6 +176,8 @@ var contradictions = []struct {
 		"says where the audit log is anchored, and not with which key; make one with stonevaultd anchor newkey, and name its file with --anchor-key"},
 	{"anchor_key", without(func(a Anchor) bool { return a.KeyPassphrase == "" }),
 		"names an encrypted key without its passphrase; name a file that holds it with --anchor-key-passphrase-file"},
+	{"cache_fallback", func(c *Config) bool { return c.Limits.FallBack && c.Limits.Cache == "" },
+		"is for a Redis, and requests are counted in memory anyway; leave it out, or name a file with the address with --cache-file"},
 	{"anchor_contract", unused(func(a Anchor) bool { return a.Contract != "" }), needsChain},
 	{"anchor_creator", unused(func(a Anchor) bool { return a.Creator != "" }), needsChain},
 	{"anchor_rpc", unused(func(a Anchor) bool { return len(a.RPC) > 0 }), needsChain},

@@ -71,6 +71,7 @@ type Config struct {
 	// Passphrase is for KeyFromPassphrase; empty to ask on the terminal.
 	Passphrase  SecretText
 	Anchor      Anchor
+	Limits      Limits
 	Development bool
 	LogFormat   string
 	LogLevel    string
@@ -256,6 +257,40 @@ var Settings = []Setting{
 		Key: "anchor_max_fee", Flag: "anchor-max-fee", Value: "GWEI", Default: "500", Kind: Text, check: wholeNumber(false, 1, 1_000_000),
 		Doc: "The most that is paid for each unit of gas, in gwei; an anchor takes 50,000 to 80,000 units. While the chain asks for more, nothing is anchored.",
 		set: func(c *Config, v string) { c.Anchor.MaxFee = toInt(v) },
+	},
+	{
+		Key: "limit_sign_in", Flag: "limit-sign-in", Value: "N", Default: "60", Kind: Text, check: wholeNumber(true, 1, maxLimit),
+		Doc: "The most sign-ins, and other requests that try a secret, that one address, and one person, may make in a minute. 0 is no limit.",
+		set: func(c *Config, v string) { c.Limits.SignIn = toInt(v) },
+	},
+	{
+		Key: "limit_read", Flag: "limit-read", Value: "N", Default: "30000", Kind: Text, check: wholeNumber(true, 1, maxLimit),
+		Doc: "The most requests that look at something, such as a folder, that one address, and one person, may make in a minute. 0 is no limit.",
+		set: func(c *Config, v string) { c.Limits.Read = toInt(v) },
+	},
+	{
+		Key: "limit_write", Flag: "limit-write", Value: "N", Default: "30000", Kind: Text, check: wholeNumber(true, 1, maxLimit),
+		Doc: "The most requests that change something, and carry no content, that one address, and one person, may make in a minute. 0 is no limit.",
+		set: func(c *Config, v string) { c.Limits.Write = toInt(v) },
+	},
+	{
+		Key: "limit_transfer", Flag: "limit-transfer", Value: "N", Default: "30000", Kind: Text, check: wholeNumber(true, 1, maxLimit),
+		Doc: "The most uploads, pieces of uploads and downloads that one address, and one person, may begin in a minute. 0 is no limit.",
+		set: func(c *Config, v string) { c.Limits.Transfer = toInt(v) },
+	},
+	{
+		Key: "cache", Flag: "cache", Kind: Secret, check: checkCache,
+		Doc: "Where requests are counted, as the first line of the file: memory, which is right for one server and the default, or the address of a Redis 7 or a Valkey, redis://[user:password@]host[:port][/database], or rediss:// for TLS.",
+		set: func(c *Config, v string) {
+			if v != InMemory {
+				c.Limits.Cache = SecretText(v)
+			}
+		},
+	},
+	{
+		Key: "cache_fallback", Flag: "cache-fallback", Value: "HOW", Default: "refuse", Kind: Text, check: oneOf("refuse", InMemory),
+		Doc: "What happens while the Redis of cache cannot be reached: refuse answers requests with 503; memory counts them in this server, from zero, so that limits are weaker.",
+		set: func(c *Config, v string) { c.Limits.FallBack = v == InMemory },
 	},
 	{
 		Key: "development", Flag: "development", Default: "false", Kind: Yes,

@@ -19,6 +19,7 @@ type metrics struct {
 	received *prometheus.CounterVec
 	sent     *prometheus.CounterVec
 	refused  prometheus.Counter
+	limited  *prometheus.CounterVec
 	inFlight prometheus.Gauge
 }
 
@@ -42,6 +43,9 @@ func newMetrics(version string) *metrics {
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "stonevault_refused_total", Help: "Requests that met stored data which is not what was sealed.",
 		}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "stonevault_limited_total", Help: "Requests that were refused because there were too many of their class by one address or person, or because they could not be counted.",
+		}, []string{"class", "kind"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "stonevault_http_in_flight", Help: "Requests being served.",
 		}),
@@ -51,7 +55,7 @@ func newMetrics(version string) *metrics {
 		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.duration, m.received, m.sent, m.refused, m.inFlight, build,
+	m.registry.MustRegister(m.requests, m.duration, m.received, m.sent, m.refused, m.limited, m.inFlight, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"stonevault/api"
 	"stonevault/internal/auditlog"
@@ -22,7 +23,7 @@ type kind struct {
 	about  string // what it means and what to do: the problem's page, and its detail where nothing better is known
 	match  error  // the sentinel that it stands for, if there is one
 	also   error  // another one
-	retry  int    // seconds for Retry-After
+	retry  int    // seconds for Retry-After, where nothing better is known
 }
 
 // kinds is searched from the top: an error that wraps two sentinels is the first of them here.
@@ -88,6 +89,10 @@ var kinds = []kind{
 		about: "The bytes that came are not those of Upload-Checksum, and none of them was kept. Send them again."},
 	{code: "range-not-satisfiable", status: http.StatusRequestedRangeNotSatisfiable, title: "Range not satisfiable",
 		about: "No part of the range is in the file, the range cannot be read, or more is asked for than the file holds. Content-Range tells the file's size."},
+	{code: "too-many-requests", status: http.StatusTooManyRequests, title: "Too many requests",
+		about: "More requests came from this address, or from this person, than may in a minute. Retry-After says in how many seconds the next one is answered."},
+	{code: "limits-unavailable", status: http.StatusServiceUnavailable, title: "Requests cannot be counted", retry: 5,
+		about: "The server cannot reach what counts its requests, and lets none in uncounted. Try again in a moment; its log has the reason."},
 	{code: "invalid", status: http.StatusUnprocessableEntity, title: "Values that cannot be accepted",
 		about: "One value or more cannot be accepted; errors names each and says why."},
 	{code: "not-ready", status: http.StatusServiceUnavailable, title: "Not ready", retry: 5,
@@ -112,8 +117,9 @@ type failure struct {
 	kind   *kind
 	detail string
 	fields []api.FieldError
-	cause  error // for the log alone
-	size   int64 // of the file, where a range of it was asked for in vain
+	cause  error         // for the log alone
+	size   int64         // of the file, where a range of it was asked for in vain
+	retry  time.Duration // until the same request would be answered; 0 where that is not known
 }
 
 func (f *failure) Error() string {
@@ -186,8 +192,9 @@ func writeProblem(w http.ResponseWriter, f *failure, requestID string) {
 	if f.kind.status == http.StatusRequestedRangeNotSatisfiable {
 		h.Set("Content-Range", "bytes */"+strconv.FormatInt(f.size, 10))
 	}
-	if f.kind.retry > 0 {
-		h.Set("Retry-After", strconv.Itoa(f.kind.retry))
+	// Rounded up: who comes back then is not refused for the rest of a second.
+	if seconds := max(int64((f.retry+time.Second-1)/time.Second), int64(f.kind.retry)); seconds > 0 {
+		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
 	w.WriteHeader(f.kind.status)
 	w.Write(b) // who has gone away cannot be told

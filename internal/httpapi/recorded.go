@@ -92,7 +92,7 @@ func (a *API) done(c *call) error {
 // none: to whom it does not belong, it is answered and recorded like one that does not exist.
 func isRefusal(rt *route, r *http.Request, f *failure, err error) bool {
 	switch f.kind.code {
-	case "forbidden", "out-of-scope", "refused", "session-ended", "cross-origin":
+	case "forbidden", "out-of-scope", "refused", "session-ended", "cross-origin", "too-many-requests":
 		return true
 	case "unauthenticated":
 		return len(r.Header.Values("Authorization")) > 0 || cookie(r, accessCookie) != ""

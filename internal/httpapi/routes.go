@@ -109,6 +109,7 @@ func (a *API) register() {
 	for i := range routes {
 		rt := &routes[i]
 		label := rt.name()
+		a.classes[rt] = rt.class()
 		a.mux.HandleFunc(rt.method+" "+rt.pattern, func(w http.ResponseWriter, r *http.Request) {
 			w.(*reply).route = label
 			a.serve(rt, w.(*reply), r)

@@ -125,12 +125,18 @@ func (a *API) serve(rt *route, w *reply, r *http.Request) {
 
 // admit runs the handler if the request may reach it.
 func (a *API) admit(rt *route, c *call) error {
+	if err := a.limitAddress(a.classes[rt], c.r); err != nil {
+		return err
+	}
 	if rt.action != anybody {
 		token, err := accessToken(c.r)
 		if err != nil {
 			return err
 		}
 		if c.who, err = a.Auth.Authenticate(c.r.Context(), token); err != nil {
+			return err
+		}
+		if err := a.limit(c.r.Context(), a.classes[rt], byPerson, c.who.Person); err != nil {
 			return err
 		}
 		if err := mayTry(rt.action, c.who); err != nil {

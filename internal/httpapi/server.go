@@ -13,6 +13,7 @@ import (
 	"stonevault/identity"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
+	"stonevault/internal/cache"
 	"stonevault/internal/vault"
 	"stonevault/stone"
 )
@@ -64,19 +65,21 @@ var (
 	_ Auth  = (*auth.Service)(nil)
 )
 
-// Config is what an API is made of. All fields but Anchors, Now, SetupCode and Page are required.
+// Config is what an API is made of. All fields but Anchors, Limiter, Now, SetupCode and Page are required.
 type Config struct {
 	Vault    Vault
 	Auth     Auth
 	AuditLog AuditLog
 	// AwaitEvent waits until a signed head of the audit log covers an event.
 	AwaitEvent func(ctx context.Context, id int64) (index int64, err error)
-	Tally      *auditlog.Tally                 // of requests that are refused
-	Anchors    Anchors                         // nil where heads are not anchored
-	Version    string                          // of the program
-	Ready      func(ctx context.Context) error // nil while requests can be served
-	Log        *slog.Logger
-	Now        func() time.Time // the clock that requests are timed with; time.Now where nil
+	Tally      *auditlog.Tally // of requests that are refused
+	Anchors    Anchors         // nil where heads are not anchored
+	Limiter    cache.Limiter   // counts requests; nil where they are not limited
+	RequestLimits
+	Version string                          // of the program
+	Ready   func(ctx context.Context) error // nil while requests can be served
+	Log     *slog.Logger
+	Now     func() time.Time // the clock that requests are timed with; time.Now where nil
 	// SetupCode lets the first admin in; nil where nobody may set the vault up over HTTP.
 	SetupCode *auth.SetupCode
 	// Page answers GET and HEAD of every path that is not the API's. Where it is nil, a plain page says what
@@ -92,6 +95,7 @@ type API struct {
 	metrics *metrics
 	pages   *pages
 	origins *http.CrossOriginProtection
+	classes map[*route]class
 }
 
 // New makes an API.
@@ -104,7 +108,7 @@ func New(c Config) (*API, error) {
 	}
 	a := &API{
 		Config: c, times: deadlines{quick: 30 * time.Second, patience: 60 * time.Second}, mux: http.NewServeMux(), metrics: newMetrics(c.Version),
-		origins: http.NewCrossOriginProtection(),
+		origins: http.NewCrossOriginProtection(), classes: map[*route]class{},
 	}
 	var err error
 	if a.pages, err = newPages(); err != nil {

@@ -1,0 +1,32 @@
+package config
+
+import (
+	"errors"
+	"net/url"
+)
+
+// Limits says how many requests of each class an address, and a person, may make in a minute, and where they are
+// counted. 0 is no limit.
+type Limits struct {
+	SignIn, Read, Write, Transfer int64
+
+	Cache    SecretText // the address of a Redis; empty is this server's memory
+	FallBack bool       // count in memory while Redis cannot be reached
+}
+
+// InMemory is what settings call the memory of this server.
+const InMemory = "memory"
+
+// maxLimit is a million a second, which is as good as none.
+const maxLimit = 60_000_000
+
+// checkCache never repeats the value, which may have a password. What is left to see is up to who connects.
+func checkCache(v string) error {
+	if v == InMemory {
+		return nil
+	}
+	if u, err := url.Parse(v); err == nil && u.Hostname() != "" && (u.Scheme == "redis" || u.Scheme == "rediss") {
+		return nil
+	}
+	return errors.New("must be memory, or an address such as redis://HOST:6379/0 or rediss://USER:PASSWORD@HOST:6379/0")
+}
