@@ -198,8 +198,8 @@ var Kinds = []Kind{
 			Vault:   "the log as a whole: all events, or its tree",
 		},
 		Rows: []Row{
-			{AuditSee, "see an event and its receipt; of the vault: list all events", "y-y-yy", "y-y-af", "y-a-af"},
-			{AuditTree, "read leaves, tiles, checkpoints, consistency proofs and anchors, which say nothing about anybody", "-----y", "-----y", "-----y"},
+			{AuditSee, "see an event, its record and its receipt; of the vault: list all events", "y-y-yy", "y-y-af", "y-a-af"},
+			{AuditTree, "read tiles, checkpoints, consistency proofs and anchors, which say nothing about anybody", "-----y", "-----y", "-----y"},
 		},
 	},
 	{

@@ -221,6 +221,8 @@ func TestScopes(t *testing.T) {
 		{write, access.FilesShare, false},
 		{Scopes{ScopeFilesRead, ScopeFilesWrite}, access.FilesShare, true},
 		{log, access.AuditSee, true},
+		{read, access.AuditTree, true},
+		{write, access.AuditTree, true},
 		{log, access.PeopleSee, false},
 		{admin, access.AccountsDeactivate, true},
 		{admin, access.FilesRead, false},

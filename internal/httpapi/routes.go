@@ -83,7 +83,7 @@ var routes = []route{
 	{"GET", "/api/v1/audit/events/{event}", 0, quick, access.AuditSee, (*API).auditEvent},
 	{"GET", "/api/v1/audit/events/{event}/receipt", 0, quick, access.AuditSee, (*API).auditReceipt},
 	{"GET", "/api/v1/audit/receipts/{index}", 0, quick, access.AuditSee, (*API).auditReceiptAt},
-	{"GET", "/api/v1/audit/records", 0, quick, access.AuditTree, (*API).auditRecords},
+	{"GET", "/api/v1/audit/records", 0, quick, access.AuditSee, (*API).auditRecords},
 	{"GET", "/api/v1/audit/checkpoint", 0, quick, access.AuditTree, (*API).auditCheckpoint},
 	{"GET", "/api/v1/audit/tile/{path...}", 0, quick, access.AuditTree, (*API).auditTile},
 	{"GET", "/api/v1/audit/consistency", 0, quick, access.AuditTree, (*API).auditConsistency},
