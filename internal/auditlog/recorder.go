@@ -14,14 +14,24 @@ import (
 // Recorder writes events into the transactions of those who make the changes. It may be used by many
 // goroutines.
 type Recorder struct {
-	config Config
-	keys   *keyring
-	wake   func()
+	config  Config
+	keys    *keyring
+	wake    func()
+	observe Observer // or nil
 }
+
+// Observer is told of each event in the transaction that records it, so that what it writes there is there with the
+// event or not at all. When it fails the transaction fails.
+type Observer func(ctx context.Context, store Store, id int64, e audit.Event) error
 
 // NewRecorder makes a recorder. wake is called for each event, inside its transaction: give it
 // Sequencer.Wake, or a function that does nothing.
-func NewRecorder(c Config, wake func()) *Recorder { return &Recorder{c, newKeyring(c), wake} }
+func NewRecorder(c Config, wake func()) *Recorder {
+	return &Recorder{config: c, keys: newKeyring(c), wake: wake}
+}
+
+// Observe sets the observer, before the first event.
+func (r *Recorder) Observe(o Observer) { r.observe = o }
 
 // Record writes an event into a transaction, and returns the id of its row, which is the event's once the
 // transaction is committed. Whose keys it is sealed under, the event says itself: each slot's "person", and
@@ -58,6 +68,11 @@ func (r *Recorder) Record(ctx context.Context, store Store, e audit.Event) (id i
 	}
 	if id, err = store.InsertEvent(ctx, row); err != nil {
 		return 0, fmt.Errorf("auditlog: recording %s: %w", e.Type, err)
+	}
+	if r.observe != nil {
+		if err := r.observe(ctx, store, id, e); err != nil {
+			return 0, fmt.Errorf("auditlog: telling of %s: %w", e.Type, err)
+		}
 	}
 	recordedIn(ctx).add(id)
 	r.wake()

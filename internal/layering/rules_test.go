@@ -30,7 +30,7 @@ var layers = []layer{
 	},
 	{
 		name:     "core",
-		packages: []string{"internal/vault", "internal/access", "internal/anchor/journal", "internal/auditlog", "internal/auth", "internal/cache"},
+		packages: []string{"internal/vault", "internal/access", "internal/anchor/journal", "internal/auditlog", "internal/auth", "internal/cache", "internal/webhook"},
 		may:      []string{"library", "core"},
 		never:    []string{"database/sql", "net/http", "os/exec", "testing"},
 	},
@@ -45,7 +45,7 @@ var layers = []layer{
 			"internal/anchor", "internal/blob", "internal/blob/local", "internal/blob/s3",
 			"internal/cache/memory", "internal/cache/redis", "internal/client",
 			"internal/config", "internal/datadir", "internal/front", "internal/httpapi", "internal/inspect", "internal/keyring",
-			"internal/masterkey", "internal/metadb",
+			"internal/masterkey", "internal/metadb", "internal/webhook/sender",
 		},
 		may: []string{"library", "core", "wire"},
 	},

@@ -1,7 +1,7 @@
 // Package metadb keeps the vault's metadata in an SQL database: people, identities, trees, versions,
-// intents, settings, and what signing in needs.
+// intents, settings, webhooks, and what signing in needs.
 //
-// A DB implements vault.Database and auth.Store; both give out the same *Tx. Reads run on a pool of
+// A DB implements vault.Database, auth.Store and webhook.Store; all give out the same *Tx. Reads run on a pool of
 // connections, each View in one snapshot. Writes run on one connection: Updates that arrive together
 // share one commit, each under a savepoint of its own, so that a durable small write costs a fraction of
 // one fsync. Another program may write to the same database at the same time.
@@ -31,6 +31,7 @@ import (
 
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
+	"stonevault/internal/webhook"
 )
 
 // dialect is all that differs between the databases.
@@ -61,6 +62,7 @@ type DB struct {
 var (
 	_ vault.Database = (*DB)(nil)
 	_ auth.Store     = (*DB)(nil)
+	_ webhook.Store  = (*DB)(nil)
 )
 
 // newDB takes over both handles. writeDB is nil for a database that is only read.
@@ -90,6 +92,16 @@ func (db *DB) ViewAuth(ctx context.Context, fn func(auth.Tx) error) error {
 // UpdateAuth is Update.
 func (db *DB) UpdateAuth(ctx context.Context, fn func(auth.Tx) error) error {
 	return db.WriteTx(ctx, func(tx *Tx) error { return fn(tx) })
+}
+
+// ViewWebhooks is View.
+func (db *DB) ViewWebhooks(ctx context.Context, fn func(webhook.Tx) error) error {
+	return db.ReadTx(ctx, func(tx *Tx) error { return fn(tx.Webhooks()) })
+}
+
+// UpdateWebhooks is Update.
+func (db *DB) UpdateWebhooks(ctx context.Context, fn func(webhook.Tx) error) error {
+	return db.WriteTx(ctx, func(tx *Tx) error { return fn(tx.Webhooks()) })
 }
 
 // WriteTx is Update for those who need both sides of a transaction.

@@ -2,11 +2,13 @@ package metadb
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"stonevault/identity"
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
+	"stonevault/internal/webhook"
 	"stonevault/stone"
 )
 
@@ -193,6 +195,35 @@ func checkTokenKey(k auth.TokenKey) error {
 		rule{"sealed", len(k.Sealed) > 0},
 		rule{"created_at", isTime(k.CreatedAt)},
 		rule{"retired_at", isTime(k.RetiredAt)},
+	)
+}
+
+func checkWebhook(w webhook.Row) error {
+	known := func(k webhook.Kind) bool { return slices.Contains(webhook.Kinds, k) }
+	return check("webhooks",
+		rule{"id", isID(w.ID)},
+		rule{"url", w.URL != ""},
+		rule{"secret", len(w.Secret) > 0},
+		rule{"events", len(w.Events) > 0 && !slices.ContainsFunc(w.Events, func(k webhook.Kind) bool { return !known(k) })},
+		rule{"created_at", isTime(w.CreatedAt)},
+		rule{"updated_at", isTime(w.UpdatedAt)},
+	)
+}
+
+func checkDelivery(d webhook.Delivery) error {
+	return check("webhook_deliveries",
+		rule{"message", d.Message != ""},
+		rule{"webhook", isID(d.Webhook)},
+		rule{"type", d.Kind != ""},
+		rule{"event", d.Event >= 0},
+		rule{"person", d.Person == "" || isID(d.Person)},
+		rule{"by_person", d.By == "" || isID(d.By)},
+		rule{"body", len(d.Body) > 0},
+		rule{"created_at", isTime(d.CreatedAt)},
+		rule{"tries", d.Tries >= 0},
+		rule{"next_at", isTime(d.NextAt)},
+		rule{"ended_at", isTime(d.EndedAt) && d.EndedAt.IsZero() != d.NextAt.IsZero()},
+		rule{"status", d.Status >= 0 && d.Status < 1000},
 	)
 }
 

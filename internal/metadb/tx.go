@@ -8,6 +8,7 @@ import (
 
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
+	"stonevault/internal/webhook"
 )
 
 // Tx is one transaction, for the vault and for signing in alike, so that a change and the record of it
@@ -37,6 +38,7 @@ func (tx *Tx) Versions() vault.VersionStore    { return versions{tx} }
 func (tx *Tx) Intents() vault.IntentStore      { return intents{tx} }
 func (tx *Tx) Uploads() vault.UploadStore      { return uploads{tx} }
 func (tx *Tx) Settings() vault.SettingStore    { return settings{tx} }
+func (tx *Tx) Webhooks() webhook.Tx            { return webhooks{tx} }
 
 // usable tells whether the transaction may still run a statement.
 func (tx *Tx) usable(ctx context.Context) error {

@@ -1,5 +1,5 @@
 // Package metadbtest is the conformance suite of metadata databases: whatever implements vault.Database,
-// auth.Store and the audit log's side together runs it, each against its real server. It tests what the interfaces promise
+// auth.Store, webhook.Store and the audit log's side together runs it, each against its real server. It tests what the interfaces promise
 // and nothing of how a database keeps it.
 package metadbtest
 
@@ -17,6 +17,7 @@ import (
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
+	"stonevault/internal/webhook"
 	"stonevault/stone"
 )
 
@@ -24,6 +25,7 @@ import (
 type Database interface {
 	vault.Database
 	auth.Store
+	webhook.Store
 	Audit() auditlog.Database
 }
 
@@ -67,6 +69,8 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"audit keys", testAuditKeys},
 		{"audit trees", testAuditTrees},
 		{"an event and its change", testAuditTogether},
+		{"webhooks", testWebhooks},
+		{"webhook deliveries", testDeliveries},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, open(t)) })

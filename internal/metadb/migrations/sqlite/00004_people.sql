@@ -45,6 +45,7 @@ INSERT INTO new_identities (id, kind, person, version, suite, fingerprint, publi
 DROP TABLE identities;
 ALTER TABLE new_identities RENAME TO identities;
 CREATE UNIQUE INDEX identities_version ON identities (kind, coalesce(person, grp, ''), version);
+CREATE INDEX identities_person ON identities (person) WHERE person IS NOT NULL;
 
 -- NULL is no limit. What no row limits, the vault's setting does.
 CREATE TABLE quotas (
@@ -170,29 +171,38 @@ CREATE TABLE links (
 ) STRICT;
 CREATE INDEX links_expires_at ON links (expires_at);
 
+-- problem is why the newest try failed.
 CREATE TABLE webhooks (
     id         TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 32),
     url        TEXT NOT NULL CHECK (url <> ''),
     secret     BLOB NOT NULL CHECK (length(secret) > 0),
     events     TEXT NOT NULL CHECK (events <> ''),
     active     INTEGER NOT NULL CHECK (active IN (0, 1)),
+    problem    TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
 
--- What is still to be sent, and for some days what was.
+-- What is still to be sent, and for some days what was. It goes with the people that it names.
 CREATE TABLE webhook_deliveries (
     id         INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    message    TEXT NOT NULL UNIQUE CHECK (message <> ''),
     webhook    TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
-    event      TEXT NOT NULL CHECK (event <> ''),
-    body       BLOB NOT NULL,
+    type       TEXT NOT NULL CHECK (type <> ''),
+    event      INTEGER CHECK (event > 0),
+    person     TEXT REFERENCES people (id) ON DELETE CASCADE,
+    by_person  TEXT REFERENCES people (id) ON DELETE CASCADE,
+    body       BLOB NOT NULL CHECK (length(body) > 0),
     created_at INTEGER NOT NULL,
     tries      INTEGER NOT NULL CHECK (tries >= 0),
     next_at    INTEGER,
     ended_at   INTEGER,
-    status     INTEGER NOT NULL,
+    status     INTEGER NOT NULL CHECK (status >= 0),
     problem    TEXT NOT NULL,
     CHECK ((next_at IS NULL) <> (ended_at IS NULL))
 ) STRICT;
-CREATE INDEX webhook_deliveries_next_at ON webhook_deliveries (next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX webhook_deliveries_webhook ON webhook_deliveries (webhook, id);
+CREATE INDEX webhook_deliveries_next_at ON webhook_deliveries (webhook, next_at, id) WHERE next_at IS NOT NULL;
+CREATE INDEX webhook_deliveries_ended_at ON webhook_deliveries (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX webhook_deliveries_person ON webhook_deliveries (person) WHERE person IS NOT NULL;
+CREATE INDEX webhook_deliveries_by_person ON webhook_deliveries (by_person) WHERE by_person IS NOT NULL;
