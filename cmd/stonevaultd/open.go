@@ -19,6 +19,8 @@ import (
 	"stonevault/internal/masterkey"
 	"stonevault/internal/metadb"
 	"stonevault/internal/vault"
+	"stonevault/internal/webhook"
+	webhooksender "stonevault/internal/webhook/sender"
 )
 
 // errNoVault is an empty directory where one with data is needed.
@@ -65,7 +67,9 @@ type store struct {
 	failures  atomic.Int64        // of the sequencer
 	recorder  *auditlog.Recorder
 	reader    *auditlog.Reader
-	reserve   *datadir.Reserve // nil beside a server, and where the disk has no room for one
+	webhooks  *webhook.Service
+	sender    atomic.Pointer[webhooksender.Sender] // nil beside a server
+	reserve   *datadir.Reserve                     // nil beside a server, and where the disk has no room for one
 }
 
 // refill takes back what the reserve gave to a full disk.
@@ -178,8 +182,10 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 	if what == toRecover {
 		return s, nil
 	}
-	s.vault, err = vault.Open(ctx, o.vaultConfig(s, s.db, s.recorder))
-	return s, o.explain(err, s.dir, keys)
+	if s.vault, err = vault.Open(ctx, o.vaultConfig(s, s.db, s.recorder)); err != nil {
+		return nil, o.explain(err, s.dir, keys)
+	}
+	return s, o.openWebhooks(ctx, s)
 }
 
 // vacant refuses an empty directory where one with a vault is needed, or where one was: it may not be mounted.

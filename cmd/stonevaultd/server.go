@@ -136,7 +136,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		anchors = s.anchored
 	}
 	api, err := httpapi.New(httpapi.Config{
-		Vault: s.store.vault, Auth: signIn, AuditLog: s.store.reader, AwaitEvent: s.store.sequencer.Wait, Tally: s.tally, Anchors: anchors, Limiter: s.limits.limiter, RequestLimits: requestLimits(s.Config.Limits), Version: s.Version, Ready: s.ready, Log: s.Log, SetupCode: setup, Page: page,
+		Vault: s.store.vault, Auth: signIn, AuditLog: s.store.reader, AwaitEvent: s.store.sequencer.Wait, Tally: s.tally, Webhooks: s.store.webhooks, Anchors: anchors, Limiter: s.limits.limiter, RequestLimits: requestLimits(s.Config.Limits), Version: s.Version, Ready: s.ready, Log: s.Log, SetupCode: setup, Page: page,
 	})
 	if err != nil {
 		return err
@@ -144,6 +144,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	api.Register(s.entrance.collectors()...)
 	api.Register(s.limits.collectors()...)
 	api.Register(auditMetrics{s.store.reader, &s.store.failures})
+	hooks := s.telling(api)
 	anchoring, err := s.anchoring(ctx, api)
 	if err != nil {
 		return err
@@ -172,6 +173,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	}
 	s.every(jobs, rotateEvery, s.rotate)
 	anchoring(jobs)
+	s.jobs.Go(func() { hooks.Run(jobs) })
 	s.jobs.Go(func() {
 		signIn.Run(jobs, func(err error) { s.Log.Error("expired sessions could not be removed", "error", err) })
 	})

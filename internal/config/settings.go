@@ -69,12 +69,14 @@ type Config struct {
 	// MasterKeyText is the key itself, for KeyFromEnvironment.
 	MasterKeyText SecretText
 	// Passphrase is for KeyFromPassphrase; empty to ask on the terminal.
-	Passphrase  SecretText
-	Anchor      Anchor
-	Limits      Limits
-	Development bool
-	LogFormat   string
-	LogLevel    string
+	Passphrase SecretText
+	Anchor     Anchor
+	Limits     Limits
+	// WebhookPrivate lets webhooks reach this machine and its networks.
+	WebhookPrivate bool
+	Development    bool
+	LogFormat      string
+	LogLevel       string
 }
 
 // TLS says how the server proves who it is, and to whom. Without files and without Generate it speaks in clear.
@@ -291,6 +293,11 @@ var Settings = []Setting{
 		Key: "cache_fallback", Flag: "cache-fallback", Value: "HOW", Default: "refuse", Kind: Text, check: oneOf("refuse", InMemory),
 		Doc: "What happens while the Redis of cache cannot be reached: refuse answers requests with 503; memory counts them in this server, from zero, so that limits are weaker.",
 		set: func(c *Config, v string) { c.Limits.FallBack = v == InMemory },
+	},
+	{
+		Key: "webhook_private", Flag: "webhook-private", Default: "false", Kind: Yes,
+		Doc: "Let webhooks send to this machine and to private networks, whoever of the admins names an address there. Without it they reach public addresses alone.",
+		set: func(c *Config, v string) { c.WebhookPrivate = v == "true" },
 	},
 	{
 		Key: "development", Flag: "development", Default: "false", Kind: Yes,

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"stonevault/api"
+	"stonevault/audit"
 	"stonevault/identity"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
@@ -29,6 +30,7 @@ import (
 	"stonevault/internal/masterkey"
 	"stonevault/internal/metadb"
 	"stonevault/internal/vault"
+	"stonevault/internal/webhook"
 )
 
 const password = "correct horse battery staple"
@@ -42,18 +44,19 @@ var passwordHash = sync.OnceValue(func() string {
 
 // world is a real server on a real port, with a real vault behind it.
 type world struct {
-	t       testing.TB
-	api     *API
-	vault   *vault.Vault
-	audit   auditlog.Config
-	tally   *auditlog.Tally
-	db      *metadb.DB
-	objects string // directory
-	url     string
-	log     *logged
-	tokens  map[string]string // by name; "" has none
-	notUp   error             // what readiness says
-	ahead   atomic.Int64      // how far the vault's clock is, in nanoseconds
+	t        testing.TB
+	api      *API
+	vault    *vault.Vault
+	audit    auditlog.Config
+	tally    *auditlog.Tally
+	webhooks *webhook.Service
+	db       *metadb.DB
+	objects  string // directory
+	url      string
+	log      *logged
+	tokens   map[string]string // by name; "" has none
+	notUp    error             // what readiness says
+	ahead    atomic.Int64      // how far the vault's clock is, in nanoseconds
 
 	code     *auth.SetupCode
 	codeGone atomic.Bool
@@ -109,6 +112,12 @@ func newEmptyWorld(t testing.TB) *world {
 	sequencer := auditlog.NewSequencer(w.audit, func(err error) { t.Error(err) })
 	recorder := auditlog.NewRecorder(w.audit, sequencer.Wake)
 	w.tally = auditlog.NewTally(recorder)
+	outbox := &webhook.Outbox{Vault: "vault-id", Rand: rand.Reader, Now: time.Now, IsDownload: IsDownload, Wake: func() {}}
+	recorder.Observe(func(ctx context.Context, store auditlog.Store, id int64, e audit.Event) error {
+		return outbox.Announce(ctx, metadb.WebhooksIn(store), id, e)
+	})
+	w.webhooks, err = webhook.New(webhook.Config{Store: w.db, Sealer: master, Audit: recorder, Outbox: outbox, Rand: rand.Reader, Now: time.Now})
+	check(err)
 	w.vault, err = vault.Open(ctx, vault.Config{
 		Database: w.db, Objects: store, Parts: store, Master: master, Audit: recorder, Suite: identity.SuiteHybrid, Log: logger,
 		Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },
@@ -120,7 +129,7 @@ func newEmptyWorld(t testing.TB) *world {
 	check(err)
 	w.api, err = New(Config{
 		SetupCode: w.code,
-		Vault:     w.vault, Auth: service, AuditLog: auditlog.NewReader(w.audit), AwaitEvent: sequencer.Wait, Tally: w.tally, Version: "1.2.3-test", Log: logger, Now: time.Now,
+		Vault:     w.vault, Auth: service, AuditLog: auditlog.NewReader(w.audit), AwaitEvent: sequencer.Wait, Tally: w.tally, Webhooks: w.webhooks, Version: "1.2.3-test", Log: logger, Now: time.Now,
 		Ready: func(context.Context) error { return w.notUp },
 	})
 	check(err)

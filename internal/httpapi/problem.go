@@ -12,6 +12,7 @@ import (
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
+	"stonevault/internal/webhook"
 	"stonevault/stone"
 )
 
@@ -62,6 +63,10 @@ var kinds = []kind{
 		about: "There is nothing here that this person may see."},
 	{code: "no-event", status: http.StatusNotFound, title: "Not found", match: auditlog.ErrNotFound,
 		about: "There is no such entry in the audit log that this person may see, or no signed head covers it yet: ask with Prefer: wait."},
+	{code: "too-many-webhooks", status: http.StatusConflict, title: "Too many webhooks", match: webhook.ErrTooMany,
+		about: "There are 50 webhooks, and no more than that may be. Delete one that nobody needs."},
+	{code: "webhook-off", status: http.StatusConflict, title: "The webhook is switched off", match: webhook.ErrOff,
+		about: "Nothing is sent to a webhook that is switched off. Switch it on, then try again."},
 	{code: "forbidden", status: http.StatusForbidden, title: "Not allowed", match: vault.ErrForbidden, also: auth.ErrForbidden,
 		about: "This person's role does not allow it. Ask an administrator of the vault."},
 	{code: "out-of-scope", status: http.StatusForbidden, title: "Out of scope",
@@ -150,7 +155,14 @@ func classify(err error) *failure {
 	}
 	var value *vault.InvalidError
 	var credential *auth.InvalidError
+	var hook *webhook.InvalidError
 	switch {
+	case errors.As(err, &hook):
+		return invalid(hook.Field, hook.Reason)
+	case errors.Is(err, webhook.ErrNotFound):
+		return &failure{kind: kindOf("not-found"), cause: err}
+	case errors.Is(err, webhook.ErrForbidden):
+		return &failure{kind: kindOf("forbidden"), cause: err}
 	case errors.As(err, &value):
 		return invalid(value.Field, value.Reason)
 	case errors.As(err, &credential):

@@ -88,6 +88,14 @@ var routes = []route{
 	{"GET", "/api/v1/audit/tile/{path...}", 0, quick, access.AuditTree, (*API).auditTile},
 	{"GET", "/api/v1/audit/consistency", 0, quick, access.AuditTree, (*API).auditConsistency},
 	{"GET", "/api/v1/audit/anchors", 0, quick, access.AuditTree, (*API).auditAnchors},
+	{"GET", "/api/v1/webhooks", 0, quick, access.WebhooksSee, (*API).listWebhooks},
+	{"POST", "/api/v1/webhooks", jsonLimit, quick, access.WebhooksChange, (*API).createWebhook},
+	{"GET", "/api/v1/webhooks/{webhook}", 0, quick, access.WebhooksSee, (*API).getWebhook},
+	{"PATCH", "/api/v1/webhooks/{webhook}", jsonLimit, quick, access.WebhooksChange, (*API).changeWebhook},
+	{"DELETE", "/api/v1/webhooks/{webhook}", 0, quick, access.WebhooksChange, (*API).deleteWebhook},
+	{"POST", "/api/v1/webhooks/{webhook}/secret", 0, quick, access.WebhooksChange, (*API).renewWebhookSecret},
+	{"POST", "/api/v1/webhooks/{webhook}/test", 0, quick, access.WebhooksChange, (*API).testWebhook},
+	{"GET", "/api/v1/webhooks/{webhook}/deliveries", 0, quick, access.WebhooksSee, (*API).listDeliveries},
 	{"GET", "/api/v1/setup", 0, quick, anybody, (*API).setupState},
 	{"POST", "/api/v1/setup", jsonLimit, quick, anybody, (*API).setUp},
 	{"POST", "/api/v1/setup/recovery", jsonLimit, quick, access.RecoveryConfirm, (*API).confirmRecovery},
@@ -102,6 +110,16 @@ var routes = []route{
 // name is the route's label in logs and metrics, and its path in the description.
 func (r *route) name() string {
 	return strings.NewReplacer("...}", "}", "{$}", "").Replace(r.pattern)
+}
+
+// IsDownload tells whether content leaves by a route, as events name it.
+func IsDownload(method, name string) bool {
+	for i := range routes {
+		if r := &routes[i]; r.method == method && r.name() == name {
+			return r.action == access.FilesRead || r.action == access.FilesExport
+		}
+	}
+	return false
 }
 
 // register puts the table on the mux.

@@ -73,8 +73,9 @@ type Config struct {
 	// AwaitEvent waits until a signed head of the audit log covers an event.
 	AwaitEvent func(ctx context.Context, id int64) (index int64, err error)
 	Tally      *auditlog.Tally // of requests that are refused
-	Anchors    Anchors         // nil where heads are not anchored
-	Limiter    cache.Limiter   // counts requests; nil where they are not limited
+	Webhooks   Webhooks
+	Anchors    Anchors       // nil where heads are not anchored
+	Limiter    cache.Limiter // counts requests; nil where they are not limited
 	RequestLimits
 	Version string                          // of the program
 	Ready   func(ctx context.Context) error // nil while requests can be served
@@ -100,8 +101,8 @@ type API struct {
 
 // New makes an API.
 func New(c Config) (*API, error) {
-	if c.Vault == nil || c.Auth == nil || c.AuditLog == nil || c.AwaitEvent == nil || c.Tally == nil || c.Version == "" || c.Ready == nil || c.Log == nil {
-		return nil, errors.New("httpapi: the vault, the sign-in, the audit log, the version, the readiness check and the log are required")
+	if c.Vault == nil || c.Auth == nil || c.AuditLog == nil || c.AwaitEvent == nil || c.Tally == nil || c.Webhooks == nil || c.Version == "" || c.Ready == nil || c.Log == nil {
+		return nil, errors.New("httpapi: the vault, the sign-in, the audit log, the webhooks, the version, the readiness check and the log are required")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
