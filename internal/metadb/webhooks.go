@@ -112,9 +112,9 @@ func (s webhooks) EndWaiting(ctx context.Context, id string, at time.Time, probl
 	return err
 }
 
-func (s webhooks) DeleteEnded(ctx context.Context, before time.Time) error {
-	_, err := s.tx.exec(ctx, `DELETE FROM webhook_deliveries WHERE ended_at IS NOT NULL AND ended_at < $1`, milli(before))
-	return err
+func (s webhooks) DeleteEnded(ctx context.Context, before time.Time, limit int) (int64, error) {
+	return s.tx.exec(ctx, `DELETE FROM webhook_deliveries WHERE id IN
+		(SELECT id FROM webhook_deliveries WHERE ended_at IS NOT NULL AND ended_at < $1 ORDER BY ended_at LIMIT $2)`, milli(before), int64(limit))
 }
 
 func webhookValues(w webhook.Row) []any {

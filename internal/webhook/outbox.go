@@ -181,9 +181,19 @@ func (s *Service) Settle(ctx context.Context, j Job, o Outcome) (became State, e
 	return became, nil
 }
 
-// Sweep removes deliveries that ended a week ago.
+// Sweep removes deliveries that ended a week ago, so many at once that nobody else's change waits for it.
 func (s *Service) Sweep(ctx context.Context) error {
-	return s.store.UpdateWebhooks(ctx, func(tx Tx) error { return tx.DeleteEnded(ctx, s.now().Add(-keepFor)) })
+	const batch = 500
+	for removed := int64(batch); removed == batch; {
+		err := s.store.UpdateWebhooks(ctx, func(tx Tx) (err error) {
+			removed, err = tx.DeleteEnded(ctx, s.now().Add(-keepFor), batch)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // WaitingAll counts the deliveries of all webhooks that wait.

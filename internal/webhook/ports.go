@@ -120,7 +120,8 @@ type Tx interface {
 	Waiting(ctx context.Context, webhook string, limit int) (int64, error)
 	// EndWaiting gives up all of a webhook that wait.
 	EndWaiting(ctx context.Context, webhook string, at time.Time, problem string) error
-	DeleteEnded(ctx context.Context, before time.Time) error
+	// DeleteEnded removes those that ended before a time, up to a limit, and tells how many.
+	DeleteEnded(ctx context.Context, before time.Time, limit int) (int64, error)
 
 	// Audit is the audit log in this transaction.
 	Audit() auditlog.Store

@@ -2,6 +2,8 @@ package webhook
 
 import (
 	"bytes"
+	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -221,6 +223,40 @@ func TestMessages(t *testing.T) {
 		}
 		if ok && !json.Valid([]byte(got)) || strings.Contains(got, "canary") || strings.Contains(got, "203.0") {
 			t.Errorf("%s: %s", row.name, got)
+		}
+	}
+}
+
+// crowded is a transaction in which so many deliveries of a webhook wait.
+type crowded struct {
+	Tx
+	waiting  int64
+	inserted int
+	problem  string
+}
+
+func (c *crowded) Waiting(context.Context, string, int) (int64, error) { return c.waiting, nil }
+func (c *crowded) Update(_ context.Context, w Row) error               { c.problem = w.Problem; return nil }
+func (c *crowded) InsertDelivery(context.Context, Delivery) (int64, error) {
+	c.inserted++
+	return 1, nil
+}
+
+// More than 10,000 do not wait, but for a test.
+func TestTooManyWait(t *testing.T) {
+	for _, row := range []struct {
+		waiting  int64
+		kind     Kind
+		inserted int
+	}{{9_999, RoleChanged, 1}, {10_000, RoleChanged, 0}, {10_000, Test, 1}} {
+		woken := 0
+		o := &Outbox{Rand: rand.Reader, Now: func() time.Time { return now }, Wake: func() { woken++ }}
+		tx := &crowded{waiting: row.waiting}
+		if _, err := o.put(t.Context(), tx, Row{}, Message{Type: row.kind}); err != nil {
+			t.Fatal(err)
+		}
+		if tx.inserted != row.inserted || woken != row.inserted || strings.Contains(tx.problem, "10,000 deliveries wait already") != (row.inserted == 0) {
+			t.Errorf("%d wait, %s: %d kept, %d wakes, problem %q", row.waiting, row.kind, tx.inserted, woken, tx.problem)
 		}
 	}
 }

@@ -165,8 +165,18 @@ func testDeliveries(t *testing.T, db Database) {
 	}
 	check("given up", []webhook.Delivery{d[4], d[2]}, list(all, webhook.GivenUp, 9))
 	waiting("", 100, 1)
-	updateHooks(t, db, nil, func(ctx context.Context, tx webhook.Tx) error { return tx.DeleteEnded(ctx, end) })
+	remove := func(limit int, want int64) {
+		t.Helper()
+		updateHooks(t, db, nil, func(ctx context.Context, tx webhook.Tx) error {
+			n, err := tx.DeleteEnded(ctx, end, limit)
+			equal(t, "removed", n, want)
+			return err
+		})
+	}
+	remove(0, 0)
+	remove(9, 1)
 	check("the younger", []webhook.Delivery{d[4], d[2]}, list(all, "", 9))
+	remove(9, 0)
 	updateHooks(t, db, nil, func(ctx context.Context, tx webhook.Tx) error { return tx.Delete(ctx, hook(2).ID) })
 	viewHooks(t, db, func(ctx context.Context, tx webhook.Tx) error {
 		if _, err := tx.Delivery(ctx, d[5].ID); !errors.Is(err, webhook.ErrNotFound) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -25,10 +24,9 @@ const (
 	maxHeader = 64 << 10
 )
 
-// unreachableError is an address that messages must not be sent to.
-type unreachableError struct{ ip netip.Addr }
-
-func (e *unreachableError) Error() string { return fmt.Sprintf("%s is not a public address", e.ip) }
+// errUnreachable is an address that messages must not be sent to. It does not say which: what names lead to inside is
+// nobody's business.
+var errUnreachable = errors.New("the address is not public")
 
 // client posts messages.
 type client struct {
@@ -46,7 +44,7 @@ func newClient(c Config, patience time.Duration) *client {
 				return err
 			}
 			if !allowed(at.Addr()) {
-				return &unreachableError{at.Addr()}
+				return errUnreachable
 			}
 			return nil
 		}}
@@ -89,10 +87,10 @@ func (c *client) send(ctx context.Context, j webhook.Job) (webhook.Outcome, erro
 		by = c.secure
 	}
 	reply, err := by.Do(r)
-	if ctx.Err() != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return webhook.Outcome{}, ctx.Err()
-	}
-	if err != nil {
+	case err != nil:
 		return failed(sentence(err))
 	}
 	defer reply.Body.Close()
@@ -123,12 +121,11 @@ func sentence(err error) string {
 		err = inside.Err
 	}
 	var timeout interface{ Timeout() bool }
-	var private *unreachableError
 	var name *net.DNSError
 	var certificate *tls.CertificateVerificationError
 	switch {
-	case errors.As(err, &private):
-		return "the receiver's name leads to " + private.ip.String() + ", which is not a public address; the server sends there only where webhook_private is on"
+	case errors.Is(err, errUnreachable):
+		return "the receiver is not at a public address; the server sends there only where webhook_private is on"
 	case errors.As(err, &name) && name.IsNotFound:
 		return "there is no receiver of the name " + name.Name
 	case errors.As(err, &certificate):

@@ -154,7 +154,7 @@ func (s *Sender) leave(j webhook.Job) {
 }
 
 // try sends one delivery, and keeps what came of it, however long that takes: sending it again for a database that is
-// full would help nobody.
+// full would help nobody. What has come before ctx ends is kept also then.
 func (s *Sender) try(ctx context.Context, j webhook.Job) {
 	defer s.leave(j)
 	outcome, err := s.client.send(ctx, j)
@@ -162,7 +162,7 @@ func (s *Sender) try(ctx context.Context, j webhook.Job) {
 		return
 	}
 	for {
-		became, err := s.queue.Settle(ctx, j, outcome)
+		became, err := s.queue.Settle(context.WithoutCancel(ctx), j, outcome)
 		if err == nil {
 			s.note(j, outcome, became)
 			return
