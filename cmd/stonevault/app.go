@@ -22,6 +22,8 @@ type app struct {
 	quiet   bool
 	noInput bool
 	profile string
+	// tokenFile holds the API token to use in the place of a session; empty for none.
+	tokenFile string
 
 	patience time.Duration // how long a transfer waits for a network or server that fails
 	drawn    *progress     // the bars that are on the terminal; nil where there are none

@@ -23,21 +23,13 @@ const (
 )
 
 func newAudit(a *app) *cobra.Command {
-	cmd := &cobra.Command{
+	return withVerbs(&cobra.Command{
 		Use:   "audit",
 		Short: "See what happened in the vault, and check that nobody changed what was recorded",
 		Long: `The vault records what happens in a log that can only grow, and signs it. This program remembers the newest signed
 state that it has seen, checks with every command that the log continues it, and stops with exit code 2 if it does not.`,
 		Example: "  " + auditLogExample + "\n  " + auditExample,
-		RunE: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return misuse(auditExample, "audit has no %s; there are log, receipt, verify and accept-restart", shown(args[0]))
-			}
-			return misuse(auditExample, "say what to do: log, receipt, verify or accept-restart")
-		},
-	}
-	cmd.AddCommand(newAuditLog(a), newAuditReceipt(a), newAuditVerify(a), newAcceptRestart(a))
-	return cmd
+	}, auditExample, newAuditLog(a), newAuditReceipt(a), newAuditVerify(a), newAcceptRestart(a))
 }
 
 type auditLogFlags struct {
@@ -69,7 +61,7 @@ A moment is a date, a date and time, or how long ago: 2026-11-21, "2026-11-21 13
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.kind, "type", "", "only events of this `TYPE`, such as file.put, or of all that begin like file.")
-	flags.StringVar(&f.person, "person", "", "only what this person did, or what was done to them: \"me\", or an `ID`")
+	flags.StringVar(&f.person, "person", "", "only what this `PERSON` did, or what was done to them: \"me\", or an id")
 	flags.StringVar(&f.file, "file", "", "only what is about this file or folder: its `PATH` or id")
 	flags.StringVar(&f.since, "since", "", "not before this `MOMENT`")
 	flags.StringVar(&f.until, "until", "", "before this `MOMENT`")
@@ -128,16 +120,8 @@ func (a *app) auditLog(ctx context.Context, f auditLogFlags) error {
 }
 
 // someEvents returns at most so many, 0 for all, the newest first.
-func someEvents(ctx context.Context, c *client.Client, q client.EventQuery, limit int) (events []*api.AuditEvent, err error) {
-	for event, err := range c.AuditEvents(ctx, q) {
-		if err != nil {
-			return nil, err
-		}
-		if events = append(events, &event); limit > 0 && len(events) == limit {
-			break
-		}
-	}
-	return events, nil
+func someEvents(ctx context.Context, c *client.Client, q client.EventQuery, limit int) ([]*api.AuditEvent, error) {
+	return some(c.AuditEvents(ctx, q), limit)
 }
 
 // damaged is the error of events of which the server itself says that they are not what was recorded.
@@ -225,20 +209,6 @@ func (a *app) writeEvents(events []*api.AuditEvent) error {
 }
 
 var anID = regexp.MustCompile(`^[0-9a-f]{32}$`)
-
-func personID(ctx context.Context, c *client.Client, arg string) (string, error) {
-	switch {
-	case arg == "" || anID.MatchString(arg):
-		return arg, nil
-	case arg != "me":
-		return "", misuse("--person me", "a person is \"me\" or an id of 32 hex digits, unlike %s", shown(arg))
-	}
-	me, err := c.Me(ctx)
-	if err != nil {
-		return "", err
-	}
-	return me.ID, nil
-}
 
 func fileID(ctx context.Context, c *client.Client, arg string) (string, error) {
 	if arg == "" || anID.MatchString(arg) {

@@ -61,7 +61,7 @@ func (a *app) fetchReceipt(ctx context.Context, f receiptFlags, arg string) erro
 	case f.key != "":
 		return misuse("stonevault audit receipt --check FILE --key FILE", "--key goes with --check")
 	}
-	c, p, err := a.signedIn()
+	c, p, err := a.signedIn(ctx)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ one is kept, for "stonevault audit receipt --check".`,
 }
 
 func (a *app) acceptRestart(ctx context.Context, yes bool) error {
-	c, p, err := a.signedIn()
+	c, p, err := a.signedIn(ctx)
 	if err != nil {
 		return err
 	}

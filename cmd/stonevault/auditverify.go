@@ -92,7 +92,7 @@ func (a *app) auditVerify(ctx context.Context, f auditVerifyFlags) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	c, p, err := a.signedIn()
+	c, p, err := a.signedIn(ctx)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"strings"
 
 	"stonevault/internal/client"
@@ -36,6 +37,7 @@ var exitCodes = []struct {
 	{errUnchecked, 3},
 	{client.ErrNotSignedIn, 4},
 	{client.ErrCredentials, 4},
+	{client.ErrToken, 4},
 }
 
 // report writes err for people and returns the exit code.
@@ -49,6 +51,10 @@ func (a *app) report(err error) int {
 	var usage *usageError
 	if errors.As(err, &usage) {
 		fmt.Fprintf(a.stderr, "Try: %s\n", usage.try)
+	}
+	var problem *client.Problem
+	if errors.As(err, &problem) && problem.Status == http.StatusTooManyRequests && problem.RetryAfter > 0 {
+		fmt.Fprintf(a.stderr, "Try again in %s.\n", lasting(problem.RetryAfter))
 	}
 	for _, row := range exitCodes {
 		if errors.Is(err, row.err) {

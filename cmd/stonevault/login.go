@@ -120,6 +120,9 @@ func (a *app) login(ctx context.Context, f loginFlags) error {
 	if !known {
 		a.say("The vault's root, to compare with the recovery sheet: %s", vault.RootFingerprintSpoken)
 	}
+	if os.Getenv(tokenVariable) != "" {
+		a.warn("%s is set: other verbs use that API token, and not this session", tokenVariable)
+	}
 	_, err = a.checkPin(ctx, c, p)
 	return err
 }
@@ -155,7 +158,7 @@ func newLogout(a *app) *cobra.Command {
 		Long:  "Ends the session on the server and forgets it here. The server's address and root are remembered.",
 		Args:  operands(0, 0, "nothing", "stonevault logout"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, p, err := a.signedIn() // a session can be ended whatever became of the log
+			c, p, err := a.inSession() // which can be ended whatever became of the log
 			if err != nil {
 				return err
 			}

@@ -50,12 +50,41 @@ func (a *app) secretFromFile(file string) ([]byte, error) {
 		}
 		defer f.Close()
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxSecret+3))
+	line, err := readLine(f)
 	if err != nil {
 		return nil, fileError("read", file, err)
 	}
-	line, _, _ := bytes.Cut(b, []byte("\n"))
+	return line, nil
+}
+
+// readLine reads one line, as far as a secret may be long and a little farther, and leaves what follows unread.
+func readLine(r io.Reader) ([]byte, error) {
+	var line []byte
+	for next := make([]byte, 1); len(line) < maxSecret+3; {
+		n, err := r.Read(next)
+		if n == 1 && next[0] == '\n' || err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		line = append(line, next[:n]...)
+	}
 	return bytes.TrimSuffix(line, []byte("\r")), nil
+}
+
+// password is passphrase for verbs that read it from standard input where stdin says so, and else ask; example is
+// what to type where nobody can be asked.
+func (a *app) password(what string, stdin, fresh bool, example string) (string, error) {
+	file := ""
+	if stdin {
+		file = pipeName
+	}
+	secret, err := a.passphrase(what, file, fresh)
+	if errors.As(err, new(*usageError)) {
+		err = misuse(example, "the %s is needed and %v", what, errNoTerminal)
+	}
+	return string(secret), err
 }
 
 func (a *app) ask(what string, fresh bool) ([]byte, error) {

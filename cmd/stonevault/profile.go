@@ -142,14 +142,18 @@ func (*unattended) Error() string {
 
 func (*unattended) Is(target error) bool { return target == client.ErrNotSignedIn }
 
-// newClient makes a client for a profile.
-func (a *app) newClient(p *profile) (*client.Client, error) {
+// newClient makes a client for a profile, with its session.
+func (a *app) newClient(p *profile) (*client.Client, error) { return a.newClientWith(p, "") }
+
+// newClientWith makes a client for a profile, with an API token where there is one.
+func (a *app) newClientWith(p *profile, token client.Token) (*client.Client, error) {
 	s, err := a.secrets()
 	if err != nil {
 		return nil, err
 	}
 	return client.New(client.Options{
-		Server: p.Server, AllowClassical: p.AllowClassical, Trust: client.Trust{CAFile: p.CAFile, Fingerprint: p.Fingerprint}, UserAgent: "stonevault/" + version, Secrets: s, Now: a.now,
+		Server: p.Server, AllowClassical: p.AllowClassical, Trust: client.Trust{CAFile: p.CAFile, Fingerprint: p.Fingerprint},
+		UserAgent: "stonevault/" + version, Secrets: s, Token: token, Now: a.now,
 		Patience: a.patience, Waiting: a.waiting,
 	})
 }
@@ -157,7 +161,7 @@ func (a *app) newClient(p *profile) (*client.Client, error) {
 // connect makes a client for whoever is signed in, once the vault's audit log has been found to be the one that is
 // remembered.
 func (a *app) connect(ctx context.Context) (*client.Client, *profile, error) {
-	c, p, err := a.signedIn()
+	c, p, err := a.signedIn(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -165,8 +169,25 @@ func (a *app) connect(ctx context.Context) (*client.Client, *profile, error) {
 	return c, p, err
 }
 
-// signedIn makes a client for whoever is signed in, and asks nothing.
-func (a *app) signedIn() (*client.Client, *profile, error) {
+// signedIn makes a client for whoever is signed in, or for an API token, without a look at the audit log.
+func (a *app) signedIn(ctx context.Context) (*client.Client, *profile, error) {
+	token, err := a.apiToken()
+	if err != nil {
+		return nil, nil, err
+	}
+	if token == "" {
+		return a.inSession()
+	}
+	p, err := a.tokenProfile(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := a.newClientWith(p, token)
+	return c, p, err
+}
+
+// inSession makes a client for whoever is signed in, and asks nothing.
+func (a *app) inSession() (*client.Client, *profile, error) {
 	p, err := a.loadProfile()
 	if err != nil {
 		return nil, nil, err

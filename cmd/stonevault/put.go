@@ -89,6 +89,7 @@ type putJob struct {
 	c       *client.Client
 	profile *profile
 	bars    *progress
+	unseen  sync.Once // it was said that no receipts may be fetched
 
 	mu     sync.Mutex // guards what follows
 	counts map[string]int64

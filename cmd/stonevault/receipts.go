@@ -130,6 +130,9 @@ func (j *putJob) receipts(ctx context.Context, done []*putResult, failed error) 
 func (j *putJob) receipt(ctx context.Context, pin *client.Pin, f *putResult) (audit.Tree, error) {
 	text, err := j.fetchReceipt(ctx, f)
 	switch {
+	case errors.Is(err, client.ErrOutOfScope):
+		j.unseen.Do(func() { j.a.say("No receipts are kept: the API token lacks the scope audit:read.") })
+		return audit.Tree{}, nil
 	case errors.Is(err, client.ErrNotFound):
 		return audit.Tree{}, fmt.Errorf("%w: the audit log does not have it", errFalse)
 	case errors.Is(err, client.ErrLogRewritten):

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -24,6 +25,27 @@ func counted(n int64, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
+}
+
+// lasting is how long something takes, in the largest unit that leaves it above one, rounded up.
+func lasting(d time.Duration) string {
+	for _, unit := range []struct {
+		is        time.Duration
+		one, many string
+	}{{24 * time.Hour, "day", "days"}, {time.Hour, "hour", "hours"}, {time.Minute, "minute", "minutes"}} {
+		if d > unit.is {
+			return counted(int64((d+unit.is-1)/unit.is), unit.one, unit.many)
+		}
+	}
+	return counted(int64((d+time.Second-1)/time.Second), "second", "seconds")
+}
+
+// minute is a time as lists show it, to the minute; "never" where there was none.
+func minute(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return "never"
+	}
+	return t.Local().Format("2006-01-02 15:04")
 }
 
 // capital begins a sentence with s.
@@ -47,6 +69,9 @@ var units = []string{"KiB", "MiB", "GiB", "TiB"}
 type table struct{ *tabwriter.Writer }
 
 func newTable(w io.Writer) table { return table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)} }
+
+// line prints the cells of one thing in a list, as ls -l does.
+func (t table) line(cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")) }
 
 func (t table) row(name, format string, args ...any) {
 	fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...))

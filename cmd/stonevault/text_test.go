@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"stonevault/internal/client"
 	"stonevault/stone"
@@ -94,6 +95,17 @@ func TestExitCodes(t *testing.T) {
 	} {
 		if got := newTestApp(t).report(c.err); got != c.want {
 			t.Errorf("%v: exit code %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+func TestLasting(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0 seconds", time.Millisecond: "1 second", time.Second: "1 second", 59 * time.Second: "59 seconds", time.Minute: "60 seconds",
+		61 * time.Second: "2 minutes", time.Hour: "60 minutes", 61 * time.Minute: "2 hours", 25 * time.Hour: "2 days",
+	} {
+		if got := lasting(d); got != want {
+			t.Errorf("%s is said as %q, want %q", d, got, want)
 		}
 	}
 }

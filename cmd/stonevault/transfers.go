@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"path"
 	"slices"
@@ -147,6 +148,37 @@ func writeItems[T any](w io.Writer, list []*T) error {
 		}
 	}
 	return writeJSON(w, map[string]any{"items": items})
+}
+
+// some returns at most so many of what comes page after page, 0 for all.
+func some[T any](list iter.Seq2[T, error], limit int) (items []*T, err error) {
+	for item, err := range list {
+		if err != nil {
+			return nil, err
+		}
+		if items = append(items, &item); limit > 0 && len(items) == limit {
+			break
+		}
+	}
+	return items, nil
+}
+
+// listing are the flags of a verb that lists things.
+type listing struct {
+	limit int
+	json  bool
+}
+
+func (l *listing) add(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&l.limit, "limit", 0, "show at most `N`; 0 is all")
+	addJSON(cmd, &l.json)
+}
+
+func (l *listing) check() error {
+	if l.limit < 0 {
+		return misuse("--limit 20", "a limit is 0 or more, unlike %d", l.limit)
+	}
+	return nil
 }
 
 // addClass adds --class.

@@ -34,6 +34,15 @@ type Secrets interface {
 	Replace(ctx context.Context, secret []byte) error
 }
 
+// Token is a program's API token. It never shows itself.
+type Token string
+
+// String never shows the token.
+func (Token) String() string { return "[redacted]" }
+
+// GoString never shows the token.
+func (Token) GoString() string { return "[redacted]" }
+
 // Options say which server, and how.
 type Options struct {
 	Server string // as CheckServer returns it
@@ -42,7 +51,9 @@ type Options struct {
 	Trust          Trust
 	UserAgent      string
 	Secrets        Secrets
-	Now            func() time.Time
+	// Token is used in the place of a session, where there is one.
+	Token Token
+	Now   func() time.Time
 	// StallAfter ends a transfer that has stood still for so long; 0 is one minute.
 	StallAfter time.Duration
 	// Patience is how long a transfer that makes no progress waits, pauses added up, to be taken up again after

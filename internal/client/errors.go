@@ -22,6 +22,11 @@ import (
 var (
 	// ErrNotSignedIn is a session that does not exist or has ended.
 	ErrNotSignedIn = errors.New("not signed in; sign in with: stonevault login --server URL --user NAME")
+	// ErrToken is an API token that is not good.
+	ErrToken = errors.New("the API token is not good: it is mistyped, has ended or was revoked, or is of another vault; " +
+		"make another one with: stonevault token create")
+	// ErrOutOfScope is what the API token may not do.
+	ErrOutOfScope = errors.New("the API token is not for that")
 	// ErrCredentials is a wrong name or password.
 	ErrCredentials = errors.New("the name or the password is wrong")
 	// ErrRefused is stored data that is not what was sealed.
@@ -54,6 +59,7 @@ var sentinels = map[string]error{
 	"refused":             ErrRefused,
 	"unauthenticated":     errTokenEnded,
 	"bad-credentials":     ErrCredentials,
+	"out-of-scope":        ErrOutOfScope,
 	"session-ended":       ErrNotSignedIn,
 	"not-found":           ErrNotFound,
 	"no-event":            ErrNotFound,

@@ -68,18 +68,28 @@ func (c *Client) SignOut(ctx context.Context) error {
 	if err == nil {
 		resp.Body.Close()
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.session = nil
-	forgot := c.options.Secrets.Update(ctx, func([]byte) ([]byte, error) { return nil, nil })
 	if errors.Is(err, ErrNotSignedIn) {
 		err = nil // it had ended by itself
 	}
-	return errors.Join(err, forgot)
+	return errors.Join(err, c.Forget(ctx))
 }
 
-// token returns an access token other than stale.
+// Forget forgets the session here, and leaves it to end on the server by itself.
+func (c *Client) Forget(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session = nil
+	return c.options.Secrets.Update(ctx, func([]byte) ([]byte, error) { return nil, nil })
+}
+
+// token returns an access token other than stale, or the API token.
 func (c *Client) token(ctx context.Context, stale string) (string, error) {
+	if c.options.Token != "" {
+		if stale != "" {
+			return "", ErrToken
+		}
+		return string(c.options.Token), nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.session == nil {
