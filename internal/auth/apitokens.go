@@ -34,7 +34,7 @@ func (s *Service) authenticateToken(ctx context.Context, text string) (Principal
 		if token, err = tx.APITokenByHash(ctx, hash); err != nil {
 			return Principal{}, err
 		}
-		return standingToken(ctx, tx, token, hash, now)
+		return s.standingToken(ctx, tx, token, hash, now)
 	})
 	if err != nil {
 		return Principal{}, err
@@ -59,7 +59,7 @@ func (s *Service) noteUse(ctx context.Context, used APIToken) {
 }
 
 // standingToken is who has an API token, or ErrUnauthenticated where it does not stand.
-func standingToken(ctx context.Context, tx Tx, token APIToken, hash []byte, now time.Time) (Principal, error) {
+func (s *Service) standingToken(ctx context.Context, tx Tx, token APIToken, hash []byte, now time.Time) (Principal, error) {
 	if err := token.Verify(hash, now); err != nil {
 		return Principal{}, err
 	}
@@ -70,10 +70,11 @@ func standingToken(ctx context.Context, tx Tx, token APIToken, hash []byte, now 
 	if account.Person != token.Person || !account.Active {
 		return Principal{}, ErrUnauthenticated
 	}
+	enrol, err := mustEnrol(ctx, tx, account)
 	return Principal{
 		Person: account.Person, Name: account.Name, Role: account.Role, Client: token.Name,
-		Token: token.ID, Scopes: token.Scopes,
-	}, nil
+		Token: token.ID, Scopes: token.Scopes, Enrol: enrol,
+	}, err
 }
 
 // CreateAPIToken makes an API token of by's own. It needs a session: a token makes no tokens.
@@ -163,10 +164,10 @@ func (s Scopes) text() string {
 	return strings.Join(names, " ")
 }
 
-// wrapped names what failed, unless the error already says so to who asked.
+// wrapped names what failed, for the log.
 func wrapped(what string, err error) error {
 	var invalid *InvalidError
-	if err == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrForbidden) || errors.As(err, &invalid) {
+	if err == nil || errors.As(err, &invalid) {
 		return err
 	}
 	return fmt.Errorf("auth: %s: %w", what, err)

@@ -3,15 +3,16 @@
 //
 // An access token is a JWT that one of the vault's own keys has signed with HS256; it lives ten minutes
 // and is good only while its session, its person and its epoch are. A refresh token is 32 random bytes
-// that the store knows by their SHA-256 alone; each is exchanged once. Invariants: no secret is stored,
-// logged or compared in variable time; an unknown name costs what a wrong password costs; what cannot be
-// checked is refused.
+// that the store knows by their SHA-256 alone; each is exchanged once. Programs have API tokens, which are kept
+// in the same way. Invariants: no secret is stored, logged or compared in variable time; an unknown name costs
+// what a wrong password costs; a try is counted before it is looked at; what cannot be checked is refused.
 //
 // It does not decide what a person may do: that is the vault's. It knows neither HTTP nor SQL.
 package auth
 
 import (
 	"errors"
+	"time"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
@@ -26,6 +27,14 @@ var (
 	ErrSessionEnded = errors.New("the session has ended")
 	// ErrReused is an ErrSessionEnded that ended the session: somebody used an old refresh token again.
 	ErrReused = &reusedError{}
+	// ErrSecondFactorRequired is the answer to the right password where a code is wanted besides.
+	ErrSecondFactorRequired = errors.New("the code of the second factor is missing")
+	// ErrPassword is a wrong password of somebody who is signed in.
+	ErrPassword = errors.New("wrong password")
+	// ErrEnrolled says that there is a second factor already.
+	ErrEnrolled = errors.New("there is a second factor already")
+	// ErrTooMany is what every TooManyError is.
+	ErrTooMany = errors.New("too many tries that failed")
 	// ErrBusy says that too many people are signing in at once.
 	ErrBusy = errors.New("too many sign-ins at once")
 )
@@ -34,6 +43,14 @@ type reusedError struct{}
 
 func (*reusedError) Error() string { return "a refresh token was used twice, so its session was ended" }
 func (*reusedError) Unwrap() error { return ErrSessionEnded }
+
+// TooManyError says how long it is until the next try is looked at.
+type TooManyError struct{ Wait time.Duration }
+
+func (e *TooManyError) Error() string {
+	return "too many tries that failed; wait for " + e.Wait.String()
+}
+func (*TooManyError) Unwrap() error { return ErrTooMany }
 
 // InvalidError is a value that a caller gave and that cannot be accepted.
 type InvalidError struct {

@@ -36,10 +36,10 @@ func (a Account) values() audit.Values {
 // refuse records a sign-in that fails, and returns why. The name that was typed is kept only where it is an
 // account's: people type passwords into the wrong field. What the device calls itself is not kept: nobody vouches
 // for it, and what no person is named beside cannot be erased with one.
-func (s *Service) refuse(ctx context.Context, c Credentials, a Account, reason string, why error) error {
+func (s *Service) refuse(ctx context.Context, address string, a Account, reason string, why error) error {
 	e := audit.Event{
 		Type: audit.SessionRefused, Operational: audit.Values{"reason": reason},
-		Actor: auditlog.Actor{Address: c.Address}.Values(),
+		Actor: auditlog.Actor{Address: address}.Values(),
 	}
 	if a.Person != "" {
 		e.Subject = a.values()

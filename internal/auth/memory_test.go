@@ -34,6 +34,11 @@ type state struct {
 	tokens   map[string]TokenKey
 	api      map[string]APIToken
 	between  map[[2]string]access.Acquaintance // of an asker and another
+	factors  map[string]Factor
+	codes    map[string][][]byte
+	failures map[string]Failures
+	devices  map[string]Device // by person and hash
+	settings map[string][]byte
 	events   []audit.Event
 }
 
@@ -42,12 +47,15 @@ func newMemory() *memory {
 		accounts: map[string]Account{}, keys: map[string]string{}, sessions: map[string]Session{},
 		refresh: map[string]RefreshToken{}, tokens: map[string]TokenKey{},
 		api: map[string]APIToken{}, between: map[[2]string]access.Acquaintance{},
+		factors: map[string]Factor{}, codes: map[string][][]byte{}, failures: map[string]Failures{}, devices: map[string]Device{},
+		settings: map[string][]byte{},
 	}}
 }
 
 func (s state) clone() state {
 	s.accounts, s.keys, s.sessions, s.refresh = maps.Clone(s.accounts), maps.Clone(s.keys), maps.Clone(s.sessions), maps.Clone(s.refresh)
 	s.tokens, s.api, s.events = maps.Clone(s.tokens), maps.Clone(s.api), slices.Clone(s.events)
+	s.factors, s.codes, s.failures, s.devices = maps.Clone(s.factors), maps.Clone(s.codes), maps.Clone(s.failures), maps.Clone(s.devices)
 	return s
 }
 
@@ -216,6 +224,74 @@ func (tx *memoryTx) RaiseEpoch(_ context.Context, person string, _ time.Time) er
 		tx.accounts[person] = a
 	}
 	return err
+}
+
+func (tx *memoryTx) SetPassword(_ context.Context, person, hash string, _ time.Time) error {
+	a, err := lookup(tx.accounts, person)
+	if err == nil {
+		a.PasswordHash = hash
+		tx.accounts[person] = a
+	}
+	return err
+}
+
+func (tx *memoryTx) Factor(_ context.Context, person string) (Factor, error) {
+	return lookup(tx.factors, person)
+}
+
+func (tx *memoryTx) PutFactor(_ context.Context, f Factor) error {
+	tx.factors[f.Person] = f
+	return nil
+}
+
+func (tx *memoryTx) DeleteFactor(_ context.Context, person string) error {
+	_, err := lookup(tx.factors, person)
+	delete(tx.factors, person)
+	return err
+}
+
+func (tx *memoryTx) RecoveryCodes(_ context.Context, person string) ([][]byte, error) {
+	return tx.codes[person], nil
+}
+
+func (tx *memoryTx) PutRecoveryCodes(_ context.Context, person string, hashes [][]byte) error {
+	tx.codes[person] = hashes
+	return nil
+}
+
+func (tx *memoryTx) Failures(_ context.Context, key []byte) (Failures, error) {
+	return tx.failures[string(key)], nil
+}
+
+func (tx *memoryTx) PutFailures(_ context.Context, key []byte, f Failures) error {
+	tx.failures[string(key)] = f
+	if f.Count == 0 {
+		delete(tx.failures, string(key))
+	}
+	return nil
+}
+
+func (tx *memoryTx) DeleteFailures(_ context.Context, before time.Time) error {
+	maps.DeleteFunc(tx.failures, func(_ string, f Failures) bool { return f.Last.Before(before) })
+	return nil
+}
+
+func (tx *memoryTx) Device(_ context.Context, person string, hash []byte) (Device, error) {
+	return lookup(tx.devices, person+string(hash))
+}
+
+func (tx *memoryTx) PutDevice(_ context.Context, d Device) error {
+	tx.devices[d.Person+string(d.Hash)] = d
+	return nil
+}
+
+func (tx *memoryTx) DeleteDevices(_ context.Context, before time.Time) error {
+	maps.DeleteFunc(tx.devices, func(_ string, d Device) bool { return d.LastAt.Before(before) })
+	return nil
+}
+
+func (tx *memoryTx) Setting(_ context.Context, name string) ([]byte, error) {
+	return lookup(tx.settings, name)
 }
 
 func (tx *memoryTx) InsertAPIToken(_ context.Context, t APIToken) error {

@@ -44,6 +44,9 @@ type Device struct {
 	LastAt  time.Time
 }
 
+// MaxDevices is how many devices a person has at most.
+const MaxDevices = 100
+
 // Factor is a person's authenticator app.
 type Factor struct {
 	Person      string
@@ -123,6 +126,29 @@ type Tx interface {
 	Refresh(ctx context.Context, hash []byte) (RefreshToken, error)
 	// UseRefresh sets UsedAt where it was zero, and tells whether it was.
 	UseRefresh(ctx context.Context, hash []byte, at time.Time) (bool, error)
+
+	SetPassword(ctx context.Context, person, hash string, at time.Time) error
+
+	// Factor is a person's authenticator app, whether or not it was confirmed.
+	Factor(ctx context.Context, person string) (Factor, error)
+	PutFactor(ctx context.Context, f Factor) error // in the place of the one before
+	DeleteFactor(ctx context.Context, person string) error
+	// RecoveryCodes are the hashes of those that were not used.
+	RecoveryCodes(ctx context.Context, person string) ([][]byte, error)
+	PutRecoveryCodes(ctx context.Context, person string, hashes [][]byte) error // in the place of all before
+
+	// Failures is the zero value where there are none, and PutFailures of it removes them.
+	Failures(ctx context.Context, key []byte) (Failures, error)
+	PutFailures(ctx context.Context, key []byte, f Failures) error
+	DeleteFailures(ctx context.Context, before time.Time) error
+
+	Device(ctx context.Context, person string, hash []byte) (Device, error)
+	// PutDevice keeps a device, and of all that the person has the last MaxDevices that were seen.
+	PutDevice(ctx context.Context, d Device) error
+	DeleteDevices(ctx context.Context, before time.Time) error
+
+	// Setting is the value of a setting of the vault.
+	Setting(ctx context.Context, name string) ([]byte, error)
 
 	InsertAPIToken(ctx context.Context, t APIToken) error
 	APIToken(ctx context.Context, id string) (APIToken, error)

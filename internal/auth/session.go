@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -52,6 +51,7 @@ type Service struct {
 	tally    Tally
 	now      func() time.Time
 	rand     io.Reader
+	sealer   Sealer
 	tokens   *tokens
 	verifier *verifier
 
@@ -64,7 +64,9 @@ type Credentials struct {
 
 	Name     string
 	Password string
+	Code     string // of the second factor, where there is one
 	Client   string // what the device calls itself
+	Device   string // what it was given when it signed in before, if it did
 	Address  string // where the request comes from
 }
 
@@ -78,6 +80,7 @@ type Principal struct {
 	Token   string // the id of an API token; empty where it is a session
 	Scopes  Scopes // of the API token
 	Epoch   int64  // of the account when the session was recognised; API tokens outlive epochs
+	Enrol   bool   // a second factor must be set up before anything else
 }
 
 // Grant is what signing in and refreshing give.
@@ -89,6 +92,7 @@ type Grant struct {
 	AccessExpiresAt  time.Time
 	RefreshToken     string
 	RefreshExpiresAt time.Time
+	Device           string // what this device shows from now on; empty where it was known
 }
 
 // New opens the service; it makes the first token key where there is none, and fails where the keys that
@@ -103,88 +107,13 @@ func New(ctx context.Context, c Config) (*Service, error) {
 	// The store keeps milliseconds; what is handed out must not differ from what is kept.
 	now := func() time.Time { return c.Now().UTC().Truncate(time.Millisecond) }
 	s := &Service{
-		store: c.Store, audit: c.Audit, tally: c.Tally, now: now, rand: c.Rand, tokens: newTokens(c, now), verifier: newVerifier(),
+		store: c.Store, audit: c.Audit, tally: c.Tally, now: now, rand: c.Rand, sealer: c.Sealer, tokens: newTokens(c, now), verifier: newVerifier(),
 		trusted: newTrusted(),
 	}
 	if _, err := s.tokens.signingKey(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
-}
-
-// SignIn opens a session. ErrCredentials is the answer to a wrong password, an unknown name and an
-// account that is switched off, after the same work; ErrBusy comes without any.
-func (s *Service) SignIn(ctx context.Context, c Credentials) (Grant, error) {
-	password, err := normalPassword(c.Password)
-	if err != nil {
-		return Grant{}, err
-	}
-	if err := checkText("name", c.Name, 1, maxNameBytes); err != nil {
-		return Grant{}, err
-	}
-	if err := checkText("client", c.Client, 0, maxClientBytes); err != nil {
-		return Grant{}, err
-	}
-	var account Account
-	err = s.store.ViewAuth(ctx, func(tx Tx) (err error) {
-		account, err = tx.AccountByNameKey(ctx, NameKey(c.Name))
-		return err
-	})
-	hash := account.PasswordHash
-	known := err == nil
-	switch {
-	case errors.Is(err, ErrNotFound):
-		hash = dummyHash
-	case err != nil:
-		return Grant{}, fmt.Errorf("auth: look up an account: %w", err)
-	}
-	right, err := s.verifier.verify(ctx, hash, password)
-	if errors.Is(err, ErrBusy) {
-		return Grant{}, s.refuse(ctx, c, Account{}, "limit", err)
-	}
-	if err != nil {
-		return Grant{}, err
-	}
-	if !right || !known || !account.Active {
-		return Grant{}, s.refuse(ctx, c, account, "credentials", ErrCredentials)
-	}
-	id := make([]byte, sessionIDBytes)
-	if _, err := io.ReadFull(s.rand, id); err != nil {
-		return Grant{}, fmt.Errorf("auth: no randomness: %w", err)
-	}
-	now := s.now()
-	session := Session{
-		ID: hex.EncodeToString(id), Person: account.Person, Client: c.Client, Address: c.Address,
-		CreatedAt: now, LastUsedAt: now, ExpiresAt: now.Add(RefreshTTL),
-	}
-	text, row, err := s.newRefresh(session, account.Epoch)
-	if err != nil {
-		return Grant{}, err
-	}
-	err = s.change(ctx, func(tx Tx) error {
-		// The password may have been changed while this one was being checked.
-		again, err := tx.Account(ctx, account.Person)
-		if err != nil {
-			return err
-		}
-		if !again.Active || again.Epoch != account.Epoch || again.PasswordHash != account.PasswordHash {
-			return ErrCredentials
-		}
-		if err := tx.InsertSession(ctx, session); err != nil {
-			return err
-		}
-		if err := tx.InsertRefresh(ctx, row); err != nil {
-			return err
-		}
-		return s.record(ctx, tx, audit.SessionOpened, actor(account, session, c.Address), audit.Values{"method": "password", "new_device": false}, nil)
-	})
-	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrCredentials):
-		return Grant{}, s.refuse(ctx, c, account, "credentials", ErrCredentials)
-	case err != nil:
-		return Grant{}, fmt.Errorf("auth: open a session: %w", err)
-	}
-	return s.grant(ctx, account, session, text)
 }
 
 // Refresh exchanges a refresh token. Using one again after RefreshGrace ends its session: either the
@@ -195,8 +124,8 @@ func (s *Service) Refresh(ctx context.Context, token, address string) (Grant, er
 		return Grant{}, err
 	}
 	var (
-		account Account
 		session Session
+		who     Principal
 		text    string
 		reused  bool
 	)
@@ -210,7 +139,8 @@ func (s *Service) Refresh(ctx context.Context, token, address string) (Grant, er
 		if session, err = tx.Session(ctx, row.Session); err != nil {
 			return err
 		}
-		if account, err = tx.Account(ctx, session.Person); err != nil {
+		account, err := tx.Account(ctx, session.Person)
+		if err != nil {
 			return err
 		}
 		if !session.RevokedAt.IsZero() || !now.Before(session.ExpiresAt) || !now.Before(row.ExpiresAt) ||
@@ -243,6 +173,9 @@ func (s *Service) Refresh(ctx context.Context, token, address string) (Grant, er
 		if err := tx.UpdateSession(ctx, session); err != nil {
 			return err
 		}
+		if who, err = s.principal(ctx, tx, account, session); err != nil {
+			return err
+		}
 		return tx.InsertRefresh(ctx, next)
 	})
 	switch {
@@ -254,7 +187,7 @@ func (s *Service) Refresh(ctx context.Context, token, address string) (Grant, er
 		s.trusted.forget(session.ID)
 		return Grant{}, ErrReused
 	}
-	return s.grant(ctx, account, session, text)
+	return s.grant(ctx, who, session, text)
 }
 
 // SignOut ends the session of p. Ending one that has ended is no error.
@@ -297,11 +230,13 @@ func (s *Service) Run(ctx context.Context, report func(error)) {
 	}
 }
 
-// Sweep removes what has expired: sessions with their tokens at once, API tokens after a while.
+// Sweep removes what has expired: sessions with their tokens at once, API tokens after a while, failures and devices
+// once they do not matter any more.
 func (s *Service) Sweep(ctx context.Context) error {
 	err := s.store.UpdateAuth(ctx, func(tx Tx) error {
 		now := s.now()
-		return errors.Join(tx.DeleteExpiredSessions(ctx, now), tx.DeleteExpiredAPITokens(ctx, now.Add(-apiTokenRemains)))
+		return errors.Join(tx.DeleteExpiredSessions(ctx, now), tx.DeleteExpiredAPITokens(ctx, now.Add(-apiTokenRemains)),
+			tx.DeleteFailures(ctx, now.Add(-ForgetFailures)), tx.DeleteDevices(ctx, now.Add(-DeviceTTL)))
 	})
 	if err != nil {
 		return fmt.Errorf("auth: remove what has expired: %w", err)
@@ -309,20 +244,24 @@ func (s *Service) Sweep(ctx context.Context) error {
 	return nil
 }
 
-func (s *Service) grant(ctx context.Context, a Account, session Session, refresh string) (Grant, error) {
-	access, expires, err := s.tokens.sign(ctx, a.Person, session.ID, a.Epoch)
+func (s *Service) grant(ctx context.Context, who Principal, session Session, refresh string) (Grant, error) {
+	access, expires, err := s.tokens.sign(ctx, who.Person, session.ID, who.Epoch)
 	if err != nil {
 		return Grant{}, err
 	}
 	return Grant{
-		Principal:   principal(a, session),
+		Principal:   who,
 		AccessToken: access, AccessExpiresAt: expires,
 		RefreshToken: refresh, RefreshExpiresAt: session.ExpiresAt,
 	}, nil
 }
 
-func principal(a Account, s Session) Principal {
-	return Principal{Person: a.Person, Name: a.Name, Role: a.Role, Session: s.ID, Client: s.Client, Epoch: a.Epoch}
+// principal is who has a session.
+func (s *Service) principal(ctx context.Context, tx Tx, a Account, session Session) (Principal, error) {
+	enrol, err := mustEnrol(ctx, tx, a)
+	return Principal{
+		Person: a.Person, Name: a.Name, Role: a.Role, Session: session.ID, Client: session.Client, Epoch: a.Epoch, Enrol: enrol,
+	}, err
 }
 
 // newRefresh makes a token for session. It carries the epoch, so that raising a person's epoch ends

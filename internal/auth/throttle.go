@@ -74,6 +74,18 @@ func (t Throttle) Succeeded() Throttle {
 	return t
 }
 
+// Undecided is what to store when a granted try was neither right nor wrong: where the password is right and a code
+// is still to come, or where nobody looked at the password. This one try is given back and no more, so that
+// whoever has the password guesses no more codes for it.
+func (t Throttle) Undecided() Throttle {
+	for _, f := range []*Failures{&t.Account, &t.Network, &t.Device} {
+		if counted := t.KnownDevice == (f == &t.Device); counted && f.Count > 0 {
+			f.Count--
+		}
+	}
+	return t
+}
+
 // wait is how long it is from now until the next try is granted, 0 where that is now.
 func (b backoff) wait(f Failures, now time.Time) time.Duration {
 	if f.Count < b.free || forgotten(f, now) {

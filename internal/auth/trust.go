@@ -111,7 +111,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (Principal, er
 	now := s.now()
 	p, ok, before := s.trusted.find(c.Session, now)
 	if !ok {
-		p, err = s.look(ctx, nil, before, func(tx Tx) (Principal, error) { return standingSession(ctx, tx, c.Session, now) })
+		p, err = s.look(ctx, nil, before, func(tx Tx) (Principal, error) { return s.standingSession(ctx, tx, c.Session, now) })
 		if err != nil {
 			return Principal{}, err
 		}
@@ -131,13 +131,13 @@ func (s *Service) Stands(ctx context.Context, p Principal) bool {
 		var err error
 		current, err = s.look(ctx, nil, before, func(tx Tx) (Principal, error) {
 			if p.Token == "" {
-				return standingSession(ctx, tx, p.Session, now)
+				return s.standingSession(ctx, tx, p.Session, now)
 			}
 			token, err := tx.APIToken(ctx, p.Token)
 			if err != nil {
 				return Principal{}, err
 			}
-			return standingToken(ctx, tx, token, token.Hash, now)
+			return s.standingToken(ctx, tx, token, token.Hash, now)
 		})
 		if err != nil {
 			return false
@@ -165,7 +165,7 @@ func (s *Service) look(ctx context.Context, hash []byte, before uint64, find fun
 }
 
 // standingSession is who has a session, or ErrUnauthenticated where it does not stand.
-func standingSession(ctx context.Context, tx Tx, id string, now time.Time) (Principal, error) {
+func (s *Service) standingSession(ctx context.Context, tx Tx, id string, now time.Time) (Principal, error) {
 	session, err := tx.Session(ctx, id)
 	if err != nil {
 		return Principal{}, err
@@ -177,5 +177,5 @@ func standingSession(ctx context.Context, tx Tx, id string, now time.Time) (Prin
 	if account.Person != session.Person || !session.RevokedAt.IsZero() || !now.Before(session.ExpiresAt) || !account.Active {
 		return Principal{}, ErrUnauthenticated
 	}
-	return principal(account, session), nil
+	return s.principal(ctx, tx, account, session)
 }

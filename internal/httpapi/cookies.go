@@ -10,11 +10,13 @@ import (
 	"stonevault/internal/auth"
 )
 
-// A browser's session is in two cookies that no script can read and no other site can send (SameSite).
-// What other sites of the same domain could send is turned away by http.CrossOriginProtection.
+// A browser's session is in two cookies that no script can read and no other site can send (SameSite), and a third
+// one says for a year which device it is. What other sites of the same domain could send is turned away by
+// http.CrossOriginProtection.
 const (
 	accessCookie  = "stonevault-access"
 	refreshCookie = "stonevault-refresh"
+	deviceCookie  = "stonevault-device"
 )
 
 // inClear tells whether a browser reaches this server on its own machine without TLS. There alone cookies go

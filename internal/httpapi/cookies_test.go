@@ -46,16 +46,16 @@ func TestCookieAttributes(t *testing.T) {
 		}
 		a := w.do("anonymous", "POST", "/api/v1/sessions", signInBody, header...)
 		s := decode[api.Session](t, a)
-		if a.StatusCode != 200 || s.AccessToken != "" || s.RefreshToken != "" || s.TokenType != "" || s.Person.Name != "owner" ||
+		if a.StatusCode != 200 || s.AccessToken != "" || s.Device != "" || s.RefreshToken != "" || s.TokenType != "" || s.Person.Name != "owner" ||
 			time.Until(s.AccessExpiresAt) < 9*time.Minute {
 			t.Errorf("%s: %d %s", row.host, a.StatusCode, a.body)
 		}
 		set := cookiesOf(a)
-		if len(set) != 2 {
+		if len(set) != 3 {
 			t.Errorf("%s: %v", row.host, a.Header["Set-Cookie"])
 			continue
 		}
-		for name, least := range map[string]int{"stonevault-access": 590, "stonevault-refresh": 30*24*3600 - 10} {
+		for name, least := range map[string]int{"stonevault-access": 590, "stonevault-refresh": 30*24*3600 - 10, "stonevault-device": 365*24*3600 - 10} {
 			c := set[row.prefix+name]
 			if c == nil || c.Value == "" || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" || c.Domain != "" ||
 				c.Secure != (row.prefix != "") || c.MaxAge < least || c.MaxAge > least+10 {

@@ -29,13 +29,16 @@ const (
 
 // classes are those of routes that are not what their method, action and body say.
 var classes = map[string]class{
-	"POST /api/v1/sessions/refresh": writing, // a token that nobody can guess
-	"GET /api/v1/openapi.json":      unlimited,
-	"GET /api/v1/docs":              unlimited,
-	"GET /problems/{code}":          unlimited,
-	"GET /livez":                    unlimited,
-	"GET /readyz":                   unlimited,
-	"GET /":                         unlimited,
+	"POST /api/v1/sessions/refresh":               writing, // a token that nobody can guess
+	"POST /api/v1/me/password":                    secretive,
+	"POST /api/v1/me/factor/codes":                secretive,
+	"POST /api/v1/people/{person}/factor/removal": secretive,
+	"GET /api/v1/openapi.json":                    unlimited,
+	"GET /api/v1/docs":                            unlimited,
+	"GET /problems/{code}":                        unlimited,
+	"GET /livez":                                  unlimited,
+	"GET /readyz":                                 unlimited,
+	"GET /":                                       unlimited,
 }
 
 // class is what the route's requests are counted as.

@@ -35,6 +35,14 @@ var kinds = []kind{
 		about: "The request carries no access token that is good. Refresh the session, or sign in again."},
 	{code: "bad-credentials", status: http.StatusUnauthorized, title: "Wrong name or password", match: auth.ErrCredentials,
 		about: "The name or the password is wrong, or the account is switched off."},
+	{code: "second-factor-required", status: http.StatusUnauthorized, title: "A code is wanted", match: auth.ErrSecondFactorRequired,
+		about: "This account has a second factor. Send the same again with the six digits of the authenticator app, or with a recovery code."},
+	{code: "wrong-code", status: http.StatusForbidden, title: "Wrong code", match: auth.ErrSecondFactor,
+		about: "The code is wrong, too old, or was used before. Enter the one that the authenticator app shows now, or a recovery code that was not used."},
+	{code: "wrong-password", status: http.StatusForbidden, title: "Wrong password", match: auth.ErrPassword,
+		about: "This is not the password of who is signed in."},
+	{code: "enrol-first", status: http.StatusForbidden, title: "A second factor is missing",
+		about: "This person's role must have a second factor. Set one up, and then go on."},
 	{code: "session-ended", status: http.StatusUnauthorized, title: "The session has ended", match: auth.ErrSessionEnded,
 		about: "The refresh token has expired, was used before, or its session was ended. Sign in again."},
 	{code: "wrong-setup-code", status: http.StatusForbidden, title: "Wrong setup code", match: auth.ErrSetupCode,
@@ -94,8 +102,8 @@ var kinds = []kind{
 		about: "The bytes that came are not those of Upload-Checksum, and none of them was kept. Send them again."},
 	{code: "range-not-satisfiable", status: http.StatusRequestedRangeNotSatisfiable, title: "Range not satisfiable",
 		about: "No part of the range is in the file, the range cannot be read, or more is asked for than the file holds. Content-Range tells the file's size."},
-	{code: "too-many-requests", status: http.StatusTooManyRequests, title: "Too many requests",
-		about: "More requests came from this address, or from this person, than may in a minute. Retry-After says in how many seconds the next one is answered."},
+	{code: "too-many-requests", status: http.StatusTooManyRequests, title: "Too many requests", match: auth.ErrTooMany,
+		about: "There were too many requests, or too many tries to sign in that failed. Wait for as long as Retry-After says. A device that was signed in from before does not wait for the failures of others."},
 	{code: "limits-unavailable", status: http.StatusServiceUnavailable, title: "Requests cannot be counted", retry: 5,
 		about: "The server cannot reach what counts its requests, and lets none in uncounted. Try again in a moment; its log has the reason."},
 	{code: "invalid", status: http.StatusUnprocessableEntity, title: "Values that cannot be accepted",
@@ -150,7 +158,7 @@ func classify(err error) *failure {
 	}
 	for i := range kinds {
 		if k := &kinds[i]; k.match != nil && (errors.Is(err, k.match) || k.also != nil && errors.Is(err, k.also)) {
-			return &failure{kind: k, cause: err}
+			return &failure{kind: k, cause: err, retry: waitOf(err)}
 		}
 	}
 	var value *vault.InvalidError
@@ -169,6 +177,15 @@ func classify(err error) *failure {
 		return invalid(credential.Field, credential.Reason)
 	}
 	return &failure{kind: kindOf("internal"), cause: err}
+}
+
+// waitOf is how long an error asks to wait, if it does.
+func waitOf(err error) time.Duration {
+	var many *auth.TooManyError
+	if !errors.As(err, &many) {
+		return 0
+	}
+	return many.Wait
 }
 
 // document is what the caller sees of f.

@@ -92,7 +92,9 @@ func (a *API) done(c *call) error {
 // none: to whom it does not belong, it is answered and recorded like one that does not exist.
 func isRefusal(rt *route, r *http.Request, f *failure, err error) bool {
 	switch f.kind.code {
-	case "forbidden", "out-of-scope", "refused", "session-ended", "cross-origin", "too-many-requests":
+	case "too-many-requests":
+		return !errors.Is(err, auth.ErrTooMany) // a sign-in that is refused has an event of its own
+	case "forbidden", "out-of-scope", "enrol-first", "refused", "session-ended", "cross-origin":
 		return true
 	case "unauthenticated":
 		return len(r.Header.Values("Authorization")) > 0 || cookie(r, accessCookie) != ""

@@ -14,6 +14,15 @@ const (
 	signedIn access.Action = "session" // is about the session that asks, and not for an API token
 )
 
+// whileEnrolling are the routes of who must set up a second factor first, each about himself alone.
+var whileEnrolling = map[string]bool{
+	"DELETE /api/v1/sessions/current":    true,
+	"GET /api/v1/me":                     true,
+	"GET /api/v1/people/{person}/factor": true,
+	"POST /api/v1/me/factor":             true,
+	"POST /api/v1/me/factor/confirm":     true,
+}
+
 // pace says how long a request may take.
 type pace int
 
@@ -49,6 +58,12 @@ var routes = []route{
 	{"POST", "/api/v1/sessions/refresh", jsonLimit, quick, anybody, (*API).refresh},
 	{"DELETE", "/api/v1/sessions/current", 0, quick, signedIn, (*API).signOut},
 	{"GET", "/api/v1/me", 0, quick, access.ProfileSee, (*API).me},
+	{"POST", "/api/v1/me/password", jsonLimit, quick, access.PasswordChange, (*API).changePassword},
+	{"POST", "/api/v1/me/factor", 0, quick, access.FactorsEnrol, (*API).beginFactor},
+	{"POST", "/api/v1/me/factor/confirm", jsonLimit, quick, access.FactorsEnrol, (*API).confirmFactor},
+	{"POST", "/api/v1/me/factor/codes", jsonLimit, quick, access.FactorsEnrol, (*API).drawRecoveryCodes},
+	{"GET", "/api/v1/people/{person}/factor", 0, quick, access.SessionsSee, (*API).factor},
+	{"POST", "/api/v1/people/{person}/factor/removal", jsonLimit, quick, access.FactorsRemove, (*API).removeFactor},
 	{"POST", "/api/v1/me/tokens", jsonLimit, quick, access.TokensCreate, (*API).createToken},
 	{"GET", "/api/v1/people/{person}/sessions", 0, quick, access.SessionsSee, (*API).listSessions},
 	{"DELETE", "/api/v1/people/{person}/sessions", 0, quick, access.SessionsEnd, (*API).endSessions},

@@ -139,6 +139,9 @@ func (a *API) admit(rt *route, c *call) error {
 		if err := a.limit(c.r.Context(), a.classes[rt], byPerson, c.who.Person); err != nil {
 			return err
 		}
+		if c.who.Enrol && !(whileEnrolling[rt.method+" "+rt.pattern] && (c.r.PathValue("person") == "" || personIn(c) == c.who.Person)) {
+			return fail("enrol-first", "")
+		}
 		if err := mayTry(rt.action, c.who); err != nil {
 			return err
 		}

@@ -52,6 +52,12 @@ type Auth interface {
 	Refresh(ctx context.Context, token, address string) (auth.Grant, error)
 	SignOut(ctx context.Context, p auth.Principal, address string) error
 	Authenticate(ctx context.Context, token string) (auth.Principal, error)
+	ChangePassword(ctx context.Context, by auth.Principal, current, next, address string) error
+	Factor(ctx context.Context, by auth.Principal, person string) (auth.FactorState, error)
+	BeginFactor(ctx context.Context, by auth.Principal) (secret auth.TOTPSecret, uri string, err error)
+	ConfirmFactor(ctx context.Context, by auth.Principal, code, address string) ([]auth.RecoveryCode, error)
+	DrawRecoveryCodes(ctx context.Context, by auth.Principal, password, address string) ([]auth.RecoveryCode, error)
+	RemoveFactor(ctx context.Context, by auth.Principal, person, password, address string) error
 	Sessions(ctx context.Context, by auth.Principal, person string, r auth.PageRequest) (auth.Page[auth.Session], error)
 	EndSession(ctx context.Context, by auth.Principal, person, id, address string) error
 	EndSessions(ctx context.Context, by auth.Principal, person string, keep bool, address string) error

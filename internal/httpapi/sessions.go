@@ -12,9 +12,24 @@ func (a *API) signIn(c *call) error {
 	if err := readJSON(c.r, &in); err != nil {
 		return err
 	}
-	g, err := a.Auth.SignIn(c.r.Context(), auth.Credentials{Name: in.Name, Password: in.Password, Client: in.Client, Address: clientOf(c.r)})
+	device := in.Device
+	switch {
+	case in.Cookies && device != "":
+		return invalid("device", "does not go with cookies")
+	case in.Cookies:
+		device = cookie(c.r, deviceCookie)
+	}
+	g, err := a.Auth.SignIn(c.r.Context(), auth.Credentials{
+		Name: in.Name, Password: in.Password, Code: in.Code, Client: in.Client, Device: device, Address: clientOf(c.r),
+	})
 	if err != nil {
 		return err
+	}
+	if in.Cookies {
+		if g.Device != "" {
+			device = g.Device
+		}
+		setCookie(c, deviceCookie, device, auth.DeviceTTL)
 	}
 	return a.sendSession(c, g, in.Cookies)
 }
@@ -58,13 +73,25 @@ func (a *API) sendSession(c *call, g auth.Grant, cookies bool) error {
 	s := api.Session{
 		AccessExpiresAt: g.AccessExpiresAt.UTC(), RefreshExpiresAt: g.RefreshExpiresAt.UTC(),
 		Person: api.Person{ID: g.Principal.Person, Name: g.Principal.Name, Role: api.Role(g.Principal.Role)},
+		Enrol:  g.Principal.Enrol,
 	}
 	if cookies {
 		a.setCookies(c, g)
 	} else {
-		s.AccessToken, s.TokenType, s.RefreshToken = g.AccessToken, api.SessionTokenTypeBearer, g.RefreshToken
+		s.AccessToken, s.TokenType, s.RefreshToken, s.Device = g.AccessToken, api.SessionTokenTypeBearer, g.RefreshToken, g.Device
 	}
 	return writeJSON(c.w, http.StatusOK, s)
+}
+
+func (a *API) changePassword(c *call) error {
+	var in api.PasswordChange
+	if err := readJSON(c.r, &in); err != nil {
+		return err
+	}
+	if err := a.Auth.ChangePassword(c.r.Context(), c.who, in.Current, in.New, clientOf(c.r)); err != nil {
+		return err
+	}
+	return a.done(c)
 }
 
 // personIn is whom a path is about: the caller himself where it says "me". A text that is no id finds nobody.

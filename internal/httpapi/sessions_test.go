@@ -112,6 +112,43 @@ var signInScenarios = []scenario{
 	{"GET /api/v1/people/{person}/tokens", "a stranger's", func(s *scene) (string, any, []string) {
 		return "/api/v1/people/" + s.guest().id + "/tokens", nil, nil
 	}, no("unauthenticated"), no("not-found"), no("not-found"), ok(200), no("not-found"), nil},
+	{"POST /api/v1/me/password", "with a wrong one", func(*scene) (string, any, []string) {
+		return "/api/v1/me/password", `{"current":"not the password","new":"six other words nobody ever wrote"}`, jsonBody
+	}, no("unauthenticated"), no("wrong-password"), no("wrong-password"), no("wrong-password"), no("wrong-password"), nil},
+	{"POST /api/v1/me/password", "a weak one", func(*scene) (string, any, []string) {
+		return "/api/v1/me/password", `{"current":"` + password + `","new":"stonevaultstonevault"}`, jsonBody
+	}, no("unauthenticated"), no("invalid"), no("invalid"), no("invalid"), no("invalid"), nil},
+	{"GET /api/v1/people/{person}/factor", "a stranger's", func(s *scene) (string, any, []string) {
+		return "/api/v1/people/" + s.guest().id + "/factor", nil, nil
+	}, no("unauthenticated"), no("not-found"), no("not-found"), ok(200), no("not-found"), nil},
+	{"GET /api/v1/people/{person}/factor", "one's own", func(*scene) (string, any, []string) {
+		return "/api/v1/people/me/factor", nil, nil
+	}, no("unauthenticated"), ok(200), ok(200), ok(200), ok(200), func(t *testing.T, _ *scene, a *answer) {
+		if f := decode[api.Factor](t, a); f.Enrolled || f.Methods == nil || f.EnrolledAt != nil || f.CodesLeft != 0 || f.Required {
+			t.Errorf("%s", a.body)
+		}
+	}},
+	{"POST /api/v1/me/factor", "", func(*scene) (string, any, []string) { return "/api/v1/me/factor", nil, nil },
+		no("unauthenticated"), ok(200), ok(200), ok(200), ok(200), func(t *testing.T, s *scene, a *answer) {
+			f := decode[api.FactorSecret](t, a)
+			if !strings.HasPrefix(f.URI, "otpauth://totp/Stonevault:owner?") || len(f.Secret) != 39 || strings.Contains(s.log.String(), f.Secret) {
+				t.Errorf("%s", a.body)
+			}
+		}},
+	{"POST /api/v1/me/factor/confirm", "a wrong code", func(*scene) (string, any, []string) {
+		return "/api/v1/me/factor/confirm", `{"code":"nonsense"}`, jsonBody
+	}, no("unauthenticated"), no("wrong-code"), no("wrong-code"), no("wrong-code"), no("wrong-code"), nil},
+	{"POST /api/v1/me/factor/codes", "without a factor", func(*scene) (string, any, []string) {
+		return "/api/v1/me/factor/codes", `{"password":"` + password + `"}`, jsonBody
+	}, no("unauthenticated"), no("not-found"), no("not-found"), no("not-found"), no("not-found"), nil},
+	{"POST /api/v1/people/{person}/factor/removal", "a stranger's", func(s *scene) (string, any, []string) {
+		g := s.guest()
+		s.enrol(g.name)
+		return "/api/v1/people/" + g.id + "/factor/removal", `{}`, jsonBody
+	}, no("unauthenticated"), no("not-found"), no("not-found"), ok(204), no("not-found"), nil},
+	{"POST /api/v1/people/{person}/factor/removal", "one's own, without the password", func(*scene) (string, any, []string) {
+		return "/api/v1/people/me/factor/removal", `{}`, jsonBody
+	}, no("unauthenticated"), no("invalid"), no("invalid"), no("invalid"), no("invalid"), nil},
 	{"POST /api/v1/me/tokens", "", func(*scene) (string, any, []string) {
 		return "/api/v1/me/tokens", `{"name":"backup","scopes":["files:read"],"expires_at":"` + formatTime(time.Now().Add(time.Hour)) + `"}`, jsonBody
 	}, no("unauthenticated"), ok(201), ok(201), ok(201), ok(201), func(t *testing.T, s *scene, a *answer) {

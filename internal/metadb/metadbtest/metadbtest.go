@@ -50,6 +50,8 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"lists of sessions", testSessionLists},
 		{"API tokens", testAPITokens},
 		{"strangers", testStrangers},
+		{"second factors", testFactors},
+		{"failures and devices", testFailures},
 		{"token keys", testTokenKeys},
 		{"lists", testLists},
 		{"list filters", testListFilters},

@@ -116,6 +116,7 @@ CREATE TABLE devices (
     last_at  INTEGER NOT NULL,
     PRIMARY KEY (person, hash)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX devices_last_at ON devices (last_at);
 
 -- Tries to sign in that failed. The key is a SHA-256: names that nobody has are here too.
 CREATE TABLE sign_in_failures (
@@ -134,10 +135,10 @@ CREATE TABLE totp (
     confirmed_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
+-- Those that were not used. One that is used is taken away.
 CREATE TABLE recovery_codes (
-    person  TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
-    hash    BLOB NOT NULL CHECK (length(hash) = 32),
-    used_at INTEGER,
+    person TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    hash   BLOB NOT NULL CHECK (length(hash) = 32),
     PRIMARY KEY (person, hash)
 ) STRICT, WITHOUT ROWID;
 
