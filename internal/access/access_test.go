@@ -239,6 +239,32 @@ func TestToPerson(t *testing.T) {
 	}
 }
 
+func TestToGroup(t *testing.T) {
+	for _, row := range []struct {
+		asker           Role
+		member, manager bool
+		action          Action
+		want            Verdict
+	}{
+		{Manager, false, true, GroupsMembers, Allowed},
+		{Manager, false, true, GroupsLeave, Forbidden},
+		{Manager, true, true, GroupsLeave, Allowed},
+		{Manager, true, false, GroupsMembers, Forbidden},
+		{Manager, true, false, GroupsQuotasSee, Allowed},
+		{Manager, false, false, GroupsSee, Absent},
+		{User, true, true, GroupsMembers, Forbidden}, // who was a manager once
+		{User, false, true, GroupsSee, Absent},
+		{User, true, false, GroupsLeave, Allowed},
+		{Admin, false, false, GroupsDelete, Allowed},
+		{Admin, false, false, GroupsJoin, Forbidden},
+		{Admin, false, true, GroupsJoin, Allowed},
+	} {
+		if got := DecideAny(row.asker, row.action, ToGroup(row.asker, row.member, row.manager)...); got != row.want {
+			t.Errorf("%s, member %v, manager %v, %s: %v, want %v", row.asker, row.member, row.manager, row.action, got, row.want)
+		}
+	}
+}
+
 func TestKeepsAdmin(t *testing.T) {
 	admin, off := Standing{Admin, true}, Standing{Admin, false}
 	for _, row := range []struct {

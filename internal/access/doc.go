@@ -137,7 +137,7 @@ func ToPerson(asker, whose Role, a Acquaintance) []Relation {
 	if a.Same {
 		return []Relation{Own}
 	}
-	manages := a.Manages && asker != User
+	manages := a.Manages && Manages(asker)
 	to := []Relation{Else}
 	if a.Shares {
 		to = append(to, Shared)
@@ -146,6 +146,22 @@ func ToPerson(asker, whose Role, a Acquaintance) []Relation {
 		to = append(to, Managed)
 	}
 	if a.Together || manages {
+		to = append(to, Member)
+	}
+	return to
+}
+
+// Manages tells whether a role lets somebody manage the groups that he is a manager of.
+func Manages(role Role) bool { return role == Admin || role == Manager }
+
+// ToGroup returns the relations of an asker to a group that he is a member of, or a manager, or neither. Who has
+// become a user manages no group.
+func ToGroup(asker Role, member, manager bool) []Relation {
+	to := []Relation{Else}
+	if manager && Manages(asker) {
+		to = append(to, Managed)
+	}
+	if member {
 		to = append(to, Member)
 	}
 	return to

@@ -21,6 +21,7 @@ func (a *API) me(c *call) error {
 	return writeJSON(c.w, http.StatusOK, api.Profile{
 		ID: string(p.Person.ID), Name: p.Person.Name, Role: api.Role(p.Person.Role), Suite: int(p.Suite),
 		Fingerprint: p.Fingerprint.Hex(), FingerprintSpoken: p.Fingerprint.Spoken(), PublicKey: p.Public.Text(),
+		Groups: inGroupsOf(p.Groups),
 	})
 }
 

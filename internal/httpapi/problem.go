@@ -65,6 +65,8 @@ var kinds = []kind{
 		about: "More bytes came than Upload-Length announced. Ask where the upload stands with HEAD, and send what is left of the file."},
 	{code: "audit-rewritten", status: http.StatusInternalServerError, title: "The audit log was rewritten", match: auditlog.ErrRewritten,
 		about: "The stored audit log is not the one that was signed. Keep your receipts, and tell the administrators, who find what was changed with: stonevaultd audit fsck."},
+	{code: "last-manager", status: http.StatusConflict, title: "The last manager", match: vault.ErrLastManager,
+		about: "The group would have no manager left. Name another manager first, or ask an administrator of the vault."},
 	{code: "conflict", status: http.StatusConflict, title: "Changed meanwhile", match: vault.ErrConflict,
 		about: "Somebody else changed the same thing at the same time, and nothing of this change was kept. Try again."},
 	{code: "not-found", status: http.StatusNotFound, title: "Not found", match: vault.ErrNotFound, also: auth.ErrNotFound,

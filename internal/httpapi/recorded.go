@@ -88,7 +88,7 @@ func (a *API) done(c *call) error {
 	return nil
 }
 
-// isRefusal tells which problems the audit log keeps. Of the address of a file, a person or an event, also that there is
+// isRefusal tells which problems the audit log keeps. Of the address of a file, a group, a person or an event, also that there is
 // none: to whom it does not belong, it is answered and recorded like one that does not exist.
 func isRefusal(rt *route, r *http.Request, f *failure, err error) bool {
 	switch f.kind.code {
@@ -99,7 +99,7 @@ func isRefusal(rt *route, r *http.Request, f *failure, err error) bool {
 	case "unauthenticated":
 		return len(r.Header.Values("Authorization")) > 0 || cookie(r, accessCookie) != ""
 	case "not-found":
-		return strings.Contains(rt.pattern, "{id}") || strings.Contains(rt.pattern, "{person}")
+		return strings.Contains(rt.pattern, "{id}") || strings.Contains(rt.pattern, "{group}") || strings.Contains(rt.pattern, "{person}")
 	case "no-event":
 		return !errors.Is(err, auditlog.ErrUnsigned) && (strings.Contains(rt.pattern, "{event}") || strings.Contains(rt.pattern, "{index}"))
 	}

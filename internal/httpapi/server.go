@@ -44,6 +44,7 @@ type Vault interface {
 	CreateFirstAdmin(ctx context.Context, a vault.Actor, name, passwordHash string) (vault.Person, *vault.Recovery, error)
 	RecoveryState(ctx context.Context) (exists, confirmed bool, err error)
 	ConfirmRecovery(ctx context.Context, a vault.Actor, secret *identity.Identity) error
+	Groups
 }
 
 // Auth is what the handlers need to know who asks.

@@ -11,15 +11,15 @@ import (
 
 type identities struct{ tx *Tx }
 
-const identityColumns = `id, kind, person, version, suite, fingerprint, public, certificate, wrapped_seeds, created_at, retired_at`
+const identityColumns = `id, kind, person, grp, version, suite, fingerprint, public, certificate, wrapped_seeds, created_at, retired_at`
 
 func (s identities) Insert(ctx context.Context, i vault.Identity) error {
 	if err := checkIdentity(i); err != nil {
 		return err
 	}
 	return s.tx.insert(ctx, vault.ErrNotFound,
-		`INSERT INTO identities (`+identityColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		string(i.ID), string(i.Kind), orNull(i.Person == "", string(i.Person)), int64(i.Version), int64(i.Suite),
+		`INSERT INTO identities (`+identityColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		string(i.ID), string(i.Kind), orNull(i.Person == "", string(i.Person)), orNull(i.Group == "", string(i.Group)), int64(i.Version), int64(i.Suite),
 		[]byte(i.Fingerprint), i.Public, orNull(len(i.Certificate) == 0, i.Certificate),
 		orNull(len(i.WrappedSeeds) == 0, i.WrappedSeeds), milli(i.CreatedAt),
 		orNull(i.RetiredAt.IsZero(), milli(i.RetiredAt)))
@@ -31,10 +31,18 @@ func (s identities) ByFingerprint(ctx context.Context, f identity.Fingerprint) (
 }
 
 func (s identities) Current(ctx context.Context, kind vault.IdentityKind, person vault.PersonID) (vault.Identity, error) {
+	return s.current(ctx, kind, string(person))
+}
+
+func (s identities) OfGroup(ctx context.Context, group vault.GroupID) (vault.Identity, error) {
+	return s.current(ctx, vault.KindGroup, string(group))
+}
+
+func (s identities) current(ctx context.Context, kind vault.IdentityKind, of string) (vault.Identity, error) {
 	return get(ctx, s.tx, vault.ErrNotFound, scanIdentity,
 		`SELECT `+identityColumns+` FROM identities
-			WHERE kind = $1 AND coalesce(person, '') = $2 AND retired_at IS NULL ORDER BY version DESC LIMIT 1`,
-		string(kind), string(person))
+			WHERE kind = $1 AND coalesce(person, grp, '') = $2 AND retired_at IS NULL ORDER BY version DESC LIMIT 1`,
+		string(kind), of)
 }
 
 func (s identities) Retire(ctx context.Context, id vault.IdentityID, at time.Time) error {
@@ -47,18 +55,18 @@ func (s identities) InUse(ctx context.Context) ([]vault.Identity, error) {
 }
 
 func scanIdentity(row scanner) (i vault.Identity, err error) {
-	var person sql.NullString
+	var person, group sql.NullString
 	var suite, created int64
 	var retired sql.NullInt64
 	var fingerprint []byte
-	if err := row.Scan(&i.ID, &i.Kind, &person, &i.Version, &suite, &fingerprint, &i.Public, &i.Certificate,
+	if err := row.Scan(&i.ID, &i.Kind, &person, &group, &i.Version, &suite, &fingerprint, &i.Public, &i.Certificate,
 		&i.WrappedSeeds, &created, &retired); err != nil {
 		return vault.Identity{}, err
 	}
 	if i.Suite, err = suiteOf(suite); err != nil {
 		return vault.Identity{}, stored(err)
 	}
-	i.Person, i.Fingerprint = vault.PersonID(person.String), identity.Fingerprint(fingerprint)
+	i.Person, i.Group, i.Fingerprint = vault.PersonID(person.String), vault.GroupID(group.String), identity.Fingerprint(fingerprint)
 	i.CreatedAt, i.RetiredAt = moment(created), momentOrZero(retired)
 	return i, stored(checkIdentity(i))
 }

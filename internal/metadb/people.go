@@ -54,7 +54,7 @@ func (s people) Count(ctx context.Context, role vault.Role) (int, error) {
 func (s people) Erase(ctx context.Context, id vault.PersonID) error {
 	for _, text := range []string{
 		`DELETE FROM sessions WHERE person = $1`, // with their tokens
-		`DELETE FROM identities WHERE person = $1`,
+		`DELETE FROM identities WHERE kind = 'person' AND coalesce(person, grp, '') = $1`,
 	} {
 		if _, err := s.tx.exec(ctx, text, string(id)); err != nil {
 			return err

@@ -73,7 +73,7 @@ func orNull(empty bool, v any) any {
 
 var (
 	roles         = map[vault.Role]bool{vault.RoleAdmin: true, vault.RoleManager: true, vault.RoleUser: true}
-	identityKinds = map[vault.IdentityKind]bool{vault.KindRoot: true, vault.KindRecovery: true, vault.KindPerson: true, vault.KindVault: true}
+	identityKinds = map[vault.IdentityKind]bool{vault.KindRoot: true, vault.KindRecovery: true, vault.KindPerson: true, vault.KindVault: true, vault.KindGroup: true}
 	nodeKinds     = map[vault.NodeKind]bool{vault.NodeFolder: true, vault.NodeFile: true}
 	intentKinds   = map[vault.IntentKind]bool{vault.IntentPut: true, vault.IntentDelete: true, vault.IntentRewrite: true}
 	classes       = map[stone.Class]bool{stone.ClassNormal: true, stone.ClassRestricted: true}
@@ -96,12 +96,32 @@ func checkIdentity(i vault.Identity) error {
 		rule{"id", isID(i.ID)},
 		rule{"kind", identityKinds[i.Kind]},
 		rule{"person", (i.Kind == vault.KindPerson) == isID(i.Person) && (i.Person == "" || isID(i.Person))},
+		rule{"grp", (i.Kind == vault.KindGroup) == isID(i.Group) && (i.Group == "" || isID(i.Group))},
 		rule{"version", i.Version >= 1},
 		rule{"suite", i.Suite.Valid()},
 		rule{"fingerprint", i.Suite.Valid() && len(i.Fingerprint) == i.Suite.DigestSize()},
 		rule{"public", len(i.Public) > 0},
 		rule{"created_at", isTime(i.CreatedAt)},
 		rule{"retired_at", isTime(i.RetiredAt)},
+	)
+}
+
+func checkGroup(g vault.Group) error {
+	return check("groups",
+		rule{"id", isID(g.ID)},
+		rule{"name", g.Name != ""},
+		rule{"name_key", g.NameKey != ""},
+		rule{"created_at", isTime(g.CreatedAt)},
+		rule{"updated_at", isTime(g.UpdatedAt)},
+	)
+}
+
+func checkMembership(m vault.Membership) error {
+	return check("group_members",
+		rule{"grp", isID(m.Group)},
+		rule{"person", isID(m.Person)},
+		rule{"member", m.Member || m.Manager},
+		rule{"since", isTime(m.Since)},
 	)
 }
 

@@ -179,6 +179,9 @@ func (v *Vault) eraseAccount(ctx context.Context, a Actor, p Person, done *Erasu
 		if err := v.recordKey(ctx, tx, audit.KeyRetired, &a, row, p); err != nil {
 			return err
 		}
+		if err := v.leaveAll(ctx, tx, a, p); err != nil {
+			return err
+		}
 		if err := tx.People().Erase(ctx, p.ID); err != nil {
 			return err
 		}

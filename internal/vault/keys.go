@@ -59,12 +59,16 @@ func seedContext(id Identity) string {
 
 // newIdentity generates a managed identity and certifies it.
 func (v *Vault) newIdentity(kind IdentityKind, person PersonID) (*identity.Identity, Identity, error) {
+	return v.newManaged(Identity{Kind: kind, Person: person, Version: 1})
+}
+
+// newManaged generates the identity that row says whose it is, and certifies it.
+func (v *Vault) newManaged(row Identity) (*identity.Identity, Identity, error) {
 	secret, err := identity.Generate(v.rand, v.suite)
 	if err != nil {
 		return nil, Identity{}, err
 	}
-	row, err := v.certify(kind, person, 1, secret.Public())
-	if err != nil {
+	if row, err = v.certifyAs(row, secret.Public()); err != nil {
 		return nil, Identity{}, err
 	}
 	row.WrappedSeeds, err = v.master.Seal(seedContext(row), secret.Seeds())
@@ -73,21 +77,27 @@ func (v *Vault) newIdentity(kind IdentityKind, person PersonID) (*identity.Ident
 
 // certify makes the row of a public key, without seeds.
 func (v *Vault) certify(kind IdentityKind, person PersonID, version int, public *identity.Public) (Identity, error) {
-	row := Identity{
-		ID: IdentityID(v.newID()), Kind: kind, Person: person, Version: version, Suite: v.suite,
-		Fingerprint: public.Fingerprint(), Public: public.Bytes(), CreatedAt: millis(v.now()),
-	}
+	return v.certifyAs(Identity{Kind: kind, Person: person, Version: version}, public)
+}
+
+// certifyAs completes the row of a public key that says whose it is.
+func (v *Vault) certifyAs(row Identity, public *identity.Public) (Identity, error) {
+	row.ID, row.Suite, row.CreatedAt = IdentityID(v.newID()), v.suite, millis(v.now())
+	row.Fingerprint, row.Public = public.Fingerprint(), public.Bytes()
 	var err error
 	row.Certificate, err = identity.NewCertificate(v.root, subject(row), public, row.CreatedAt)
 	return row, err
 }
 
-// subject is what the root certifies. A person's keys are certified for the person, so that rows which
-// give them to somebody else do not hold.
+// subject is what the root certifies. A person's keys are certified for the person, and a group's for the group,
+// so that rows which give them to somebody else do not hold.
 func subject(row Identity) identity.Subject {
 	s := identity.Subject{ID: string(row.ID), Kind: string(row.Kind), Version: int64(row.Version)}
-	if row.Kind == KindPerson {
+	switch row.Kind {
+	case KindPerson:
 		s.ID = string(row.Person)
+	case KindGroup:
+		s.ID = string(row.Group)
 	}
 	return s
 }

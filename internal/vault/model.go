@@ -10,6 +10,7 @@ import (
 // Ids are 16 random bytes in lower-case hex, each kind with a type of its own.
 type (
 	PersonID   string
+	GroupID    string
 	IdentityID string
 	// NodeID names a folder or a document. The root folder of every person is the empty NodeID.
 	NodeID string
@@ -45,6 +46,7 @@ const (
 	KindRecovery IdentityKind = "recovery"
 	KindPerson   IdentityKind = "person"
 	KindVault    IdentityKind = "vault"
+	KindGroup    IdentityKind = "group"
 )
 
 // Identity is one version of a certified key pair. WrappedSeeds is nil where somebody else holds the
@@ -53,6 +55,7 @@ type Identity struct {
 	ID           IdentityID
 	Kind         IdentityKind
 	Person       PersonID // empty unless Kind is KindPerson
+	Group        GroupID  // empty unless Kind is KindGroup
 	Version      int
 	Suite        identity.Suite
 	Fingerprint  identity.Fingerprint
@@ -61,6 +64,64 @@ type Identity struct {
 	WrappedSeeds []byte
 	CreatedAt    time.Time
 	RetiredAt    time.Time // zero while in use
+}
+
+// Group is people who belong together.
+type Group struct {
+	ID        GroupID
+	Name      string // as typed, NFC
+	NameKey   string // case-folded, unique
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Membership is what a person is in a group: Member, Manager or both.
+type Membership struct {
+	Group   GroupID
+	Person  PersonID
+	Member  bool
+	Manager bool
+	Since   time.Time
+}
+
+// GroupEntry is a group as somebody sees it: how many are in it, and what he is himself.
+type GroupEntry struct {
+	Group
+	Members  int
+	Managers int
+	Member   bool
+	Manager  bool
+}
+
+// GroupScope says which groups a list has.
+type GroupScope int
+
+const (
+	GroupsBelongedTo GroupScope = iota // of which somebody is a member
+	GroupsOwn                          // of which he is a member or a manager
+	GroupsAll
+)
+
+// MemberEntry is somebody in a group.
+type MemberEntry struct {
+	Membership
+	Name string
+}
+
+// InGroup is a group with what a person is in it.
+type InGroup struct {
+	Group   GroupID
+	Name    string
+	Member  bool
+	Manager bool
+}
+
+// NamesQuery asks for one page of what has a name, in the order of the names' keys, each of which is there once.
+type NamesQuery struct {
+	NameContains string // case-insensitive for ASCII
+	Descending   bool
+	After        string // the name key of the last row seen; empty for the first page
+	Limit        int
 }
 
 // NodeKind tells folders from documents.

@@ -161,7 +161,11 @@ func (v *Vault) Me(ctx context.Context, a Actor) (Profile, error) {
 		if err != nil || public.Fingerprint() != row.Fingerprint {
 			return errors.Join(refused("the row of identity %s does not fit its keys", row.ID), err)
 		}
-		profile = Profile{Person: p, Suite: row.Suite, Fingerprint: row.Fingerprint, Public: public}
+		groups, err := groupsOf(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+		profile = Profile{Person: p, Suite: row.Suite, Fingerprint: row.Fingerprint, Public: public, Groups: groups}
 		return nil
 	})
 	return profile, err

@@ -32,6 +32,7 @@ type Tx interface {
 	Intents() IntentStore
 	Uploads() UploadStore
 	Settings() SettingStore
+	Groups() GroupStore
 	Audit() auditlog.Store
 }
 
@@ -52,10 +53,34 @@ type IdentityStore interface {
 	ByFingerprint(ctx context.Context, f identity.Fingerprint) (Identity, error)
 	// Current is the newest one of a kind that is not retired; person is empty unless kind is KindPerson.
 	Current(ctx context.Context, kind IdentityKind, person PersonID) (Identity, error)
+	// OfGroup is Current for a group.
+	OfGroup(ctx context.Context, group GroupID) (Identity, error)
 	// Retire sets RetiredAt; the row stays, so that what its keys sealed and signed can be read.
 	Retire(ctx context.Context, id IdentityID, at time.Time) error
 	// InUse are those that are not retired.
 	InUse(ctx context.Context) ([]Identity, error)
+}
+
+// GroupStore keeps groups and who is in them.
+type GroupStore interface {
+	Insert(ctx context.Context, g Group) error
+	Update(ctx context.Context, g Group) error
+	// Delete removes a group with its memberships, invitations and quota. Its identities stay.
+	Delete(ctx context.Context, id GroupID) error
+	// ByID is a group as a person sees it, who need not be in it.
+	ByID(ctx context.Context, id GroupID, by PersonID) (GroupEntry, error)
+	List(ctx context.Context, by PersonID, s GroupScope, q NamesQuery) ([]GroupEntry, error)
+	Members(ctx context.Context, id GroupID, q NamesQuery) ([]MemberEntry, error)
+	Membership(ctx context.Context, id GroupID, person PersonID) (Membership, error)
+	// Put adds a membership or takes the place of what the person was in the group.
+	Put(ctx context.Context, m Membership) error
+	Remove(ctx context.Context, id GroupID, person PersonID) error
+	// OfPerson has the groups that a person is in, by name.
+	OfPerson(ctx context.Context, person PersonID) ([]InGroup, error)
+	// OtherManagers counts those who manage a group beside a person: active ones whose role lets them.
+	OtherManagers(ctx context.Context, id GroupID, beside PersonID) (int, error)
+	// Acquainted tells whether one person manages a group that the other belongs to, and whether both belong to one.
+	Acquainted(ctx context.Context, one, other PersonID) (manages, together bool, err error)
 }
 
 // NodeStore keeps the trees.

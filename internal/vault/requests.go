@@ -79,6 +79,7 @@ type Profile struct {
 	Suite       identity.Suite
 	Fingerprint identity.Fingerprint
 	Public      *identity.Public
+	Groups      []InGroup
 }
 
 // About is what a vault says of itself.

@@ -44,6 +44,8 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"uploads", testUploads},
 		{"retired identities", testRetire},
 		{"settings", testSettings},
+		{"groups", testGroups},
+		{"lists of groups", testGroupLists},
 		{"bad values", testBadValues},
 		{"accounts and sessions", testSessions},
 		{"refresh tokens", testRefresh},

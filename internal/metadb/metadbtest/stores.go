@@ -346,6 +346,11 @@ func testBadValues(t *testing.T, db Database) {
 		change(&n, &v)
 		return func(ctx context.Context, tx vault.Tx) error { return InsertFile(ctx, tx, n, v) }
 	}
+	group := func(change func(*vault.Group)) func(context.Context, vault.Tx) error {
+		g := Group(1)
+		change(&g)
+		return func(ctx context.Context, tx vault.Tx) error { return tx.Groups().Insert(ctx, g) }
+	}
 	intent := func(i vault.Intent) func(context.Context, vault.Tx) error {
 		return func(ctx context.Context, tx vault.Tx) error { return tx.Intents().Insert(ctx, i) }
 	}
@@ -357,9 +362,11 @@ func testBadValues(t *testing.T, db Database) {
 		"person: negative epoch":    person(func(p *vault.Person) { p.Epoch = -1 }),
 		"person: no name":           person(func(p *vault.Person) { p.Name = "" }),
 		"person: far future":        person(func(p *vault.Person) { p.CreatedAt = far }),
-		"identity: kind":            identity(func(i *vault.Identity) { i.Kind = "group" }),
+		"identity: kind":            identity(func(i *vault.Identity) { i.Kind = "society" }),
 		"identity: person and root": identity(func(i *vault.Identity) { i.Person = owner }),
 		"identity: no person":       identity(func(i *vault.Identity) { i.Kind = vault.KindPerson }),
+		"identity: no group":        identity(func(i *vault.Identity) { i.Kind = vault.KindGroup }),
+		"identity: group and root":  identity(func(i *vault.Identity) { i.Group = Group(1).ID }),
 		"identity: suite":           identity(func(i *vault.Identity) { i.Suite = 3 }),
 		"identity: fingerprint":     identity(func(i *vault.Identity) { i.Fingerprint += "x" }),
 		"identity: version":         identity(func(i *vault.Identity) { i.Version = 0 }),
@@ -384,6 +391,10 @@ func testBadValues(t *testing.T, db Database) {
 		"intent: file id":           intent(vault.Intent{Kind: vault.IntentPut, CreatedAt: start}),
 		"intent: envelope":          intent(vault.Intent{FileID: FileID(1), Kind: vault.IntentPut, Envelope: []byte{1}, CreatedAt: start}),
 		"intent: no envelope":       intent(vault.Intent{FileID: FileID(1), Kind: vault.IntentRewrite, CreatedAt: start}),
+		"group: no name":            group(func(g *vault.Group) { g.Name = "" }),
+		"group: short id":           group(func(g *vault.Group) { g.ID = g.ID[1:] }),
+		"group: far future":         group(func(g *vault.Group) { g.CreatedAt = far }),
+		"membership: neither":       func(ctx context.Context, tx vault.Tx) error { return tx.Groups().Put(ctx, in(8, 1, false, false)) },
 		"setting: no name":          func(ctx context.Context, tx vault.Tx) error { return tx.Settings().Put(ctx, "", nil) },
 	} {
 		if err := attempt(t, db, fn); err == nil {

@@ -23,12 +23,12 @@ CREATE TABLE group_members (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX group_members_person ON group_members (person);
 
--- SQLite changes no CHECK in place. A group has identities as a person has.
+-- SQLite changes no CHECK in place. A group has identities as a person has; they outlive it, retired.
 CREATE TABLE new_identities (
     id            TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 32),
     kind          TEXT NOT NULL CHECK (kind IN ('root', 'recovery', 'person', 'vault', 'group')),
     person        TEXT REFERENCES people (id),
-    grp           TEXT REFERENCES groups (id),
+    grp           TEXT CHECK (length(grp) = 32),
     version       INTEGER NOT NULL CHECK (version >= 1),
     suite         INTEGER NOT NULL CHECK (suite BETWEEN 1 AND 255),
     fingerprint   BLOB NOT NULL UNIQUE CHECK (length(fingerprint) IN (32, 48)),
