@@ -837,6 +837,18 @@ type Problem struct {
 
 // Profile defines model for Profile.
 type Profile struct {
+	// BytesLimit One's quota; absent where there is no limit.
+	BytesLimit *int64 `json:"bytes_limit,omitempty"`
+
+	// BytesUsed What all versions of one's files take.
+	BytesUsed *int64 `json:"bytes_used,omitempty"`
+
+	// FilesLimit One's quota; absent where there is no limit.
+	FilesLimit *int64 `json:"files_limit,omitempty"`
+
+	// FilesUsed How many files one has.
+	FilesUsed *int64 `json:"files_used,omitempty"`
+
 	// Fingerprint The digest of public keys, in hex; 64 digits in suite 1, 96 in suite 2.
 	Fingerprint Fingerprint `json:"fingerprint"`
 
@@ -862,6 +874,39 @@ type Profile struct {
 
 	// Suite The set of algorithms: 1 hybrid (MLKEM1024-P384, ML-DSA-65), 2 CNSA 2.0 (ML-KEM-1024, ML-DSA-87).
 	Suite Suite `json:"suite"`
+}
+
+// Quota defines model for Quota.
+type Quota struct {
+	// Bytes What all versions of all files may take, as they were before sealing; absent where there is no limit.
+	Bytes *int64 `json:"bytes,omitempty"`
+
+	// BytesUsed What is used.
+	BytesUsed int64 `json:"bytes_used"`
+
+	// Default The limits are the vault's setting. Always false for a group.
+	Default bool `json:"default"`
+
+	// Files How many files there may be; absent where there is no limit.
+	Files *int64 `json:"files,omitempty"`
+
+	// FilesUsed How many files there are.
+	FilesUsed int64 `json:"files_used"`
+
+	// Receipt Of the event that a change was recorded as, where `Prefer` says `wait`.
+	Receipt string `json:"receipt,omitempty"`
+}
+
+// QuotaChange defines model for QuotaChange.
+type QuotaChange struct {
+	// Bytes What all versions of all files may take, as they were before sealing; absent is no limit.
+	Bytes *int64 `json:"bytes,omitempty"`
+
+	// Default Only for a person, and with nothing beside it: take his own quota away, so that the vault's setting holds.
+	Default bool `json:"default,omitempty"`
+
+	// Files How many files there may be; absent is no limit.
+	Files *int64 `json:"files,omitempty"`
 }
 
 // RecoveryCodes defines model for RecoveryCodes.
@@ -1608,6 +1653,13 @@ type PutMemberParams struct {
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
+// PutGroupQuotaParams defines parameters for PutGroupQuota.
+type PutGroupQuotaParams struct {
+	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
+	// bring its receipt along. That takes less than a second.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
 // ChangePasswordParams defines parameters for ChangePassword.
 type ChangePasswordParams struct {
 	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
@@ -1617,6 +1669,13 @@ type ChangePasswordParams struct {
 
 // RemoveFactorParams defines parameters for RemoveFactor.
 type RemoveFactorParams struct {
+	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
+	// bring its receipt along. That takes less than a second.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// PutPersonQuotaParams defines parameters for PutPersonQuota.
+type PutPersonQuotaParams struct {
 	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
 	// bring its receipt along. That takes less than a second.
 	Prefer *Prefer `json:"Prefer,omitempty"`
@@ -1796,6 +1855,9 @@ type RenameGroupJSONRequestBody = GroupName
 // PutMemberJSONRequestBody defines body for PutMember for application/json ContentType.
 type PutMemberJSONRequestBody = Membership
 
+// PutGroupQuotaJSONRequestBody defines body for PutGroupQuota for application/json ContentType.
+type PutGroupQuotaJSONRequestBody = QuotaChange
+
 // DrawRecoveryCodesJSONRequestBody defines body for DrawRecoveryCodes for application/json ContentType.
 type DrawRecoveryCodesJSONRequestBody = Password
 
@@ -1810,6 +1872,9 @@ type CreateTokenJSONRequestBody = APITokenRequest
 
 // RemoveFactorJSONRequestBody defines body for RemoveFactor for application/json ContentType.
 type RemoveFactorJSONRequestBody = FactorRemoval
+
+// PutPersonQuotaJSONRequestBody defines body for PutPersonQuota for application/json ContentType.
+type PutPersonQuotaJSONRequestBody = QuotaChange
 
 // SignInJSONRequestBody defines body for SignIn for application/json ContentType.
 type SignInJSONRequestBody = SignIn
@@ -2223,6 +2288,33 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/v1/groups/{group}/members/{person} (the `PutMember` operationId).
 	PutMember(ctx context.Context, group GroupID, person PersonOrMe, params *PutMemberParams, body PutMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetGroupQuota A group's quota and use
+	//
+	// The use is that of all its members together; who only manages it does not count.
+	//
+	// Corresponds with GET /api/v1/groups/{group}/quota (the `GetGroupQuota` operationId).
+	GetGroupQuota(ctx context.Context, group GroupID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutGroupQuotaWithBody Set a group's quota
+	//
+	// For admins, and for the group's managers. What is left out has no limit. A limit below the use takes nothing
+	// away; it refuses new bytes until there is room.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/groups/{group}/quota (the `PutGroupQuota` operationId).
+	PutGroupQuotaWithBody(ctx context.Context, group GroupID, params *PutGroupQuotaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutGroupQuota Set a group's quota
+	//
+	// For admins, and for the group's managers. What is left out has no limit. A limit below the use takes nothing
+	// away; it refuses new bytes until there is room.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/groups/{group}/quota (the `PutGroupQuota` operationId).
+	PutGroupQuota(ctx context.Context, group GroupID, params *PutGroupQuotaParams, body PutGroupQuotaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetMe Who one is
 	//
 	// Corresponds with GET /api/v1/me (the `GetMe` operationId).
@@ -2336,6 +2428,35 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/people/{person}/factor/removal (the `RemoveFactor` operationId).
 	RemoveFactor(ctx context.Context, person PersonOrMe, params *RemoveFactorParams, body RemoveFactorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetPersonQuota A person's quota and use
+	//
+	// One's own, that of somebody in a group that one manages, or, for admins, anybody's.
+	//
+	// Corresponds with GET /api/v1/people/{person}/quota (the `GetPersonQuota` operationId).
+	GetPersonQuota(ctx context.Context, person PersonOrMe, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutPersonQuotaWithBody Set a person's quota
+	//
+	// For admins, and for those who manage a group that the person belongs to, unless he is an admin. What is left out
+	// has no limit; with `default` the vault's setting holds again. A limit below the use takes nothing away; it refuses
+	// new bytes until there is room.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/people/{person}/quota (the `PutPersonQuota` operationId).
+	PutPersonQuotaWithBody(ctx context.Context, person PersonOrMe, params *PutPersonQuotaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutPersonQuota Set a person's quota
+	//
+	// For admins, and for those who manage a group that the person belongs to, unless he is an admin. What is left out
+	// has no limit; with `default` the vault's setting holds again. A limit below the use takes nothing away; it refuses
+	// new bytes until there is room.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/people/{person}/quota (the `PutPersonQuota` operationId).
+	PutPersonQuota(ctx context.Context, person PersonOrMe, params *PutPersonQuotaParams, body PutPersonQuotaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// EndSessions End all of a person's sessions
 	//
@@ -3346,6 +3467,63 @@ func (c *Client) PutMember(ctx context.Context, group GroupID, person PersonOrMe
 	return c.Client.Do(req)
 }
 
+// GetGroupQuota A group's quota and use
+//
+// The use is that of all its members together; who only manages it does not count.
+//
+// Corresponds with GET /api/v1/groups/{group}/quota (the `GetGroupQuota` operationId).
+func (c *Client) GetGroupQuota(ctx context.Context, group GroupID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetGroupQuotaRequest(c.Server, group)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutGroupQuotaWithBody Set a group's quota
+//
+// For admins, and for the group's managers. What is left out has no limit. A limit below the use takes nothing
+// away; it refuses new bytes until there is room.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/groups/{group}/quota (the `PutGroupQuota` operationId).
+func (c *Client) PutGroupQuotaWithBody(ctx context.Context, group GroupID, params *PutGroupQuotaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutGroupQuotaRequestWithBody(c.Server, group, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutGroupQuota Set a group's quota
+//
+// For admins, and for the group's managers. What is left out has no limit. A limit below the use takes nothing
+// away; it refuses new bytes until there is room.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/groups/{group}/quota (the `PutGroupQuota` operationId).
+func (c *Client) PutGroupQuota(ctx context.Context, group GroupID, params *PutGroupQuotaParams, body PutGroupQuotaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutGroupQuotaRequest(c.Server, group, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetMe Who one is
 //
 // Corresponds with GET /api/v1/me (the `GetMe` operationId).
@@ -3580,6 +3758,65 @@ func (c *Client) RemoveFactorWithBody(ctx context.Context, person PersonOrMe, pa
 // Corresponds with POST /api/v1/people/{person}/factor/removal (the `RemoveFactor` operationId).
 func (c *Client) RemoveFactor(ctx context.Context, person PersonOrMe, params *RemoveFactorParams, body RemoveFactorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRemoveFactorRequest(c.Server, person, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetPersonQuota A person's quota and use
+//
+// One's own, that of somebody in a group that one manages, or, for admins, anybody's.
+//
+// Corresponds with GET /api/v1/people/{person}/quota (the `GetPersonQuota` operationId).
+func (c *Client) GetPersonQuota(ctx context.Context, person PersonOrMe, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetPersonQuotaRequest(c.Server, person)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutPersonQuotaWithBody Set a person's quota
+//
+// For admins, and for those who manage a group that the person belongs to, unless he is an admin. What is left out
+// has no limit; with `default` the vault's setting holds again. A limit below the use takes nothing away; it refuses
+// new bytes until there is room.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/people/{person}/quota (the `PutPersonQuota` operationId).
+func (c *Client) PutPersonQuotaWithBody(ctx context.Context, person PersonOrMe, params *PutPersonQuotaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutPersonQuotaRequestWithBody(c.Server, person, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutPersonQuota Set a person's quota
+//
+// For admins, and for those who manage a group that the person belongs to, unless he is an admin. What is left out
+// has no limit; with `default` the vault's setting holds again. A limit below the use takes nothing away; it refuses
+// new bytes until there is room.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/people/{person}/quota (the `PutPersonQuota` operationId).
+func (c *Client) PutPersonQuota(ctx context.Context, person PersonOrMe, params *PutPersonQuotaParams, body PutPersonQuotaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutPersonQuotaRequest(c.Server, person, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6549,6 +6786,102 @@ func NewPutMemberRequestWithBody(server string, group GroupID, person PersonOrMe
 	return req, nil
 }
 
+// NewGetGroupQuotaRequest constructs an http.Request for the GetGroupQuota method
+func NewGetGroupQuotaRequest(server string, group GroupID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "group", group, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/groups/%s/quota", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutGroupQuotaRequest calls the generic PutGroupQuota builder with application/json body
+func NewPutGroupQuotaRequest(server string, group GroupID, params *PutGroupQuotaParams, body PutGroupQuotaJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutGroupQuotaRequestWithBody(server, group, params, "application/json", bodyReader)
+}
+
+// NewPutGroupQuotaRequestWithBody constructs an http.Request for the PutGroupQuota method, with any body, and a specified content type
+func NewPutGroupQuotaRequestWithBody(server string, group GroupID, params *PutGroupQuotaParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "group", group, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/groups/%s/quota", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetMeRequest constructs an http.Request for the GetMe method
 func NewGetMeRequest(server string) (*http.Request, error) {
 	var err error
@@ -6850,6 +7183,102 @@ func NewRemoveFactorRequestWithBody(server string, person PersonOrMe, params *Re
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetPersonQuotaRequest constructs an http.Request for the GetPersonQuota method
+func NewGetPersonQuotaRequest(server string, person PersonOrMe) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "person", person, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/people/%s/quota", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutPersonQuotaRequest calls the generic PutPersonQuota builder with application/json body
+func NewPutPersonQuotaRequest(server string, person PersonOrMe, params *PutPersonQuotaParams, body PutPersonQuotaJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutPersonQuotaRequestWithBody(server, person, params, "application/json", bodyReader)
+}
+
+// NewPutPersonQuotaRequestWithBody constructs an http.Request for the PutPersonQuota method, with any body, and a specified content type
+func NewPutPersonQuotaRequestWithBody(server string, person PersonOrMe, params *PutPersonQuotaParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "person", person, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/people/%s/quota", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -8615,6 +9044,35 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /api/v1/groups/{group}/members/{person} (the `PutMember` operationId).
 	PutMemberWithResponse(ctx context.Context, group GroupID, person PersonOrMe, params *PutMemberParams, body PutMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*PutMemberResponse, error)
 
+	// GetGroupQuotaWithResponse A group's quota and use
+	//
+	// The use is that of all its members together; who only manages it does not count.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/groups/{group}/quota (the `GetGroupQuota` operationId).
+	GetGroupQuotaWithResponse(ctx context.Context, group GroupID, reqEditors ...RequestEditorFn) (*GetGroupQuotaResponse, error)
+
+	// PutGroupQuotaWithBodyWithResponse Set a group's quota
+	//
+	// For admins, and for the group's managers. What is left out has no limit. A limit below the use takes nothing
+	// away; it refuses new bytes until there is room.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/groups/{group}/quota (the `PutGroupQuota` operationId).
+	PutGroupQuotaWithBodyWithResponse(ctx context.Context, group GroupID, params *PutGroupQuotaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGroupQuotaResponse, error)
+
+	// PutGroupQuotaWithResponse Set a group's quota
+	//
+	// For admins, and for the group's managers. What is left out has no limit. A limit below the use takes nothing
+	// away; it refuses new bytes until there is room.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/groups/{group}/quota (the `PutGroupQuota` operationId).
+	PutGroupQuotaWithResponse(ctx context.Context, group GroupID, params *PutGroupQuotaParams, body PutGroupQuotaJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGroupQuotaResponse, error)
+
 	// GetMeWithResponse Who one is
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -8734,6 +9192,37 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/people/{person}/factor/removal (the `RemoveFactor` operationId).
 	RemoveFactorWithResponse(ctx context.Context, person PersonOrMe, params *RemoveFactorParams, body RemoveFactorJSONRequestBody, reqEditors ...RequestEditorFn) (*RemoveFactorResponse, error)
+
+	// GetPersonQuotaWithResponse A person's quota and use
+	//
+	// One's own, that of somebody in a group that one manages, or, for admins, anybody's.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/people/{person}/quota (the `GetPersonQuota` operationId).
+	GetPersonQuotaWithResponse(ctx context.Context, person PersonOrMe, reqEditors ...RequestEditorFn) (*GetPersonQuotaResponse, error)
+
+	// PutPersonQuotaWithBodyWithResponse Set a person's quota
+	//
+	// For admins, and for those who manage a group that the person belongs to, unless he is an admin. What is left out
+	// has no limit; with `default` the vault's setting holds again. A limit below the use takes nothing away; it refuses
+	// new bytes until there is room.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/people/{person}/quota (the `PutPersonQuota` operationId).
+	PutPersonQuotaWithBodyWithResponse(ctx context.Context, person PersonOrMe, params *PutPersonQuotaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutPersonQuotaResponse, error)
+
+	// PutPersonQuotaWithResponse Set a person's quota
+	//
+	// For admins, and for those who manage a group that the person belongs to, unless he is an admin. What is left out
+	// has no limit; with `default` the vault's setting holds again. A limit below the use takes nothing away; it refuses
+	// new bytes until there is room.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/people/{person}/quota (the `PutPersonQuota` operationId).
+	PutPersonQuotaWithResponse(ctx context.Context, person PersonOrMe, params *PutPersonQuotaParams, body PutPersonQuotaJSONRequestBody, reqEditors ...RequestEditorFn) (*PutPersonQuotaResponse, error)
 
 	// EndSessionsWithResponse End all of a person's sessions
 	//
@@ -10662,6 +11151,100 @@ func (r PutMemberResponse) StatusCode() int {
 	return 0
 }
 
+// GetGroupQuotaResponse401Headers the declared response headers of an HTTP 401 response for GetGroupQuota
+type GetGroupQuotaResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type GetGroupQuotaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Quota
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetGroupQuotaResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetGroupQuotaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetGroupQuotaResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// PutGroupQuotaResponse200Headers the declared response headers of an HTTP 200 response for PutGroupQuota
+type PutGroupQuotaResponse200Headers struct {
+	PreferenceApplied *string
+	StonevaultEvent   *int64
+}
+
+// PutGroupQuotaResponse401Headers the declared response headers of an HTTP 401 response for PutGroupQuota
+type PutGroupQuotaResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type PutGroupQuotaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Quota
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *TooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutGroupQuotaResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PutGroupQuotaResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r PutGroupQuotaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutGroupQuotaResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // GetMeResponse401Headers the declared response headers of an HTTP 401 response for GetMe
 type GetMeResponse401Headers struct {
 	WWWAuthenticate *string
@@ -11103,6 +11686,100 @@ func (r RemoveFactorResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r RemoveFactorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetPersonQuotaResponse401Headers the declared response headers of an HTTP 401 response for GetPersonQuota
+type GetPersonQuotaResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type GetPersonQuotaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Quota
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetPersonQuotaResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetPersonQuotaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetPersonQuotaResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// PutPersonQuotaResponse200Headers the declared response headers of an HTTP 200 response for PutPersonQuota
+type PutPersonQuotaResponse200Headers struct {
+	PreferenceApplied *string
+	StonevaultEvent   *int64
+}
+
+// PutPersonQuotaResponse401Headers the declared response headers of an HTTP 401 response for PutPersonQuota
+type PutPersonQuotaResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type PutPersonQuotaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Quota
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *TooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutPersonQuotaResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PutPersonQuotaResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r PutPersonQuotaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutPersonQuotaResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -12979,6 +13656,53 @@ func (c *ClientWithResponses) PutMemberWithResponse(ctx context.Context, group G
 	return ParsePutMemberResponse(rsp)
 }
 
+// GetGroupQuotaWithResponse A group's quota and use
+//
+// The use is that of all its members together; who only manages it does not count.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/groups/{group}/quota (the `GetGroupQuota` operationId).
+func (c *ClientWithResponses) GetGroupQuotaWithResponse(ctx context.Context, group GroupID, reqEditors ...RequestEditorFn) (*GetGroupQuotaResponse, error) {
+	rsp, err := c.GetGroupQuota(ctx, group, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetGroupQuotaResponse(rsp)
+}
+
+// PutGroupQuotaWithBodyWithResponse Set a group's quota
+//
+// For admins, and for the group's managers. What is left out has no limit. A limit below the use takes nothing
+// away; it refuses new bytes until there is room.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/groups/{group}/quota (the `PutGroupQuota` operationId).
+func (c *ClientWithResponses) PutGroupQuotaWithBodyWithResponse(ctx context.Context, group GroupID, params *PutGroupQuotaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGroupQuotaResponse, error) {
+	rsp, err := c.PutGroupQuotaWithBody(ctx, group, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutGroupQuotaResponse(rsp)
+}
+
+// PutGroupQuotaWithResponse Set a group's quota
+//
+// For admins, and for the group's managers. What is left out has no limit. A limit below the use takes nothing
+// away; it refuses new bytes until there is room.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/groups/{group}/quota (the `PutGroupQuota` operationId).
+func (c *ClientWithResponses) PutGroupQuotaWithResponse(ctx context.Context, group GroupID, params *PutGroupQuotaParams, body PutGroupQuotaJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGroupQuotaResponse, error) {
+	rsp, err := c.PutGroupQuota(ctx, group, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutGroupQuotaResponse(rsp)
+}
+
 // GetMeWithResponse Who one is
 //
 // Returns a wrapper object for the known response body format(s).
@@ -13175,6 +13899,55 @@ func (c *ClientWithResponses) RemoveFactorWithResponse(ctx context.Context, pers
 		return nil, err
 	}
 	return ParseRemoveFactorResponse(rsp)
+}
+
+// GetPersonQuotaWithResponse A person's quota and use
+//
+// One's own, that of somebody in a group that one manages, or, for admins, anybody's.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/people/{person}/quota (the `GetPersonQuota` operationId).
+func (c *ClientWithResponses) GetPersonQuotaWithResponse(ctx context.Context, person PersonOrMe, reqEditors ...RequestEditorFn) (*GetPersonQuotaResponse, error) {
+	rsp, err := c.GetPersonQuota(ctx, person, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetPersonQuotaResponse(rsp)
+}
+
+// PutPersonQuotaWithBodyWithResponse Set a person's quota
+//
+// For admins, and for those who manage a group that the person belongs to, unless he is an admin. What is left out
+// has no limit; with `default` the vault's setting holds again. A limit below the use takes nothing away; it refuses
+// new bytes until there is room.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/people/{person}/quota (the `PutPersonQuota` operationId).
+func (c *ClientWithResponses) PutPersonQuotaWithBodyWithResponse(ctx context.Context, person PersonOrMe, params *PutPersonQuotaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutPersonQuotaResponse, error) {
+	rsp, err := c.PutPersonQuotaWithBody(ctx, person, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutPersonQuotaResponse(rsp)
+}
+
+// PutPersonQuotaWithResponse Set a person's quota
+//
+// For admins, and for those who manage a group that the person belongs to, unless he is an admin. What is left out
+// has no limit; with `default` the vault's setting holds again. A limit below the use takes nothing away; it refuses
+// new bytes until there is room.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/people/{person}/quota (the `PutPersonQuota` operationId).
+func (c *ClientWithResponses) PutPersonQuotaWithResponse(ctx context.Context, person PersonOrMe, params *PutPersonQuotaParams, body PutPersonQuotaJSONRequestBody, reqEditors ...RequestEditorFn) (*PutPersonQuotaResponse, error) {
+	rsp, err := c.PutPersonQuota(ctx, person, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutPersonQuotaResponse(rsp)
 }
 
 // EndSessionsWithResponse End all of a person's sessions
@@ -16779,6 +17552,192 @@ func ParsePutMemberResponse(rsp *http.Response) (*PutMemberResponse, error) {
 	return response, nil
 }
 
+// ParseGetGroupQuotaResponse parses an HTTP response from a GetGroupQuotaWithResponse call
+func ParseGetGroupQuotaResponse(rsp *http.Response) (*GetGroupQuotaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetGroupQuotaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Quota
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetGroupQuotaResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutGroupQuotaResponse parses an HTTP response from a PutGroupQuotaWithResponse call
+func ParsePutGroupQuotaResponse(rsp *http.Response) (*PutGroupQuotaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutGroupQuotaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Quota
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutGroupQuotaResponse200Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers PutGroupQuotaResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetMeResponse parses an HTTP response from a GetMeWithResponse call
 func ParseGetMeResponse(rsp *http.Response) (*GetMeResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -17642,6 +18601,192 @@ func ParseRemoveFactorResponse(rsp *http.Response) (*RemoveFactorResponse, error
 			headers.RetryAfter = &value
 		}
 		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetPersonQuotaResponse parses an HTTP response from a GetPersonQuotaWithResponse call
+func ParseGetPersonQuotaResponse(rsp *http.Response) (*GetPersonQuotaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetPersonQuotaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Quota
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetPersonQuotaResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutPersonQuotaResponse parses an HTTP response from a PutPersonQuotaWithResponse call
+func ParsePutPersonQuotaResponse(rsp *http.Response) (*PutPersonQuotaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutPersonQuotaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Quota
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutPersonQuotaResponse200Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers PutPersonQuotaResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
 	}
 
 	return response, nil

@@ -21,7 +21,8 @@ func (a *API) me(c *call) error {
 	return writeJSON(c.w, http.StatusOK, api.Profile{
 		ID: string(p.Person.ID), Name: p.Person.Name, Role: api.Role(p.Person.Role), Suite: int(p.Suite),
 		Fingerprint: p.Fingerprint.Hex(), FingerprintSpoken: p.Fingerprint.Spoken(), PublicKey: p.Public.Text(),
-		Groups: inGroupsOf(p.Groups),
+		Groups: inGroupsOf(p.Groups), BytesUsed: &p.Quota.Used.Bytes, FilesUsed: &p.Quota.Used.Files,
+		BytesLimit: limitOf(p.Quota.Limits.Bytes), FilesLimit: limitOf(p.Quota.Limits.Files),
 	})
 }
 

@@ -90,7 +90,11 @@ var groupScenarios = []scenario{
 			}
 		}},
 	{"PUT /api/v1/groups/{group}/members/{person}", "", func(s *scene) (string, any, []string) {
-		return s.group() + "/members/" + string(s.as("stranger").Person), `{"member":true,"manager":false}`, jsonBody
+		p, _, err := s.vault.CreatePerson(context.Background(), vault.Actor{}, "new "+s.file.ID, vault.RoleUser, passwordHash())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return s.group() + "/members/" + string(p.ID), `{"member":true,"manager":false}`, jsonBody
 	}, no("unauthenticated"), no("forbidden"), ok(204), ok(204), no("forbidden"), nil},
 	{"PUT /api/v1/groups/{group}/members/{person}", "nobody", func(s *scene) (string, any, []string) {
 		return s.group() + "/members/" + strings.Repeat("0", 32), `{"member":true,"manager":false}`, jsonBody

@@ -63,6 +63,8 @@ var kinds = []kind{
 		about: "Another request is sending to this upload. Wait until it ends, or until its connection has been silent for some seconds."},
 	{code: "upload-too-long", status: http.StatusRequestEntityTooLarge, title: "Longer than announced", match: vault.ErrUploadTooLong,
 		about: "More bytes came than Upload-Length announced. Ask where the upload stands with HEAD, and send what is left of the file."},
+	{code: "quota", status: http.StatusRequestEntityTooLarge, title: "The quota is used up", match: vault.ErrQuota,
+		about: "A quota, one's own or that of a group, leaves no room for this; the detail says which. Of a resumable upload, what came before is kept and can go on once there is room; of anything else, nothing is. Delete files with all their versions, or ask whoever set the quota for more."},
 	{code: "audit-rewritten", status: http.StatusInternalServerError, title: "The audit log was rewritten", match: auditlog.ErrRewritten,
 		about: "The stored audit log is not the one that was signed. Keep your receipts, and tell the administrators, who find what was changed with: stonevaultd audit fsck."},
 	{code: "last-manager", status: http.StatusConflict, title: "The last manager", match: vault.ErrLastManager,
@@ -158,9 +160,14 @@ func classify(err error) *failure {
 	if errors.As(err, &f) {
 		return f
 	}
+	var quota *vault.QuotaError
 	for i := range kinds {
 		if k := &kinds[i]; k.match != nil && (errors.Is(err, k.match) || k.also != nil && errors.Is(err, k.also)) {
-			return &failure{kind: k, cause: err, retry: waitOf(err)}
+			f := &failure{kind: k, cause: err, retry: waitOf(err)}
+			if k.match == vault.ErrQuota && errors.As(err, &quota) {
+				f.detail = quota.Error()
+			}
+			return f
 		}
 	}
 	var value *vault.InvalidError

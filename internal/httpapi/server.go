@@ -45,6 +45,7 @@ type Vault interface {
 	RecoveryState(ctx context.Context) (exists, confirmed bool, err error)
 	ConfirmRecovery(ctx context.Context, a vault.Actor, secret *identity.Identity) error
 	Groups
+	Quotas
 }
 
 // Auth is what the handlers need to know who asks.

@@ -101,7 +101,7 @@ func readPiece(r *http.Request) (*checksum, error) {
 
 // append hands a request's body to the vault, as it is.
 func (a *API) append(c *call, id stone.FileID, p vault.Append, sum *checksum) (vault.Upload, *vault.Entry, error) {
-	p.Body = c.r.Body
+	p.Body, p.Length = c.r.Body, max(c.r.ContentLength, 0)
 	if sum != nil {
 		p.Body, p.Check = sum, sum.check
 	}

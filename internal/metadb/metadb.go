@@ -212,6 +212,11 @@ var consistency = []struct{ complaint, query string }{
 		AND v.owner = n.owner WHERE n.kind = 'file' AND v.file_id IS NULL ORDER BY n.id LIMIT $1`},
 	{"document %s differs from its current version", `SELECT n.id FROM nodes n JOIN versions v ON v.file_id = n.current
 		WHERE n.size <> v.size OR n.media_type <> v.media_type OR n.modified_at <> v.modified_at ORDER BY n.id LIMIT $1`},
+	{"what is counted as the use of person %s is not what the files take", `SELECT p.id FROM people p
+		LEFT JOIN usage u ON u.person = p.id
+		LEFT JOIN (SELECT owner, sum(size) AS bytes FROM versions GROUP BY owner) v ON v.owner = p.id
+		LEFT JOIN (SELECT owner, count(*) AS files FROM nodes WHERE kind = 'file' GROUP BY owner) n ON n.owner = p.id
+		WHERE coalesce(u.bytes, 0) <> coalesce(v.bytes, 0) OR coalesce(u.files, 0) <> coalesce(n.files, 0) ORDER BY p.id LIMIT $1`},
 	{"group %s has no identity in use", `SELECT g.id FROM groups g LEFT JOIN identities i ON i.kind = 'group' AND i.grp = g.id
 		AND i.retired_at IS NULL WHERE i.id IS NULL ORDER BY g.id LIMIT $1`},
 	{"identity %s is in use for a group that is not there", `SELECT i.id FROM identities i LEFT JOIN groups g ON g.id = i.grp

@@ -40,6 +40,7 @@ func (tx *Tx) Uploads() vault.UploadStore      { return uploads{tx} }
 func (tx *Tx) Settings() vault.SettingStore    { return settings{tx} }
 func (tx *Tx) Webhooks() webhook.Tx            { return webhooks{tx} }
 func (tx *Tx) Groups() vault.GroupStore        { return groups{tx} }
+func (tx *Tx) Quotas() vault.QuotaStore        { return quotas{tx} }
 
 // usable tells whether the transaction may still run a statement.
 func (tx *Tx) usable(ctx context.Context) error {

@@ -165,7 +165,11 @@ func (v *Vault) Me(ctx context.Context, a Actor) (Profile, error) {
 		if err != nil {
 			return err
 		}
-		profile = Profile{Person: p, Suite: row.Suite, Fingerprint: row.Fingerprint, Public: public, Groups: groups}
+		quota, err := ownBound(ctx, tx, p.ID)
+		if err != nil {
+			return err
+		}
+		profile = Profile{Person: p, Suite: row.Suite, Fingerprint: row.Fingerprint, Public: public, Groups: groups, Quota: quota}
 		return nil
 	})
 	return profile, err

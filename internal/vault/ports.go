@@ -33,6 +33,7 @@ type Tx interface {
 	Uploads() UploadStore
 	Settings() SettingStore
 	Groups() GroupStore
+	Quotas() QuotaStore
 	Audit() auditlog.Store
 }
 
@@ -81,6 +82,18 @@ type GroupStore interface {
 	OtherManagers(ctx context.Context, id GroupID, beside PersonID) (int, error)
 	// Acquainted tells whether one person manages a group that the other belongs to, and whether both belong to one.
 	Acquainted(ctx context.Context, one, other PersonID) (manages, together bool, err error)
+}
+
+// QuotaStore keeps what people and groups may use, and knows what they do.
+type QuotaStore interface {
+	// Bounds are the quotas that bound a person: his own first, also where nobody set one, and those of the groups
+	// that he is a member of. The upload beside does not count.
+	Bounds(ctx context.Context, person PersonID, beside stone.FileID) ([]Bound, error)
+	// OfGroup is a group's quota, also where nobody set one.
+	OfGroup(ctx context.Context, id GroupID) (Bound, error)
+	SetPerson(ctx context.Context, id PersonID, l Limits) error
+	SetGroup(ctx context.Context, id GroupID, l Limits) error
+	UnsetPerson(ctx context.Context, id PersonID) error // where nobody set one is no error
 }
 
 // NodeStore keeps the trees.

@@ -78,6 +78,8 @@ type put struct {
 	document *Entry // what is there now, or nil
 	holders  holders
 	grants   []*identity.Grant
+	room     int64 // bytes that fit into every quota
+	full     error // what is said of one more; nil where no quota limits them
 
 	// settled removes, in the commit, what says that this file is still on its way.
 	settled func(ctx context.Context, tx Tx) error
@@ -143,11 +145,29 @@ func (p *put) plan(ctx context.Context, tx Tx) error {
 	case p.request.IfMatch != "" && (p.document == nil || !p.document.matches(p.request.IfMatch)):
 		return ErrPrecondition
 	}
+	all, err := p.fits(ctx, tx)
+	if err != nil {
+		return err
+	}
+	p.room, p.full = narrowest(all)
 	if p.holders, err = currentHolders(ctx, tx, p.actor.Person); err != nil {
 		return err
 	}
 	p.grants, err = p.v.grants(p.holders, p.fileID, p.key)
 	return err
+}
+
+// fits is a *QuotaError where a quota leaves no room for what is known of the file.
+func (p *put) fits(ctx context.Context, tx Tx) ([]Bound, error) {
+	all, err := bounds(ctx, tx, p.actor.Person, p.fileID)
+	if err != nil {
+		return nil, err
+	}
+	size := max(p.request.Size, 0)
+	if p.body != nil {
+		size = p.body.Size
+	}
+	return all, fits(all, size, p.document == nil)
 }
 
 // announce begins to write the intent, which must be durable before an object has its name. The returned
@@ -210,6 +230,9 @@ func (p *put) finish(ctx context.Context, publish func() error) error {
 // writeBody seals the body into an object that is not yet visible.
 func (p *put) writeBody(ctx context.Context) (ObjectWriter, error) {
 	src := p.request.Body
+	if p.full != nil {
+		src = &bounded{src: src, left: p.room, full: p.full}
+	}
 	if p.request.MediaType == "" {
 		head := make([]byte, sniffed)
 		n, err := io.ReadFull(src, head)
@@ -284,6 +307,9 @@ func (p *put) commit(ctx context.Context, tx Tx) error {
 		return err
 	}
 	if err := p.stillThere(ctx, tx); err != nil {
+		return err
+	}
+	if _, err := p.fits(ctx, tx); err != nil { // others may have come between
 		return err
 	}
 	if err := replanIfExists(p.v.makeFolders(ctx, tx, p.actor, p.missing, p.folders)); err != nil {

@@ -80,6 +80,7 @@ type Profile struct {
 	Fingerprint identity.Fingerprint
 	Public      *identity.Public
 	Groups      []InGroup
+	Quota       Bound
 }
 
 // About is what a vault says of itself.

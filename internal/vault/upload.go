@@ -44,6 +44,8 @@ type Append struct {
 	Offset int64
 	Size   int64 // announces the whole length now, where it was not known; otherwise -1
 	Body   io.Reader
+	// Length is how many bytes Body announces, or 0 where it does not.
+	Length int64
 	// Check is called when Body has been read to its end; an error drops the piece. May be nil.
 	Check func() error
 	// Interrupt makes a Read of Body that waits return. It is called when the client seems gone and
@@ -125,16 +127,33 @@ func (v *Vault) Upload(ctx context.Context, a Actor, id stone.FileID) (Upload, e
 	return now, err
 }
 
-func (v *Vault) upload(ctx context.Context, a Actor, id stone.FileID) (Upload, error) {
-	var u Upload
-	err := v.db.View(ctx, func(tx Tx) (err error) {
-		u, err = tx.Uploads().ByID(ctx, id)
+func (v *Vault) upload(ctx context.Context, a Actor, id stone.FileID) (u Upload, err error) {
+	err = v.db.View(ctx, func(tx Tx) error {
+		u, err = v.uploadOf(ctx, tx, a, id)
 		return err
 	})
+	return u, err
+}
+
+func (v *Vault) uploadOf(ctx context.Context, tx Tx, a Actor, id stone.FileID) (Upload, error) {
+	u, err := tx.Uploads().ByID(ctx, id)
 	if err == nil && (u.Owner != a.Person || !v.now().Before(u.ExpiresAt)) {
 		return Upload{}, ErrNotFound
 	}
 	return u, err
+}
+
+// uploadRoom is an upload with how much of it fits in all, and what is said of one byte more.
+func (v *Vault) uploadRoom(ctx context.Context, a Actor, id stone.FileID) (u Upload, room int64, full, err error) {
+	err = v.db.View(ctx, func(tx Tx) error {
+		if u, err = v.uploadOf(ctx, tx, a, id); err != nil {
+			return err
+		}
+		all, err := bounds(ctx, tx, u.Owner, u.ID)
+		room, full = narrowest(all)
+		return err
+	})
+	return u, room, full, err
 }
 
 // AppendUpload takes a piece of an upload. What was read of it before it broke off is kept, unless it has
@@ -152,7 +171,7 @@ func (v *Vault) AppendUpload(ctx context.Context, a Actor, id stone.FileID, r Ap
 	defer s.end()
 	// The client may go, and its request's context with it; what it sent is kept all the same.
 	ctx = context.WithoutCancel(ctx)
-	u, err := v.upload(ctx, a, id)
+	u, room, full, err := v.uploadRoom(ctx, a, id)
 	if isMissing(err) { // completed meanwhile
 		return v.appendUploaded(ctx, a, id, r)
 	}
@@ -179,12 +198,19 @@ func (v *Vault) AppendUpload(ctx context.Context, a Actor, id stone.FileID, r Ap
 		e, err := v.complete(ctx, a, id)
 		return u, e, err
 	}
+	if r.Size > room || r.Length > max(room-u.Offset, 0) {
+		return u, nil, full
+	}
 	g, err := v.grow(ctx, u)
 	if err != nil {
 		return u, nil, err
 	}
 	g.now.Size = max(u.Size, r.Size)
-	broken := g.append(ctx, &piece{src: r.Body, left: g.room(), sitting: s, now: v.now}, r.Check)
+	p := &piece{src: r.Body, left: g.room(), over: ErrUploadTooLong, sitting: s, now: v.now}
+	if left := max(room-u.Offset, 0); left < p.left {
+		p.left, p.over = left, full
+	}
+	broken := g.append(ctx, p, r.Check)
 	err = errors.Join(broken, g.part.Close())
 	if err != nil || g.durable.Size != g.durable.Offset {
 		return g.durable, nil, err

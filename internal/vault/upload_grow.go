@@ -18,6 +18,7 @@ const checkpointSegments = 8
 type piece struct {
 	src     io.Reader
 	left    int64
+	over    error // what is said of one byte more
 	sitting *sitting
 	now     func() time.Time
 	failed  error
@@ -30,7 +31,7 @@ func (p *piece) Read(b []byte) (int, error) {
 	if p.left == 0 {
 		var more [1]byte
 		if n, err := io.ReadFull(p.src, more[:]); n > 0 {
-			p.failed = ErrUploadTooLong
+			p.failed = p.over
 		} else if err != io.EOF {
 			p.failed = err
 		}
@@ -223,6 +224,13 @@ func (g *growth) begin(ctx context.Context) error {
 			return
 		}
 		err := g.v.db.Update(ctx, func(tx Tx) error {
+			if next.Offset > was.Offset { // others may have come between
+				if all, err := bounds(ctx, tx, next.Owner, next.ID); err != nil {
+					return err
+				} else if err := fits(all, next.Offset, false); err != nil {
+					return err
+				}
+			}
 			if len(rows) > 0 {
 				if err := tx.Uploads().AddRows(ctx, next.ID, was.Segments, rows); err != nil {
 					return err

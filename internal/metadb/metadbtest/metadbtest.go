@@ -46,6 +46,7 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"settings", testSettings},
 		{"groups", testGroups},
 		{"lists of groups", testGroupLists},
+		{"quotas and use", testQuotas},
 		{"bad values", testBadValues},
 		{"accounts and sessions", testSessions},
 		{"refresh tokens", testRefresh},
