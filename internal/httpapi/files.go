@@ -51,6 +51,9 @@ func (a *API) page(c *call, list func(context.Context, vault.Actor, vault.ListRe
 	if err != nil {
 		return err
 	}
+	if kind, ok := q["kind"]; ok && kind == "" {
+		return invalid("kind", "is neither folder nor file")
+	}
 	page, err := list(c.r.Context(), c.actor(), vault.ListRequest{
 		Folder: q["folder"], Sort: q["sort"], Cursor: q["cursor"], Limit: limit,
 		Filter: vault.ListFilter{

@@ -62,6 +62,12 @@ func (r *ListRequest) check() error {
 	if k := r.Filter.Kind; k != "" && k != NodeFolder && k != NodeFile {
 		return &InvalidError{"kind", "is neither folder nor file"}
 	}
+	switch {
+	case len(r.Filter.NameContains) > maxName:
+		return &InvalidError{"name_contains", fmt.Sprintf("is longer than %d bytes", maxName)}
+	case len(r.Filter.MediaType) > maxName:
+		return &InvalidError{"media_type", fmt.Sprintf("is longer than %d bytes", maxName)}
+	}
 	return nil
 }
 
