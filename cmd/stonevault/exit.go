@@ -37,6 +37,8 @@ var exitCodes = []struct {
 	{errUnchecked, 3},
 	{client.ErrNotSignedIn, 4},
 	{client.ErrCredentials, 4},
+	{client.ErrSecondFactor, 4},
+	{client.ErrEnrolFirst, 4},
 	{client.ErrToken, 4},
 }
 
@@ -51,6 +53,9 @@ func (a *app) report(err error) int {
 	var usage *usageError
 	if errors.As(err, &usage) {
 		fmt.Fprintf(a.stderr, "Try: %s\n", usage.try)
+	}
+	if errors.Is(err, client.ErrEnrolFirst) {
+		fmt.Fprintf(a.stderr, "Try: %s\n", factorExample)
 	}
 	var problem *client.Problem
 	if errors.As(err, &problem) && problem.Status == http.StatusTooManyRequests && problem.RetryAfter > 0 {

@@ -20,6 +20,7 @@ type loginFlags struct {
 	server         string
 	user           string
 	passwordStdin  bool
+	codeStdin      bool
 	insecureHTTP   bool
 	allowClassical bool
 	caFile         string
@@ -38,6 +39,8 @@ server and the name are remembered, so that the next time "stonevault login" is 
 The first time, the fingerprint of the vault's root is shown and remembered: compare it with the recovery sheet
 or with what an administrator reads to you. Another vault at the same address is refused from then on.
 
+Where the account has a second factor, a code of the authenticator app is asked for, or a recovery code.
+
 A server whose certificate it has made itself is known by that certificate, with --ca-file, or by its fingerprint,
 which the server's log shows, with --tls-fingerprint. Either is remembered too.`,
 		Example: "  " + loginExample + "\n  stonevault login --server http://127.0.0.1:8080 --user admin --password-stdin < password.txt",
@@ -47,7 +50,8 @@ which the server's log shows, with --tls-fingerprint. Either is remembered too.`
 	flags := cmd.Flags()
 	flags.StringVar(&f.server, "server", "", "the server's address `URL`; https unless it is this machine")
 	flags.StringVar(&f.user, "user", "", "the account's `NAME`")
-	flags.BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from the first line of standard input")
+	addPasswordStdin(cmd, &f.passwordStdin)
+	flags.BoolVar(&f.codeStdin, "code-stdin", false, "read the code of a second factor from the next line of standard input")
 	flags.BoolVar(&f.insecureHTTP, "allow-insecure-http", false, "send the password unprotected through the network")
 	flags.BoolVar(&f.allowClassical, "allow-classical", false, "accept a connection that a quantum computer could read later")
 	flags.StringVar(&f.caFile, "ca-file", "", "a `FILE` with the certificates, in PEM, by which the server is known, instead of the system's")
@@ -93,22 +97,7 @@ func (a *app) login(ctx context.Context, f loginFlags) error {
 		return fmt.Errorf("%w: its root is now %s; ask an administrator, and if a new vault was made, add --accept-new-vault",
 			client.ErrOtherVault, vault.RootFingerprintSpoken)
 	}
-	file := ""
-	if f.passwordStdin {
-		file = pipeName
-	}
-	password, err := a.passphrase("password of "+shown(p.User), file, false)
-	if errors.As(err, new(*usageError)) {
-		return misuse(loginExample+" --password-stdin < FILE", "the password is needed and %v", errNoTerminal)
-	}
-	if err != nil {
-		return err
-	}
-	device, err := os.Hostname()
-	if err != nil {
-		device = "unnamed"
-	}
-	person, err := c.SignIn(ctx, p.User, string(password), "stonevault on "+device)
+	person, enrol, err := a.signIn(ctx, c, p.User, f)
 	if err != nil {
 		return err
 	}
@@ -123,8 +112,44 @@ func (a *app) login(ctx context.Context, f loginFlags) error {
 	if os.Getenv(tokenVariable) != "" {
 		a.warn("%s is set: other verbs use that API token, and not this session", tokenVariable)
 	}
+	if enrol {
+		a.warn("this account must have a second factor, and can do nothing before; set it up with: %s", factorExample)
+		return nil
+	}
 	_, err = a.checkPin(ctx, c, p)
 	return err
+}
+
+// codeTries is how often a person may type a code before the password is asked for again.
+const codeTries = 3
+
+// signIn asks for the password, and for a code where the server wants one.
+func (a *app) signIn(ctx context.Context, c *client.Client, name string, f loginFlags) (*api.Person, bool, error) {
+	password, err := a.password("password of "+shown(name), f.passwordStdin, false, loginExample+" --password-stdin < FILE")
+	if err != nil {
+		return nil, false, err
+	}
+	device, err := os.Hostname()
+	if err != nil {
+		device = "unnamed"
+	}
+	by := client.Credentials{Name: name, Password: password, Client: "stonevault on " + device}
+	person, enrol, err := c.SignIn(ctx, by)
+	for try := 1; errors.Is(err, client.ErrSecondFactor) || errors.Is(err, client.ErrWrongCode); try++ {
+		if try > 1 {
+			if f.codeStdin || try > codeTries {
+				return nil, false, fmt.Errorf("%w: %w", client.ErrSecondFactor, err)
+			}
+			a.say("That code is wrong, or was used before; the app shows another one soon.")
+		}
+		by.Code, err = a.password("code of the authenticator app or recovery code", f.codeStdin, false,
+			loginExample+" --password-stdin --code-stdin < FILE")
+		if err != nil {
+			return nil, false, err
+		}
+		person, enrol, err = c.SignIn(ctx, by)
+	}
+	return person, enrol, err
 }
 
 // trust notes by what the server is known. Who names the server says it anew.
@@ -178,7 +203,9 @@ func newWhoami(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "whoami",
 		Short: "Show who is signed in, and the key that files are sealed to",
-		Args:  operands(0, 0, "nothing", "stonevault whoami"),
+		Long: `Shows who is signed in: the name and the role, whether signing in takes a second factor, and the fingerprint of the key
+that files are sealed to.`,
+		Args: operands(0, 0, "nothing", "stonevault whoami"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, p, err := a.connect(cmd.Context())
 			if err != nil {
@@ -188,20 +215,32 @@ func newWhoami(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			factor, err := c.Factor(cmd.Context(), client.Self)
+			if err != nil && !errors.Is(err, client.ErrOutOfScope) { // which not every API token may see
+				return err
+			}
 			if asJSON {
 				return writeJSON(a.stdout, struct {
 					Server string `json:"server"`
 					*api.Profile
-				}{p.Server, me})
+					Factor *api.Factor `json:"factor,omitempty"`
+				}{p.Server, me, factor})
 			}
-			t := newTable(a.stdout)
-			t.row("name", "%s", shown(me.Name))
-			t.row("role", "%s", me.Role)
-			t.row("server", "%s", p.Server)
-			t.row("fingerprint", "%s", me.FingerprintSpoken)
-			return t.Flush()
+			return a.showMe(p, me, factor)
 		},
 	}
 	addJSON(cmd, &asJSON)
 	return cmd
+}
+
+func (a *app) showMe(p *profile, me *api.Profile, factor *api.Factor) error {
+	t := newTable(a.stdout)
+	t.row("name", "%s", shown(me.Name))
+	t.row("role", "%s", me.Role)
+	t.row("server", "%s", p.Server)
+	if factor != nil {
+		t.row("second factor", "%s", factorState(factor))
+	}
+	t.row("fingerprint", "%s", me.FingerprintSpoken)
+	return t.Flush()
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(testMain{m}, map[string]func(){"stonevault": main})
+	testscript.Main(testMain{m}, map[string]func(){"stonevault": main, "totp": showCode})
 }
 
 // TestScripts runs testdata/*.txtar: at least one for each verb.

@@ -100,6 +100,16 @@ func (a *app) secrets() (secrets, error) {
 	return secrets{ring.Secret(a.profile)}, nil
 }
 
+// devices keeps by what the profile's server knows this device, where the session is kept.
+func (a *app) devices() (secrets, error) {
+	dir, err := home()
+	if err != nil {
+		return secrets{}, err
+	}
+	ring := &keyring.Keyring{Dir: dir, Attended: a.attended()}
+	return secrets{ring.Secret(a.profile + ".device")}, nil
+}
+
 func (a *app) attended() bool {
 	if a.noInput {
 		return false
@@ -151,9 +161,13 @@ func (a *app) newClientWith(p *profile, token client.Token) (*client.Client, err
 	if err != nil {
 		return nil, err
 	}
+	d, err := a.devices()
+	if err != nil {
+		return nil, err
+	}
 	return client.New(client.Options{
 		Server: p.Server, AllowClassical: p.AllowClassical, Trust: client.Trust{CAFile: p.CAFile, Fingerprint: p.Fingerprint},
-		UserAgent: "stonevault/" + version, Secrets: s, Token: token, Now: a.now,
+		UserAgent: "stonevault/" + version, Secrets: s, Devices: d, Token: token, Now: a.now,
 		Patience: a.patience, Waiting: a.waiting,
 	})
 }

@@ -21,6 +21,13 @@ func (c *Client) do(ctx context.Context, send func(api.RequestEditorFn) (*http.R
 	return resp.Body.Close()
 }
 
+// ChangePassword gives one's own account another password. All other sessions end.
+func (c *Client) ChangePassword(ctx context.Context, current, next string) error {
+	return c.do(ctx, func(auth api.RequestEditorFn) (*http.Response, error) {
+		return c.api.ChangePassword(ctx, nil, api.PasswordChange{Current: current, New: next}, auth)
+	})
+}
+
 // listed yields the items of a list, page after page as they are wanted.
 func listed[L, T any](ctx context.Context, c *Client, items func(*L) ([]T, string),
 	send func(context.Context, *string, api.RequestEditorFn) (*http.Response, error)) iter.Seq2[T, error] {
@@ -88,5 +95,48 @@ func (c *Client) CreateToken(ctx context.Context, name string, scopes []string, 
 func (c *Client) RevokeToken(ctx context.Context, person, token string) error {
 	return c.do(ctx, func(auth api.RequestEditorFn) (*http.Response, error) {
 		return c.api.RevokeToken(ctx, person, token, nil, auth)
+	})
+}
+
+// Factor says whether a person has a second factor.
+func (c *Client) Factor(ctx context.Context, person string) (*api.Factor, error) {
+	return ask[api.Factor](ctx, c, "", func(ctx context.Context, auth api.RequestEditorFn) (*http.Response, error) {
+		return c.api.GetFactor(ctx, person, auth)
+	})
+}
+
+// BeginFactor draws the secret of a second factor, which becomes one with ConfirmFactor.
+func (c *Client) BeginFactor(ctx context.Context) (*api.FactorSecret, error) {
+	return document[api.FactorSecret](ctx, c, func(auth api.RequestEditorFn) (*http.Response, error) {
+		return c.api.BeginFactor(ctx, auth)
+	})
+}
+
+// ConfirmFactor makes what BeginFactor drew a factor, by a first code, and returns the recovery codes.
+func (c *Client) ConfirmFactor(ctx context.Context, code string) ([]string, error) {
+	reply, err := document[api.RecoveryCodes](ctx, c, func(auth api.RequestEditorFn) (*http.Response, error) {
+		return c.api.ConfirmFactor(ctx, api.FactorCode{Code: code}, auth)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return reply.RecoveryCodes, nil
+}
+
+// DrawRecoveryCodes draws others in the place of all before.
+func (c *Client) DrawRecoveryCodes(ctx context.Context, password string) ([]string, error) {
+	reply, err := document[api.RecoveryCodes](ctx, c, func(auth api.RequestEditorFn) (*http.Response, error) {
+		return c.api.DrawRecoveryCodes(ctx, api.Password{Password: password}, auth)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return reply.RecoveryCodes, nil
+}
+
+// RemoveFactor takes a second factor away; one's own by the password.
+func (c *Client) RemoveFactor(ctx context.Context, person, password string) error {
+	return c.do(ctx, func(auth api.RequestEditorFn) (*http.Response, error) {
+		return c.api.RemoveFactor(ctx, person, nil, api.FactorRemoval{Password: password}, auth)
 	})
 }

@@ -51,6 +51,8 @@ type Options struct {
 	Trust          Trust
 	UserAgent      string
 	Secrets        Secrets
+	// Devices keeps by what a server knows this device, beside the session and longer than that. May be nil.
+	Devices Secrets
 	// Token is used in the place of a session, where there is one.
 	Token Token
 	Now   func() time.Time

@@ -201,12 +201,14 @@ func newClient(t *testing.T, server string, s Secrets) *Client {
 	return c
 }
 
+var ann = Credentials{Name: "ann", Password: "secret", Client: "test"}
+
 func signedIn(t *testing.T) (*vault, *Client, *memorySecrets) {
 	t.Helper()
 	v, server := newVault(t)
 	s := new(memorySecrets)
 	c := newClient(t, server, s)
-	if _, err := c.SignIn(t.Context(), "ann", "secret", "test"); err != nil {
+	if _, _, err := c.SignIn(t.Context(), ann); err != nil {
 		t.Fatal(err)
 	}
 	return v, c, s
@@ -296,7 +298,7 @@ func TestClocksDisagree(t *testing.T) {
 	s := new(memorySecrets)
 	c := newClient(t, server, s)
 	c.options.Now = func() time.Time { return time.Now().Add(20 * 365 * 24 * time.Hour) }
-	if _, err := c.SignIn(t.Context(), "ann", "secret", "test"); err != nil {
+	if _, _, err := c.SignIn(t.Context(), ann); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -326,7 +328,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	defer elsewhere.Close()
 	server := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusTemporaryRedirect))
 	defer server.Close()
-	if _, err := newClient(t, server.URL, new(memorySecrets)).SignIn(t.Context(), "ann", "secret", "test"); err == nil || asked.Load() {
+	if _, _, err := newClient(t, server.URL, new(memorySecrets)).SignIn(t.Context(), ann); err == nil || asked.Load() {
 		t.Errorf("a redirect: %v, followed %v", err, asked.Load())
 	}
 }

@@ -25,6 +25,12 @@ var (
 	// ErrToken is an API token that is not good.
 	ErrToken = errors.New("the API token is not good: it is mistyped, has ended or was revoked, or is of another vault; " +
 		"make another one with: stonevault token create")
+	// ErrSecondFactor is the right password of an account that has a second factor.
+	ErrSecondFactor = errors.New("signing in takes a code of the second factor as well")
+	// ErrWrongCode is another code than the second factor's, or one that was used.
+	ErrWrongCode = errors.New("the code is wrong, or was used before")
+	// ErrEnrolFirst is a session that may do nothing but set up a second factor.
+	ErrEnrolFirst = errors.New("a second factor must be set up first")
 	// ErrOutOfScope is what the API token may not do.
 	ErrOutOfScope = errors.New("the API token is not for that")
 	// ErrCredentials is a wrong name or password.
@@ -56,19 +62,22 @@ var (
 
 // sentinels reads the server's table of problems backwards.
 var sentinels = map[string]error{
-	"refused":             ErrRefused,
-	"unauthenticated":     errTokenEnded,
-	"bad-credentials":     ErrCredentials,
-	"out-of-scope":        ErrOutOfScope,
-	"session-ended":       ErrNotSignedIn,
-	"not-found":           ErrNotFound,
-	"no-event":            ErrNotFound,
-	"audit-rewritten":     ErrLogRewritten, // by the server's own word
-	"not-empty":           ErrNotEmpty,
-	"locked":              errLocked,
-	"wrong-offset":        errWrongOffset,
-	"exists":              ErrExists,
-	"precondition-failed": ErrExists, // what is demanded of a put is that there be nothing
+	"refused":                ErrRefused,
+	"unauthenticated":        errTokenEnded,
+	"bad-credentials":        ErrCredentials,
+	"second-factor-required": ErrSecondFactor,
+	"wrong-code":             ErrWrongCode,
+	"enrol-first":            ErrEnrolFirst,
+	"out-of-scope":           ErrOutOfScope,
+	"session-ended":          ErrNotSignedIn,
+	"not-found":              ErrNotFound,
+	"no-event":               ErrNotFound,
+	"audit-rewritten":        ErrLogRewritten, // by the server's own word
+	"not-empty":              ErrNotEmpty,
+	"locked":                 errLocked,
+	"wrong-offset":           errWrongOffset,
+	"exists":                 ErrExists,
+	"precondition-failed":    ErrExists, // what is demanded of a put is that there be nothing
 }
 
 // Problem is a problem document (RFC 9457).

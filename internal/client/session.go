@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"stonevault/api"
@@ -38,28 +39,100 @@ func (c *Client) keep(resp *http.Response, s *api.Session) *session {
 	return &session{c.options.Server, s.AccessToken, s.RefreshToken, expires}
 }
 
-// SignIn opens a session and keeps it.
-func (c *Client) SignIn(ctx context.Context, name, password, device string) (*api.Person, error) {
-	resp, err := c.api.SignIn(ctx, api.SignIn{Name: name, Password: password, Client: device})
+// Credentials are what somebody signs in with.
+type Credentials struct {
+	Name     string
+	Password string
+	Code     string // of the second factor; empty as long as ErrSecondFactor does not ask for it
+	Client   string // what this device calls itself
+}
+
+// String never shows them.
+func (Credentials) String() string { return "[redacted]" }
+
+// GoString never shows them.
+func (Credentials) GoString() string { return "[redacted]" }
+
+// SignIn opens a session and keeps it. Where the server gives this device a secret to be known by, that is kept too.
+// enrol says that a second factor must be set up first.
+func (c *Client) SignIn(ctx context.Context, by Credentials) (person *api.Person, enrol bool, err error) {
+	known, err := c.devices()
+	if err != nil {
+		return nil, false, err
+	}
+	resp, err := c.api.SignIn(ctx, api.SignIn{
+		Name: by.Name, Password: by.Password, Code: by.Code, Client: by.Client, Device: known.Devices[accountKey(by.Name)],
+	})
 	if err = check(resp, err); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var reply api.Session
 	if err := decode(resp, &reply); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	s := c.keep(resp, &reply)
 	b, err := json.Marshal(s)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := c.options.Secrets.Replace(ctx, b); err != nil {
-		return nil, err
+		return nil, false, err
+	}
+	if err := c.keepDevice(ctx, known, by.Name, reply.Device); err != nil {
+		return nil, false, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session = s
-	return &reply.Person, nil
+	return &reply.Person, reply.Enrol, nil
+}
+
+// devices are by what one server knows this device: a secret for each account that was signed into from here. It lets
+// nobody in; it keeps the tries of strangers from making this device wait.
+type devices struct {
+	Server  string            `json:"server"`
+	Devices map[string]string `json:"devices"` // by accountKey
+}
+
+// String never shows the secrets.
+func (*devices) String() string { return "[redacted]" }
+
+// GoString never shows the secrets.
+func (*devices) GoString() string { return "[redacted]" }
+
+// accountKey is a name without the case of its letters, which does not matter for signing in.
+func accountKey(name string) string { return strings.ToLower(name) }
+
+// devices returns what is kept for this server. What cannot be read is as good as nothing: the server gives another.
+func (c *Client) devices() (*devices, error) {
+	none := &devices{c.options.Server, map[string]string{}}
+	if c.options.Devices == nil {
+		return none, nil
+	}
+	b, err := c.options.Devices.Load()
+	switch {
+	case errors.Is(err, ErrNotSignedIn):
+		return none, nil
+	case err != nil:
+		return nil, err
+	}
+	d := new(devices)
+	if json.Unmarshal(b, d) != nil || d.Server != c.options.Server || d.Devices == nil {
+		return none, nil
+	}
+	return d, nil
+}
+
+func (c *Client) keepDevice(ctx context.Context, known *devices, name, secret string) error {
+	if secret == "" || c.options.Devices == nil {
+		return nil
+	}
+	known.Devices[accountKey(name)] = secret
+	b, err := json.Marshal(known)
+	if err != nil {
+		return err
+	}
+	return c.options.Devices.Replace(ctx, b)
 }
 
 // SignOut ends the session on the server and forgets it here, even where the server cannot be reached.

@@ -103,6 +103,7 @@ var libraries = []struct {
 	{"github.com/knadh/koanf", []string{"internal/config"}},
 	{"github.com/spf13/cobra", []string{"cmd"}},
 	{"github.com/bmatcuk/doublestar/v4", []string{"cmd"}},
+	{"github.com/boombuler/barcode", []string{"cmd"}},
 	{"github.com/spf13/pflag", []string{"internal/config", "cmd"}},
 	{"github.com/vbauerster/mpb/v8", []string{"cmd"}},
 	{"golang.org/x/term", []string{"cmd"}},
