@@ -47,7 +47,7 @@ const (
 
 var errHash = errors.New("auth: a stored password hash is malformed")
 
-// dummyHash is checked for names that do not exist. No password is known to give a sum of zeros.
+// dummyHash is checked for names that do not exist, and for accounts without a password. No password is known to give a sum of zeros.
 var dummyHash = hashParams{
 	memory: current.memory, time: current.time, threads: current.threads,
 	salt: []byte("no such account!"), sum: make([]byte, sumBytes),

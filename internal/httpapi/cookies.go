@@ -34,6 +34,18 @@ func inClear(r *http.Request) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
+// origin is the scheme and the host under which whoever asks reaches this server, or "" where that is not known. Only
+// a proxy that is trusted can have said https here, and the host is the caller's own word, to whom alone it is said.
+func origin(r *http.Request) string {
+	switch {
+	case r.Host == "":
+		return ""
+	case inClear(r):
+		return "http://" + r.Host
+	}
+	return "https://" + r.Host
+}
+
 // cookieName is what a cookie is called. The prefix makes browsers refuse it from any other host and over
 // plain HTTP (RFC 6265bis, section 4.1.3.2).
 func cookieName(r *http.Request, name string) string {

@@ -18,12 +18,7 @@ func (a *API) me(c *call) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c.w, http.StatusOK, api.Profile{
-		ID: string(p.Person.ID), Name: p.Person.Name, Role: api.Role(p.Person.Role), Suite: int(p.Suite),
-		Fingerprint: p.Fingerprint.Hex(), FingerprintSpoken: p.Fingerprint.Spoken(), PublicKey: p.Public.Text(),
-		Groups: inGroupsOf(p.Groups), BytesUsed: &p.Quota.Used.Bytes, FilesUsed: &p.Quota.Used.Files,
-		BytesLimit: limitOf(p.Quota.Limits.Bytes), FilesLimit: limitOf(p.Quota.Limits.Files),
-	})
+	return writeJSON(c.w, http.StatusOK, profileOf(p))
 }
 
 func (a *API) about(c *call) error {

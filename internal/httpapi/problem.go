@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"stonevault/api"
+	"stonevault/internal/access"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
@@ -69,6 +70,16 @@ var kinds = []kind{
 		about: "The stored audit log is not the one that was signed. Keep your receipts, and tell the administrators, who find what was changed with: stonevaultd audit fsck."},
 	{code: "last-manager", status: http.StatusConflict, title: "The last manager", match: vault.ErrLastManager,
 		about: "The group would have no manager left. Name another manager first, or ask an administrator of the vault."},
+	{code: "last-admin", status: http.StatusConflict, title: "The last admin", match: access.ErrLastAdmin,
+		about: "The vault would have no admin left. Make somebody else an admin first."},
+	{code: "still-active", status: http.StatusConflict, title: "The account is switched on", match: vault.ErrStillActive,
+		about: "Files are handed over once their owner's account is switched off. Switch it off first."},
+	{code: "link-over", status: http.StatusGone, title: "The link does not work any more", match: vault.ErrLinkOver,
+		about: "This one-time link was used, was withdrawn, is too old, or was never made. Ask whoever gave it to you for another one."},
+	{code: "closed", status: http.StatusForbidden, title: "Registration is closed", match: vault.ErrClosed,
+		about: "Nobody may make an account for himself in this vault. Ask an administrator for an invitation."},
+	{code: "traces-remain", status: http.StatusServiceUnavailable, title: "Erased, and not yet without traces", match: auditlog.ErrNotShredded, retry: 5,
+		about: "The person is gone, but the database could not be written anew without traces: somebody else used it for long, or the disk has no room for a second copy. Ask for it again, or run at the server: stonevaultd admin scrub."},
 	{code: "conflict", status: http.StatusConflict, title: "Changed meanwhile", match: vault.ErrConflict,
 		about: "Somebody else changed the same thing at the same time, and nothing of this change was kept. Try again."},
 	{code: "not-found", status: http.StatusNotFound, title: "Not found", match: vault.ErrNotFound, also: auth.ErrNotFound,

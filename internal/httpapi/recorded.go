@@ -94,7 +94,7 @@ func isRefusal(rt *route, r *http.Request, f *failure, err error) bool {
 	switch f.kind.code {
 	case "too-many-requests":
 		return !errors.Is(err, auth.ErrTooMany) // a sign-in that is refused has an event of its own
-	case "forbidden", "out-of-scope", "enrol-first", "refused", "session-ended", "cross-origin":
+	case "forbidden", "out-of-scope", "enrol-first", "refused", "session-ended", "cross-origin", "link-over", "closed":
 		return true
 	case "unauthenticated":
 		return len(r.Header.Values("Authorization")) > 0 || cookie(r, accessCookie) != ""

@@ -46,6 +46,7 @@ type Vault interface {
 	ConfirmRecovery(ctx context.Context, a vault.Actor, secret *identity.Identity) error
 	Groups
 	Quotas
+	People
 }
 
 // Auth is what the handlers need to know who asks.
@@ -66,6 +67,8 @@ type Auth interface {
 	APITokens(ctx context.Context, by auth.Principal, person string, r auth.PageRequest) (auth.Page[auth.APIToken], error)
 	CreateAPIToken(ctx context.Context, by auth.Principal, name string, scopes []string, expires time.Time, address string) (auth.APITokenText, auth.APIToken, error)
 	RevokeAPIToken(ctx context.Context, by auth.Principal, person, id, address string) error
+	Forget(person string)
+	HashPassword(ctx context.Context, p auth.Policy, password string) (string, error)
 }
 
 var (

@@ -16,13 +16,19 @@ type sortColumn struct {
 	text bool
 }
 
-var sortColumns = map[vault.SortField]sortColumn{
+// order is how a list can be sorted: where its fields lie, and the column that is different in every row.
+type order struct {
+	columns map[vault.SortField]sortColumn
+	id      string
+}
+
+var nodeOrder = order{map[vault.SortField]sortColumn{
 	vault.SortName:       {"n.name", true},
 	vault.SortSize:       {"n.size", false},
 	vault.SortMediaType:  {"n.media_type", true},
 	vault.SortModifiedAt: {"n.modified_at", false},
 	vault.SortCreatedAt:  {"n.created_at", false},
-}
+}, "n.id"}
 
 // List returns one page of a folder. The order is q.Sort and then the node id; the id goes in the
 // direction of the last sort key, so that an index read forwards or backwards gives either order.
@@ -61,21 +67,11 @@ func (t term) beyond() string {
 
 // listSQL writes the statement of one page. Values only ever become arguments.
 func listSQL(q vault.ListQuery) (text string, args []any, err error) {
-	if q.Limit < 1 {
-		return "", nil, &vault.InvalidError{Field: "limit", Reason: "is less than 1"}
-	}
 	if len(q.Filter.NameContains) > 255 {
 		return "", nil, &vault.InvalidError{Field: "name_contains", Reason: "is longer than 255 bytes"}
 	}
-	terms, err := listTerms(q)
-	if err != nil {
-		return "", nil, err
-	}
-	arg := func(v any) string {
-		args = append(args, v)
-		return fmt.Sprintf("$%d", len(args))
-	}
 	var b strings.Builder
+	arg := arguments(&args)
 	b.WriteString(`SELECT ` + nodeColumns + `, ` + versionColumns +
 		` FROM nodes n LEFT JOIN versions v ON v.file_id = n.current` +
 		` WHERE n.owner = ` + arg(string(q.Owner)) + ` AND n.parent = ` + arg(string(q.Folder)))
@@ -90,11 +86,33 @@ func listSQL(q vault.ListQuery) (text string, args []any, err error) {
 			b.WriteString(` AND n.media_type = ` + arg(f.MediaType))
 		}
 		if f.NameContains != "" {
-			// lower() changes ASCII alone in SQLite, and in PostgreSQL under the collation "C".
-			b.WriteString(` AND lower(n.name) LIKE ` + arg(containsPattern(f.NameContains)) + ` ESCAPE '!'`)
+			b.WriteString(containsSQL("n.name", f.NameContains, arg))
 		}
 	}
-	if q.After != nil {
+	page, err := nodeOrder.pageSQL(q.Sort, q.After, q.Limit, arg)
+	return b.String() + page, args, err
+}
+
+// arguments returns what keeps a value for a statement and gives its place there.
+func arguments(args *[]any) func(v any) string {
+	return func(v any) string {
+		*args = append(*args, v)
+		return fmt.Sprintf("$%d", len(*args))
+	}
+}
+
+// pageSQL is the end of a list's statement: what lies behind the last row seen, the order and the limit. It goes
+// on from a WHERE.
+func (o order) pageSQL(sort []vault.SortKey, after []any, limit int, arg func(any) string) (string, error) {
+	if limit < 1 {
+		return "", &vault.InvalidError{Field: "limit", Reason: "is less than 1"}
+	}
+	terms, err := o.terms(sort, after)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	if after != nil {
 		b.WriteString(afterSQL(terms, arg))
 	}
 	b.WriteString(` ORDER BY `)
@@ -104,18 +122,18 @@ func listSQL(q vault.ListQuery) (text string, args []any, err error) {
 		}
 		b.WriteString(t.column + t.direction())
 	}
-	b.WriteString(` LIMIT ` + arg(int64(q.Limit)))
-	return b.String(), args, nil
+	b.WriteString(` LIMIT ` + arg(int64(limit)))
+	return b.String(), nil
 }
 
-// listTerms is q's order with the id at its end and, past the first page, the values of the last row.
-func listTerms(q vault.ListQuery) ([]term, error) {
-	if q.After != nil && len(q.After) != len(q.Sort)+1 {
+// terms is an order with the id at its end and, past the first page, the values of the last row.
+func (o order) terms(sort []vault.SortKey, after []any) ([]term, error) {
+	if after != nil && len(after) != len(sort)+1 {
 		return nil, errCursor
 	}
-	terms := make([]term, 0, len(q.Sort)+1)
-	for i, key := range q.Sort {
-		column, ok := sortColumns[key.Field]
+	terms := make([]term, 0, len(sort)+1)
+	for i, key := range sort {
+		column, ok := o.columns[key.Field]
 		if !ok {
 			return nil, &vault.InvalidError{Field: "sort", Reason: "names an unknown field"}
 		}
@@ -123,19 +141,19 @@ func listTerms(q vault.ListQuery) ([]term, error) {
 			return nil, &vault.InvalidError{Field: "sort", Reason: "names a field twice"}
 		}
 		t := term{column: column.name, descending: key.Descending}
-		if q.After != nil {
-			_, isText := q.After[i].(string)
-			_, isInt := q.After[i].(int64)
+		if after != nil {
+			_, isText := after[i].(string)
+			_, isInt := after[i].(int64)
 			if isText != column.text || isInt == column.text {
 				return nil, errCursor
 			}
-			t.after = q.After[i]
+			t.after = after[i]
 		}
 		terms = append(terms, t)
 	}
-	id := term{column: "n.id", descending: len(terms) > 0 && terms[len(terms)-1].descending}
-	if q.After != nil {
-		switch last := q.After[len(q.Sort)].(type) {
+	id := term{column: o.id, descending: len(terms) > 0 && terms[len(terms)-1].descending}
+	if after != nil {
+		switch last := after[len(sort)].(type) {
 		case string:
 			id.after = last
 		case vault.NodeID:
@@ -173,6 +191,12 @@ func afterSQL(terms []term, arg func(any) string) string {
 	}
 	first := strings.TrimSpace(terms[0].beyond()) + "= "
 	return ` AND ` + terms[0].column + ` ` + first + values[0] + ` AND (` + condition + `)`
+}
+
+// containsSQL is the condition that a column contains part. lower() changes ASCII alone in SQLite, and in PostgreSQL
+// under the collation "C".
+func containsSQL(column, part string, arg func(any) string) string {
+	return ` AND lower(` + column + `) LIKE ` + arg(containsPattern(part)) + ` ESCAPE '!'`
 }
 
 // containsPattern is the LIKE pattern of names that contain part, in ASCII lower case.

@@ -45,6 +45,20 @@ func (s nodes) Update(ctx context.Context, n vault.Node) error {
 			created_at = $10, updated_at = $11 WHERE id = $1 AND owner = $2 AND kind = $5`, nodeValues(n)...)
 }
 
+// Give is for files alone: what lies in a folder is its owner's.
+func (s nodes) Give(ctx context.Context, n vault.Node, was vault.PersonID) error {
+	if err := checkNode(n); err != nil {
+		return err
+	}
+	if err := s.parent(ctx, n); err != nil {
+		return err
+	}
+	return s.tx.change(ctx, vault.ErrNotFound,
+		`UPDATE nodes SET owner = $2, parent = $3, name = $4, current = $6, size = $7, media_type = $8, modified_at = $9,
+			created_at = $10, updated_at = $11 WHERE id = $1 AND kind = $5 AND kind = 'file' AND owner = $12`,
+		append(nodeValues(n), string(was))...)
+}
+
 // Delete removes a node that has neither children nor versions; others are ErrConflict.
 func (s nodes) Delete(ctx context.Context, id vault.NodeID) error {
 	n, err := s.ByID(ctx, id)

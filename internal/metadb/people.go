@@ -9,16 +9,14 @@ import (
 
 type people struct{ tx *Tx }
 
-const peopleColumns = `id, name, name_key, role, password_hash, epoch, active, created_at, updated_at`
+const peopleColumns = `id, name, name_key, role, password_hash, epoch, active, created_at, updated_at, display_name`
 
 func (s people) Insert(ctx context.Context, p vault.Person) error {
 	if err := checkPerson(p); err != nil {
 		return err
 	}
 	return s.tx.insert(ctx, vault.ErrNotFound,
-		`INSERT INTO people (`+peopleColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		string(p.ID), p.Name, p.NameKey, string(p.Role), p.PasswordHash, p.Epoch, flag(p.Active),
-		milli(p.CreatedAt), milli(p.UpdatedAt))
+		`INSERT INTO people (`+peopleColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, personValues(p)...)
 }
 
 func (s people) Update(ctx context.Context, p vault.Person) error {
@@ -27,9 +25,7 @@ func (s people) Update(ctx context.Context, p vault.Person) error {
 	}
 	return s.tx.change(ctx, vault.ErrNotFound,
 		`UPDATE people SET name = $2, name_key = $3, role = $4, password_hash = $5, epoch = $6, active = $7,
-			created_at = $8, updated_at = $9 WHERE id = $1`,
-		string(p.ID), p.Name, p.NameKey, string(p.Role), p.PasswordHash, p.Epoch, flag(p.Active),
-		milli(p.CreatedAt), milli(p.UpdatedAt))
+			created_at = $8, updated_at = $9, display_name = $10 WHERE id = $1`, personValues(p)...)
 }
 
 func (s people) ByID(ctx context.Context, id vault.PersonID) (vault.Person, error) {
@@ -63,15 +59,36 @@ func (s people) Erase(ctx context.Context, id vault.PersonID) error {
 	return s.tx.change(ctx, vault.ErrNotFound, `DELETE FROM people WHERE id = $1`, string(id))
 }
 
-func scanPerson(row scanner) (p vault.Person, err error) {
-	var active, created, updated int64
-	if err := row.Scan(&p.ID, &p.Name, &p.NameKey, &p.Role, &p.PasswordHash, &p.Epoch, &active, &created, &updated); err != nil {
-		return vault.Person{}, err
-	}
-	p.Active, p.CreatedAt, p.UpdatedAt = active == 1, moment(created), moment(updated)
-	err = checkPerson(p)
+func personValues(p vault.Person) []any {
+	return []any{string(p.ID), p.Name, p.NameKey, string(p.Role), p.PasswordHash, p.Epoch, flag(p.Active),
+		milli(p.CreatedAt), milli(p.UpdatedAt), p.DisplayName}
+}
+
+// personRow receives peopleColumns.
+type personRow struct {
+	person                   vault.Person
+	active, created, updated int64
+}
+
+func (r *personRow) fields() []any {
+	p := &r.person
+	return []any{&p.ID, &p.Name, &p.NameKey, &p.Role, &p.PasswordHash, &p.Epoch, &r.active, &r.created, &r.updated, &p.DisplayName}
+}
+
+func (r *personRow) value() (vault.Person, error) {
+	p := r.person
+	p.Active, p.CreatedAt, p.UpdatedAt = r.active == 1, moment(r.created), moment(r.updated)
+	err := checkPerson(p)
 	if err == nil {
-		err = check("people", rule{"active", active == 0 || active == 1})
+		err = check("people", rule{"active", r.active == 0 || r.active == 1})
 	}
 	return p, stored(err)
+}
+
+func scanPerson(row scanner) (vault.Person, error) {
+	var r personRow
+	if err := row.Scan(r.fields()...); err != nil {
+		return vault.Person{}, err
+	}
+	return r.value()
 }

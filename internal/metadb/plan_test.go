@@ -161,6 +161,10 @@ func mayScan(text, step string) bool {
 			return true
 		}
 	}
+	// Lists of people and of links are read along the index of their order.
+	if strings.Contains(text, "FROM people p") || strings.Contains(text, "FROM links l") {
+		return strings.HasPrefix(step, "SCAN p USING INDEX ") || strings.HasPrefix(step, "SCAN l USING INDEX ")
+	}
 	// One row without a table, and the rows of a subquery, which is a search itself.
 	return step == "SCAN CONSTANT ROW" || step == "SCAN found" || step == "SCAN above"
 }

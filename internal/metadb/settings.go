@@ -27,3 +27,8 @@ func (s settings) Put(ctx context.Context, name string, value []byte) error {
 		name, value)
 	return err
 }
+
+func (s settings) Delete(ctx context.Context, name string) error {
+	_, err := s.tx.exec(ctx, `DELETE FROM settings WHERE name = $1`, name)
+	return err
+}

@@ -41,6 +41,7 @@ func (tx *Tx) Settings() vault.SettingStore    { return settings{tx} }
 func (tx *Tx) Webhooks() webhook.Tx            { return webhooks{tx} }
 func (tx *Tx) Groups() vault.GroupStore        { return groups{tx} }
 func (tx *Tx) Quotas() vault.QuotaStore        { return quotas{tx} }
+func (tx *Tx) Links() vault.LinkStore          { return links{tx} }
 
 // usable tells whether the transaction may still run a statement.
 func (tx *Tx) usable(ctx context.Context) error {

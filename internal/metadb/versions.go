@@ -27,14 +27,18 @@ func (s versions) Insert(ctx context.Context, v vault.Version) error {
 // Update replaces a row. Document, number and owner never change, so that a row with others is a
 // conflict.
 func (s versions) Update(ctx context.Context, v vault.Version, was int64) error {
+	return s.Give(ctx, v, v.Owner, was)
+}
+
+func (s versions) Give(ctx context.Context, v vault.Version, owner vault.PersonID, was int64) error {
 	if err := checkVersion(v); err != nil {
 		return err
 	}
 	err := s.tx.change(ctx, vault.ErrConflict,
-		`UPDATE versions SET revision = $5, manifest_digest = $6, signer = $7, size = $8, body_size = $9,
+		`UPDATE versions SET owner = $4, revision = $5, manifest_digest = $6, signer = $7, size = $8, body_size = $9,
 			media_type = $10, class = $11, mode = $12, modified_at = $13, sealed_at = $14
-			WHERE file_id = $1 AND document = $2 AND number = $3 AND owner = $4 AND revision = $15`,
-		append(versionValues(v), was)...)
+			WHERE file_id = $1 AND document = $2 AND number = $3 AND owner = $16 AND revision = $15`,
+		append(versionValues(v), was, string(owner))...)
 	if errors.Is(err, vault.ErrConflict) {
 		if _, missing := s.ByID(ctx, v.FileID); missing != nil {
 			return missing

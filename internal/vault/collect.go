@@ -106,7 +106,12 @@ func (l *fileLocks) lock(id stone.FileID) (unlock func()) {
 func (v *Vault) Collect(ctx context.Context) (int, error) {
 	intents, err := v.collectIntents(ctx)
 	uploads, err2 := v.collectUploads(ctx)
-	return intents + uploads, errors.Join(err, err2, v.collectParts(ctx))
+	return intents + uploads, errors.Join(err, err2, v.collectParts(ctx), v.collectLinks(ctx))
+}
+
+// collectLinks removes links that are too old to be used.
+func (v *Vault) collectLinks(ctx context.Context) error {
+	return v.db.Update(ctx, func(tx Tx) error { return tx.Links().DeleteExpired(ctx, millis(v.now())) })
 }
 
 func (v *Vault) collectIntents(ctx context.Context) (int, error) {

@@ -17,26 +17,71 @@ const (
 	maxCursor    = 8192
 )
 
-// sortFields says which columns lists sort by, and whether their values are numbers.
-var sortFields = map[SortField]struct{ number bool }{
-	SortName:       {},
-	SortMediaType:  {},
-	SortSize:       {number: true},
-	SortModifiedAt: {number: true},
-	SortCreatedAt:  {number: true},
+// listing is how a kind of list is sorted, and what a cursor says of its rows R.
+type listing[R any] struct {
+	fields []listingField[R] // the first one is the order where none is asked for
+	id     func(R) string
 }
 
-// parseSort reads "-created_at,name".
-func parseSort(text string) ([]SortKey, error) {
+// listingField is a field that a list sorts by, with a row's value of it: a string or an int64.
+type listingField[R any] struct {
+	name  SortField
+	value func(R) any
+}
+
+var entries = listing[Entry]{
+	[]listingField[Entry]{
+		{SortName, func(e Entry) any { return e.Node.Name }},
+		{SortSize, func(e Entry) any { return e.Node.Size }},
+		{SortMediaType, func(e Entry) any { return e.Node.MediaType }},
+		{SortModifiedAt, func(e Entry) any { return e.Node.ModifiedAt.UnixMilli() }},
+		{SortCreatedAt, func(e Entry) any { return e.Node.CreatedAt.UnixMilli() }},
+	},
+	func(e Entry) string { return string(e.Node.ID) },
+}
+
+func (l listing[R]) field(name SortField) (listingField[R], bool) {
+	i := slices.IndexFunc(l.fields, func(f listingField[R]) bool { return f.name == name })
+	if i < 0 {
+		return listingField[R]{}, false
+	}
+	return l.fields[i], true
+}
+
+// names lists the fields as a sentence does.
+func (l listing[R]) names() string {
+	var b strings.Builder
+	for i, f := range l.fields {
+		switch {
+		case i > 0 && i == len(l.fields)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(f.name))
+	}
+	return b.String()
+}
+
+// parse reads an order such as "-created_at,name", and the cursor of the last row seen in that order.
+func (l listing[R]) parse(sort, cursor string) (keys []SortKey, after []any, err error) {
+	if keys, err = l.keys(sort); err != nil {
+		return nil, nil, err
+	}
+	after, err = l.after(cursor, sort, keys)
+	return keys, after, err
+}
+
+func (l listing[R]) keys(text string) ([]SortKey, error) {
 	if text == "" {
-		return []SortKey{{Field: SortName}}, nil
+		return []SortKey{{Field: l.fields[0].name}}, nil
 	}
 	var keys []SortKey
 	for term := range strings.SplitSeq(text, ",") {
 		field, descending := strings.CutPrefix(term, "-")
 		key := SortKey{SortField(field), descending}
-		if _, ok := sortFields[key.Field]; !ok {
-			return nil, &InvalidError{"sort", fmt.Sprintf("has %q; use name, size, media_type, modified_at or created_at", field)}
+		if _, ok := l.field(key.Field); !ok {
+			return nil, &InvalidError{"sort", fmt.Sprintf("has %q; use %s", field, l.names())}
 		}
 		if slices.ContainsFunc(keys, func(k SortKey) bool { return k.Field == key.Field }) {
 			return nil, &InvalidError{"sort", fmt.Sprintf("has %q twice", field)}
@@ -49,30 +94,27 @@ func parseSort(text string) ([]SortKey, error) {
 	return keys, nil
 }
 
+// next cuts a page that was asked for with one row more than its limit, and returns the cursor that goes on behind
+// it: "" at the end.
+func (l listing[R]) next(rows []R, limit int, sort string, keys []SortKey) (page []R, cursor string, err error) {
+	if len(rows) <= limit {
+		return rows, "", nil
+	}
+	last := rows[limit-1]
+	values := make([]any, 0, len(keys)+1)
+	for _, k := range keys {
+		f, _ := l.field(k.Field)
+		values = append(values, f.value(last))
+	}
+	cursor, err = encodeCursor(sort, append(values, l.id(last)))
+	return rows[:limit], cursor, err
+}
+
 // cursorJSON is what a cursor holds: the order it belongs to and the last row's values, its id at the
 // end. It gives no right that its holder lacks, so it is not sealed.
 type cursorJSON struct {
 	Sort   string `json:"s"`
 	Values []any  `json:"v"`
-}
-
-func formatCursor(sort string, keys []SortKey, last Entry) (string, error) {
-	values := make([]any, 0, len(keys)+1)
-	for _, k := range keys {
-		switch k.Field {
-		case SortName:
-			values = append(values, last.Node.Name)
-		case SortMediaType:
-			values = append(values, last.Node.MediaType)
-		case SortSize:
-			values = append(values, last.Node.Size)
-		case SortModifiedAt:
-			values = append(values, last.Node.ModifiedAt.UnixMilli())
-		case SortCreatedAt:
-			values = append(values, last.Node.CreatedAt.UnixMilli())
-		}
-	}
-	return encodeCursor(sort, append(values, string(last.Node.ID)))
 }
 
 func encodeCursor(sort string, values []any) (string, error) {
@@ -110,8 +152,8 @@ func decodeCursor(text, sort string) ([]any, error) {
 	return c.Values, nil
 }
 
-// parseCursor returns ListQuery.After.
-func parseCursor(text, sort string, keys []SortKey) ([]any, error) {
+// after returns the values of a cursor as ListQuery.After has them.
+func (l listing[R]) after(text, sort string, keys []SortKey) ([]any, error) {
 	values, err := decodeCursor(text, sort)
 	if err != nil || text == "" {
 		return nil, err
@@ -121,7 +163,12 @@ func parseCursor(text, sort string, keys []SortKey) ([]any, error) {
 	}
 	after := make([]any, 0, len(values))
 	for i, v := range values {
-		number := i < len(keys) && sortFields[keys[i].Field].number
+		number := false
+		if i < len(keys) {
+			var none R
+			f, _ := l.field(keys[i].Field)
+			_, number = f.value(none).(int64)
+		}
 		switch v := v.(type) {
 		case string:
 			if number {
@@ -139,4 +186,15 @@ func parseCursor(text, sort string, keys []SortKey) ([]any, error) {
 		}
 	}
 	return after, nil
+}
+
+// pageLimit is the limit that was asked for, or the usual one where that is 0.
+func pageLimit(asked int) (int, error) {
+	if asked == 0 {
+		return defaultLimit, nil
+	}
+	if asked < 1 || asked > maxLimit {
+		return 0, &InvalidError{"limit", fmt.Sprintf("is not from 1 to %d", maxLimit)}
+	}
+	return asked, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"stonevault/audit"
+	"stonevault/internal/access"
 	"stonevault/internal/auditlog"
 	"stonevault/stone"
 )
@@ -19,7 +20,7 @@ const eraseGrace = 2 * time.Second
 const settingTraces = "erased_traces"
 
 // ErrLastAdmin is the one admin that a vault has, who must stay.
-var ErrLastAdmin = errors.New("this is the only admin; make another one first")
+var ErrLastAdmin = access.ErrLastAdmin
 
 // Erasure is what became of a person.
 type Erasure struct {
@@ -37,7 +38,29 @@ type Erasure struct {
 //
 // The objects of the files are removed by SettleErasure, or by the collector.
 func (v *Vault) Erase(ctx context.Context, a Actor, name string) (Erasure, error) {
-	p, err := v.switchOff(ctx, a, name)
+	return v.erase(ctx, a, func(tx Tx) (Person, error) { return tx.People().ByNameKey(ctx, NameKey(name)) })
+}
+
+// ErasePerson is Erase for who may do so at the server, with what is left of the files as objects.
+func (v *Vault) ErasePerson(ctx context.Context, a Actor, id PersonID) error {
+	done, err := v.erase(ctx, a, func(tx Tx) (Person, error) {
+		// Where somebody is gone already, there is nobody left to have a relation to.
+		asker, err := asking(ctx, tx, a)
+		if err == nil {
+			err = permit(access.Best(access.Role(asker.Role), access.AccountsErase))
+		}
+		if err != nil {
+			return Person{}, err
+		}
+		_, p, err := personFor(ctx, tx, a, id, access.AccountsErase)
+		return p, err
+	})
+	v.settleAll(ctx, done.gone)
+	return err
+}
+
+func (v *Vault) erase(ctx context.Context, a Actor, find func(Tx) (Person, error)) (Erasure, error) {
+	p, err := v.switchOff(ctx, a, find)
 	if isMissing(err) {
 		traces, failed := v.traces(ctx)
 		if failed == nil && traces {
@@ -96,30 +119,16 @@ func (v *Vault) noTraces(ctx context.Context) error {
 func (v *Vault) SettleErasure(ctx context.Context, done Erasure) { v.settleAll(ctx, done.gone) }
 
 // switchOff keeps the person from adding anything.
-func (v *Vault) switchOff(ctx context.Context, a Actor, name string) (p Person, err error) {
+func (v *Vault) switchOff(ctx context.Context, a Actor, find func(Tx) (Person, error)) (p Person, err error) {
 	err = v.change(ctx, func(tx Tx) error {
-		if p, err = tx.People().ByNameKey(ctx, NameKey(name)); err != nil {
+		if p, err = find(tx); err != nil {
 			return err
 		}
 		if p.ID == a.Person {
 			return auditlog.ErrSelf
 		}
-		if p.Role == RoleAdmin && p.Active {
-			if n, err := tx.People().Count(ctx, RoleAdmin); err != nil {
-				return err
-			} else if n < 2 {
-				return ErrLastAdmin
-			}
-		}
-		if !p.Active {
-			return nil
-		}
-		p.Active, p.UpdatedAt = false, millis(v.now())
-		p.Epoch++
-		if err := tx.People().Update(ctx, p); err != nil {
-			return err
-		}
-		return v.record(ctx, tx, audit.AccountChanged, &a, audit.Values{"what": "active", "value": "false", "by": "command"}, accountOf(p))
+		off := false
+		return v.changePerson(ctx, tx, a, p, PersonChange{Active: &off})
 	})
 	return p, err
 }

@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"fmt"
 	"path"
 )
 
@@ -18,11 +17,7 @@ func (v *Vault) List(ctx context.Context, a Actor, r ListRequest) (Page, error) 
 	if err := r.check(); err != nil {
 		return Page{}, err
 	}
-	keys, err := parseSort(r.Sort)
-	if err != nil {
-		return Page{}, err
-	}
-	after, err := parseCursor(r.Cursor, r.Sort, keys)
+	keys, after, err := entries.parse(r.Sort, r.Cursor)
 	if err != nil {
 		return Page{}, err
 	}
@@ -38,11 +33,8 @@ func (v *Vault) List(ctx context.Context, a Actor, r ListRequest) (Page, error) 
 	if err != nil {
 		return Page{}, err
 	}
-	if len(page.Items) > r.Limit {
-		page.Items = page.Items[:r.Limit]
-		if page.Next, err = formatCursor(r.Sort, keys, page.Items[r.Limit-1]); err != nil {
-			return Page{}, err
-		}
+	if page.Items, page.Next, err = entries.next(page.Items, r.Limit, r.Sort, keys); err != nil {
+		return Page{}, err
 	}
 	folder := joinPath(names...)
 	for i := range page.Items {
@@ -52,12 +44,9 @@ func (v *Vault) List(ctx context.Context, a Actor, r ListRequest) (Page, error) 
 }
 
 // check sets the default limit and refuses what no list can do.
-func (r *ListRequest) check() error {
-	if r.Limit == 0 {
-		r.Limit = defaultLimit
-	}
-	if r.Limit < 1 || r.Limit > maxLimit {
-		return &InvalidError{"limit", fmt.Sprintf("is not from 1 to %d", maxLimit)}
+func (r *ListRequest) check() (err error) {
+	if r.Limit, err = pageLimit(r.Limit); err != nil {
+		return err
 	}
 	if k := r.Filter.Kind; k != "" && k != NodeFolder && k != NodeFile {
 		return &InvalidError{"kind", "is neither folder nor file"}
@@ -83,9 +72,9 @@ func (v *Vault) Stat(ctx context.Context, a Actor, ref Ref) (Entry, error) {
 
 // Versions lists a document's versions, oldest first.
 func (v *Vault) Versions(ctx context.Context, a Actor, id NodeID) ([]Entry, error) {
-	var entries []Entry
+	var found []Entry
 	err := v.db.View(ctx, func(tx Tx) error {
-		entries = nil
+		found = nil
 		e, err := entry(ctx, tx, a, Ref{Node: id})
 		if err != nil {
 			return err
@@ -96,9 +85,9 @@ func (v *Vault) Versions(ctx context.Context, a Actor, id NodeID) ([]Entry, erro
 		all, err := tx.Versions().OfDocument(ctx, id)
 		for _, version := range all {
 			e.Version = version
-			entries = append(entries, e)
+			found = append(found, e)
 		}
 		return err
 	})
-	return entries, err
+	return found, err
 }

@@ -11,6 +11,7 @@ import (
 type (
 	PersonID   string
 	GroupID    string
+	LinkID     string
 	IdentityID string
 	// NodeID names a folder or a document. The root folder of every person is the empty NodeID.
 	NodeID string
@@ -25,17 +26,95 @@ const (
 	RoleUser    Role = "user"
 )
 
+func (r Role) valid() bool { return r == RoleAdmin || r == RoleManager || r == RoleUser }
+
 // Person is an account.
 type Person struct {
 	ID           PersonID
 	Name         string // as typed, NFC
 	NameKey      string // case-folded, unique
 	Role         Role
-	PasswordHash string // PHC string
+	DisplayName  string // what the person wants to be called; may be empty
+	PasswordHash string // PHC string; empty until its one-time link was used, and then nobody can sign in
 	Epoch        int64  // raised to revoke every access token at once
 	Active       bool
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
+}
+
+// PersonEntry is a person as lists show one.
+type PersonEntry struct {
+	Person       Person
+	Fingerprint  identity.Fingerprint // of the newest key in use
+	SecondFactor bool
+	Groups       []InGroup // that whoever looks may know of, by name
+	Bytes, Files int64     // used
+	// Limits of the person's own; nil is none. Without OwnLimits the vault's settings limit.
+	OwnLimits              bool
+	BytesLimit, FilesLimit *int64
+	Private                bool // the use, the limits and the second factor may be shown; filled by the use cases
+}
+
+// Viewer is who looks at a list.
+type Viewer struct {
+	Person  PersonID
+	Manages bool // the groups that Person is a manager of count
+	All     bool // sees everything
+}
+
+// PeopleFilter narrows a list; zero fields do not.
+type PeopleFilter struct {
+	NameContains string // case-insensitive for ASCII
+	Role         Role
+	Active       *bool
+	Group        GroupID
+}
+
+// PeopleQuery asks for one page, as ListQuery does.
+type PeopleQuery struct {
+	Viewer Viewer
+	Filter PeopleFilter
+	Sort   []SortKey
+	After  []any
+	Limit  int
+}
+
+// LinkKind says what a one-time link does.
+type LinkKind string
+
+const (
+	LinkInvitation LinkKind = "invitation" // makes an account, perhaps in a group
+	LinkReset      LinkKind = "reset"      // sets a person's password, also the first one
+)
+
+// Link is a one-time link as it is kept: of its text, only the SHA-256.
+type Link struct {
+	ID        LinkID
+	Hash      []byte
+	Kind      LinkKind
+	Person    PersonID // whose password a LinkReset sets, otherwise empty
+	Group     GroupID  // where a LinkInvitation leads, or empty
+	MadeBy    PersonID // empty where nobody with an account made it
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+// Invitation is a link as lists show it.
+type Invitation struct {
+	Link       Link
+	GroupName  string
+	MadeByName string
+}
+
+// InvitationQuery asks for one page of the invitations that are good at a time, as ListQuery does. Whoever does not
+// see all sees those into the groups that he manages.
+type InvitationQuery struct {
+	Viewer Viewer
+	At     time.Time
+	Group  GroupID // or all
+	Sort   []SortKey
+	After  []any
+	Limit  int
 }
 
 // IdentityKind says whose keys an identity's are.
@@ -227,6 +306,8 @@ const (
 	SortMediaType  SortField = "media_type"
 	SortModifiedAt SortField = "modified_at"
 	SortCreatedAt  SortField = "created_at"
+	SortRole       SortField = "role"
+	SortExpiresAt  SortField = "expires_at"
 )
 
 // SortKey is one term of an order.

@@ -45,22 +45,28 @@ func (v *Vault) CreatePerson(ctx context.Context, a Actor, name string, role Rol
 	if a.Person != "" {
 		by = "admin"
 	}
-	return v.createPerson(ctx, a, by, name, role, passwordHash, func(Tx) error { return nil })
+	return v.createPerson(ctx, a, by, name, role, passwordHash, founding{})
 }
 
 // CreateFirstAdmin is CreatePerson, on the page, for an admin where there is none; ErrConflict where there is one.
 func (v *Vault) CreateFirstAdmin(ctx context.Context, a Actor, name, passwordHash string) (Person, *Recovery, error) {
-	return v.createPerson(ctx, a, "page", name, RoleAdmin, passwordHash, func(tx Tx) error {
+	return v.createPerson(ctx, a, "page", name, RoleAdmin, passwordHash, founding{allowed: func(tx Tx) error {
 		admins, err := tx.People().Count(ctx, RoleAdmin)
 		if err == nil && admins > 0 {
 			err = fmt.Errorf("%w: there is an admin", ErrConflict)
 		}
 		return err
-	})
+	}})
 }
 
-// createPerson makes an account unless, in the same transaction, allowed returns an error.
-func (v *Vault) createPerson(ctx context.Context, a Actor, by, name string, role Role, passwordHash string, allowed func(Tx) error) (Person, *Recovery, error) {
+// founding is what goes into the transaction that makes an account: what must allow it, and what is done with it.
+// Either may be nil.
+type founding struct {
+	allowed func(Tx) error
+	also    func(Tx, Person) error
+}
+
+func (v *Vault) createPerson(ctx context.Context, a Actor, by, name string, role Role, passwordHash string, f founding) (Person, *Recovery, error) {
 	name = norm.NFC.String(name)
 	if err := checkPersonName(name); err != nil {
 		return Person{}, nil, err
@@ -85,8 +91,13 @@ func (v *Vault) createPerson(ctx context.Context, a Actor, by, name string, role
 	var made *Recovery
 	err = v.change(ctx, func(tx Tx) error {
 		made = nil
-		if err := allowed(tx); err != nil {
-			return err
+		if f.allowed != nil {
+			if err := f.allowed(tx); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.People().ByNameKey(ctx, p.NameKey); !isMissing(err) {
+			return errors.Join(ErrNameTaken, err)
 		}
 		_, err := tx.Identities().Current(ctx, KindRecovery, "")
 		if isMissing(err) {
@@ -107,7 +118,11 @@ func (v *Vault) createPerson(ctx context.Context, a Actor, by, name string, role
 		if err := v.recordKey(ctx, tx, audit.KeyPublished, &a, own, p); err != nil {
 			return err
 		}
-		return v.record(ctx, tx, audit.AccountCreated, &a, audit.Values{"role": string(role), "by": by}, accountOf(p))
+		err = v.record(ctx, tx, audit.AccountCreated, &a, audit.Values{"role": string(role), "by": by}, accountOf(p))
+		if err == nil && f.also != nil {
+			err = f.also(tx, p)
+		}
+		return err
 	})
 	if err != nil {
 		return Person{}, nil, err
@@ -126,6 +141,12 @@ func (v *Vault) ResetPassword(ctx context.Context, a Actor, name, passwordHash s
 		p.PasswordHash, p.UpdatedAt = passwordHash, millis(v.now())
 		p.Epoch++
 		if err := tx.People().Update(ctx, p); err != nil {
+			return err
+		}
+		if err := tx.Links().DeleteOf(ctx, p.ID); err != nil {
+			return err
+		}
+		if err := v.endSessions(ctx, tx, a, p, "password-changed"); err != nil {
 			return err
 		}
 		return v.record(ctx, tx, audit.AccountChanged, &a, audit.Values{"what": "password", "value": "", "by": "command"}, accountOf(p))
@@ -150,29 +171,39 @@ func (v *Vault) Me(ctx context.Context, a Actor) (Profile, error) {
 		if err != nil {
 			return err
 		}
-		row, err := tx.Identities().Current(ctx, KindPerson, a.Person)
-		if err != nil {
-			return err
-		}
-		if err := v.checkCertificate(row); err != nil {
-			return err
-		}
-		public, err := v.keys.public.Public(row.Suite, row.Public)
-		if err != nil || public.Fingerprint() != row.Fingerprint {
-			return errors.Join(refused("the row of identity %s does not fit its keys", row.ID), err)
-		}
-		groups, err := groupsOf(ctx, tx, p)
-		if err != nil {
-			return err
-		}
-		quota, err := ownBound(ctx, tx, p.ID)
-		if err != nil {
-			return err
-		}
-		profile = Profile{Person: p, Suite: row.Suite, Fingerprint: row.Fingerprint, Public: public, Groups: groups, Quota: quota}
-		return nil
+		profile, err = v.profile(ctx, tx, p)
+		return err
 	})
 	return profile, err
+}
+
+// profile is what a person knows about himself.
+func (v *Vault) profile(ctx context.Context, tx Tx, p Person) (Profile, error) {
+	profile, err := v.publicProfile(ctx, tx, p)
+	if err != nil {
+		return Profile{}, err
+	}
+	if profile.Groups, err = groupsOf(ctx, tx, p); err != nil {
+		return Profile{}, err
+	}
+	profile.Quota, err = ownBound(ctx, tx, p.ID)
+	return profile, err
+}
+
+// publicProfile is a person with the keys in use, whose certificate holds.
+func (v *Vault) publicProfile(ctx context.Context, tx Tx, p Person) (Profile, error) {
+	row, err := tx.Identities().Current(ctx, KindPerson, p.ID)
+	if err != nil {
+		return Profile{}, err
+	}
+	if err := v.checkCertificate(row); err != nil {
+		return Profile{}, err
+	}
+	public, err := v.keys.public.Public(row.Suite, row.Public)
+	if err != nil || public.Fingerprint() != row.Fingerprint {
+		return Profile{}, errors.Join(refused("the row of identity %s does not fit its keys", row.ID), err)
+	}
+	return Profile{Person: p, Suite: row.Suite, Fingerprint: row.Fingerprint, Public: public}, nil
 }
 
 // RecoveryState tells whether there is a recovery identity, and whether somebody has confirmed that its

@@ -34,6 +34,7 @@ type Tx interface {
 	Settings() SettingStore
 	Groups() GroupStore
 	Quotas() QuotaStore
+	Links() LinkStore
 	Audit() auditlog.Store
 }
 
@@ -44,8 +45,28 @@ type PeopleStore interface {
 	ByID(ctx context.Context, id PersonID) (Person, error)
 	ByNameKey(ctx context.Context, key string) (Person, error)
 	Count(ctx context.Context, role Role) (int, error) // active ones
+	// List is a page of those whom q.Viewer knows: at most q.Limit, in order.
+	List(ctx context.Context, q PeopleQuery) ([]PersonEntry, error)
+	// Entry is one of them, whether viewer knows the person or not; its groups are those that viewer knows.
+	Entry(ctx context.Context, viewer Viewer, id PersonID) (PersonEntry, error)
+	// EndSessions ends those that stand at a time, and tells how many.
+	EndSessions(ctx context.Context, id PersonID, at time.Time) (int, error)
+	// RevokeTokens revokes the API tokens that are good at a time, and tells how many.
+	RevokeTokens(ctx context.Context, id PersonID, at time.Time) (int, error)
 	// Erase removes an account with its keys and sessions.
 	Erase(ctx context.Context, id PersonID) error
+}
+
+// LinkStore keeps one-time links by the SHA-256 of their text.
+type LinkStore interface {
+	Insert(ctx context.Context, l Link) error
+	ByHash(ctx context.Context, hash []byte) (Link, error)
+	ByID(ctx context.Context, id LinkID) (Link, error)
+	MadeBy(ctx context.Context, person PersonID) ([]Link, error)
+	Delete(ctx context.Context, id LinkID) error
+	DeleteOf(ctx context.Context, person PersonID) error // none is no error
+	DeleteExpired(ctx context.Context, at time.Time) error
+	Invitations(ctx context.Context, q InvitationQuery) ([]Invitation, error) // at most q.Limit, in order
 }
 
 // IdentityStore keeps certified key pairs.
@@ -100,6 +121,8 @@ type QuotaStore interface {
 type NodeStore interface {
 	Insert(ctx context.Context, n Node) error
 	Update(ctx context.Context, n Node) error
+	// Give is Update for a file that gets another owner, and with it another place.
+	Give(ctx context.Context, n Node, was PersonID) error
 	Delete(ctx context.Context, id NodeID) error
 	ByID(ctx context.Context, id NodeID) (Node, error)
 	Child(ctx context.Context, owner PersonID, parent NodeID, name string) (Node, error)
@@ -116,6 +139,8 @@ type VersionStore interface {
 	Insert(ctx context.Context, v Version) error
 	// Update replaces the row of v.FileID whose revision is still was; otherwise ErrConflict.
 	Update(ctx context.Context, v Version, was int64) error
+	// Give is Update for a version that gets another owner.
+	Give(ctx context.Context, v Version, owner PersonID, was int64) error
 	ByID(ctx context.Context, id stone.FileID) (Version, error)
 	// Latest is the version of a document with the highest number.
 	Latest(ctx context.Context, document NodeID) (Version, error)
@@ -151,6 +176,7 @@ type UploadStore interface {
 type SettingStore interface {
 	Get(ctx context.Context, name string) ([]byte, error)
 	Put(ctx context.Context, name string, value []byte) error
+	Delete(ctx context.Context, name string) error // missing is no error
 }
 
 // Objects keeps sealed bytes under names of the form "<32 hex digits>.body" or ".env". Whatever returns

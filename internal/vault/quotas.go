@@ -168,27 +168,10 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// personFor returns a person with whom the actor may do something.
-func personFor(ctx context.Context, tx Tx, a Actor, id PersonID, action access.Action) (Person, error) {
-	asker, err := asking(ctx, tx, a)
-	if err != nil {
-		return Person{}, err
-	}
-	p, err := tx.People().ByID(ctx, id)
-	if err != nil {
-		return Person{}, err
-	}
-	to, err := relationsTo(ctx, tx, asker, p)
-	if err != nil {
-		return Person{}, err
-	}
-	return p, permit(access.DecideAny(access.Role(asker.Role), action, to...))
-}
-
 // PersonQuota returns what bounds a person alone, and what he uses of it.
 func (v *Vault) PersonQuota(ctx context.Context, a Actor, id PersonID) (b Bound, err error) {
 	err = v.db.View(ctx, func(tx Tx) error {
-		if _, err := personFor(ctx, tx, a, id, access.QuotasSee); err != nil {
+		if _, _, err := personFor(ctx, tx, a, id, access.QuotasSee); err != nil {
 			return err
 		}
 		b, err = ownBound(ctx, tx, id)
@@ -235,7 +218,7 @@ func (v *Vault) SetPersonQuota(ctx context.Context, a Actor, id PersonID, l *Lim
 		}
 	}
 	err = v.change(ctx, func(tx Tx) error {
-		p, err := personFor(ctx, tx, a, id, access.QuotasChange)
+		_, p, err := personFor(ctx, tx, a, id, access.QuotasChange)
 		if err != nil {
 			return err
 		}

@@ -36,6 +36,10 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		run  func(*testing.T, Database)
 	}{
 		{"people", testPeople},
+		{"lists of people", testPeopleLists},
+		{"a person", testPersonEntry},
+		{"ending sessions", testEndSessions},
+		{"links", testLinks},
 		{"identities", testIdentities},
 		{"nodes", testNodes},
 		{"trees", testTrees},

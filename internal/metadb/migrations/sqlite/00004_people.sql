@@ -2,6 +2,7 @@
 
 ALTER TABLE people ADD COLUMN display_name TEXT NOT NULL DEFAULT '';
 CREATE INDEX people_created_at ON people (created_at, id);
+CREATE INDEX people_role ON people (role, id);
 
 CREATE TABLE groups (
     id         TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 32),
@@ -170,7 +171,10 @@ CREATE TABLE links (
     CHECK ((kind = 'reset') = (person IS NOT NULL)),
     CHECK (kind = 'invitation' OR grp IS NULL)
 ) STRICT;
-CREATE INDEX links_expires_at ON links (expires_at);
+CREATE INDEX links_person ON links (person);
+CREATE INDEX links_made_by ON links (made_by);
+CREATE INDEX links_created_at ON links (created_at, id);
+CREATE INDEX links_expires_at ON links (expires_at, id);
 
 -- problem is why the newest try failed.
 CREATE TABLE webhooks (
