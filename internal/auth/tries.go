@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -129,6 +128,3 @@ func deviceHash(shown string) []byte {
 	sum := sha256.Sum256([]byte(shown))
 	return sum[:]
 }
-
-// showsDevice tells whether a hash is that of a device which showed something.
-func showsDevice(hash []byte) bool { return !bytes.Equal(hash, deviceHash("")) }
