@@ -180,8 +180,8 @@ var peopleScenarios = []scenario{
 	}, no("unauthenticated"), no("forbidden"), no("forbidden"), no("invalid"), no("forbidden"), nil},
 }
 
-// text is what stands behind # in a link's address.
-func text(t *testing.T, link, prefix string) string {
+// linkText is what stands behind # in a link's address.
+func linkText(t *testing.T, link, prefix string) string {
 	t.Helper()
 	text, ok := strings.CutPrefix(link, prefix)
 	if !ok || !strings.HasPrefix(text, "svl_") {
@@ -199,7 +199,7 @@ func TestAccountOverHTTP(t *testing.T) {
 		a.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("%d %s", a.StatusCode, a.body)
 	}
-	link := text(t, made.Link, w.url+"/reset#")
+	link := linkText(t, made.Link, w.url+"/reset#")
 	for _, secret := range []string{"", password} { // nobody signs in without a password
 		a := w.do("anonymous", "POST", "/api/v1/sessions", `{"name":"ann","password":`+quote(secret)+`}`, jsonBody...)
 		if secret == "" {
@@ -302,7 +302,7 @@ func TestManagersPeople(t *testing.T) {
 	// An invitation into the group.
 	a := w.do("boss", "POST", "/api/v1/invitations", `{"group":"`+e.Groups[0].ID+`","days":1}`, jsonBody...)
 	made := decode[api.Invitation](t, a)
-	link := text(t, made.Link, w.url+"/join#")
+	link := linkText(t, made.Link, w.url+"/join#")
 	wantProblem(t, w.do("worker", "POST", "/api/v1/invitations", `{"group":"`+e.Groups[0].ID+`"}`, jsonBody...), "forbidden")
 	wantProblem(t, w.do("manager", "DELETE", "/api/v1/invitations/"+made.ID, nil), "not-found")
 	list := decode[api.InvitationList](t, w.do("boss", "GET", "/api/v1/invitations", nil))
@@ -357,7 +357,7 @@ func TestLinkAddress(t *testing.T) {
 		"X-Forwarded-Host: evil.example\r\nForwarded: host=evil.example": w.url + "/join#",
 	} {
 		a := w.do("admin", "POST", "/api/v1/invitations", `{}`, append(strings.Split(header, "\r\n"), jsonBody...)...)
-		text(t, decode[api.Invitation](t, a).Link, want)
+		linkText(t, decode[api.Invitation](t, a).Link, want)
 	}
 }
 

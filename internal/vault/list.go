@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"fmt"
 	"path"
 )
 
