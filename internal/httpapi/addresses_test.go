@@ -40,8 +40,8 @@ func (w *world) meet(role access.Role, relation access.Relation) *circumstance {
 		s.group = w.groupOf([]guest{s.asker}, []guest{s.other})
 	case access.Member:
 		s.group = w.groupOf(nil, []guest{s.asker, s.other})
-	default:
-		s.group = w.groupOf(nil, []guest{w.guest()})
+	case access.Else:
+		s.group = w.groupOf(nil, []guest{s.other})
 	}
 	return s
 }
@@ -60,8 +60,8 @@ func (w *world) groupOf(managers, members []guest) (id string) {
 			w.t.Fatal(err)
 		}
 	}
-	id = fmt.Sprintf("%032x", guests.Add(1))
-	exec(`INSERT INTO groups (id, name, name_key, created_at, updated_at) VALUES ($1, $1, $1, 0, 0)`, id)
+	id = decode[api.Group](w.t, w.do("admin", "POST", "/api/v1/groups", fmt.Sprintf(`{"name":"group %d"}`, guests.Add(1)), jsonBody...)).ID
+	// Written here, since a user is made no manager, and may have been one before he became a user.
 	for _, m := range managers {
 		exec(`INSERT INTO group_members (grp, person, member, manager, since) VALUES ($1, $2, 0, 1, 0)`, id, m.id)
 	}
@@ -96,6 +96,8 @@ var addresses = map[string]address{
 	"events/{event}":     {there: func(s *circumstance) string { return strconv.FormatInt(s.event().ID, 10) }, missing: "1099511627776"},
 	"receipts/{index}":   {there: func(s *circumstance) string { return strconv.FormatInt(*s.event().Index, 10) }, missing: "1099511627776"},
 	"tile/{path}":        {there: func(*circumstance) string { return "0/000.p/1" }, missing: "3/000"},
+	"groups/{group}":     {there: func(s *circumstance) string { return s.group }, missing: noID},
+	"members/{person}":   {there: func(s *circumstance) string { return s.other.id }, missing: noID},
 	"webhooks/{webhook}": {there: func(s *circumstance) string { return (&scene{world: s.world}).hook().ID }, missing: noID},
 }
 
@@ -115,11 +117,10 @@ func (s *circumstance) event() (e api.AuditEvent) {
 	return e
 }
 
-// wholes are the relations of routes that name nothing, where they are not what their kind says.
+// wholes are the relations of routes that name nothing, where they are not what their kind says: everybody gets a list
+// of what he may see.
 var wholes = map[string]access.Relation{
-	"GET /api/v1/me": access.Own, "POST /api/v1/me/tokens": access.Own,
-	// Everybody gets a list of what he may see.
-	"GET /api/v1/audit/events": access.Own, "GET /api/v1/audit/records": access.Own,
+	"GET /api/v1/audit/events": access.Own, "GET /api/v1/audit/records": access.Own, "GET /api/v1/groups": access.Member,
 }
 
 // reach are the relations in which things of a kind can be to somebody, as long as nothing can be shared; the last is
@@ -131,6 +132,19 @@ var reach = map[string][]access.Relation{
 	"Uploads in progress": {access.Else, access.Own},
 	"The audit log":       {access.Own, access.Managed, access.Else, access.Vault},
 	"The vault":           {access.Vault},
+}
+
+// actions are what routes do at the addresses of this test, where their rows name another action.
+var actions = map[string]access.Action{
+	"DELETE /api/v1/groups/{group}/members/{person}": access.GroupsMembers, // somebody else
+}
+
+// actionOf is what a route does.
+func actionOf(rt *route) access.Action {
+	if action, ok := actions[rt.method+" "+rt.name()]; ok {
+		return action
+	}
+	return rt.action
 }
 
 // kindOfAction is the kind of thing that an action is about.
@@ -162,6 +176,9 @@ func relationsOf(t testing.TB, rt *route) []access.Relation {
 	if len(found) == 0 {
 		if whole, ok := wholes[rt.method+" "+rt.name()]; ok {
 			return []access.Relation{whole}
+		}
+		if rt.name() == "/api/v1/me" || strings.HasPrefix(rt.name(), "/api/v1/me/") {
+			return []access.Relation{access.Own}
 		}
 		return kind[len(kind)-1:]
 	}
@@ -214,6 +231,11 @@ var headers = map[string][]string{
 	"DELETE /api/v1/uploads/{id}": {tusHeader},
 }
 
+// preparations are what has to be there before a route makes sense.
+var preparations = map[string]func(s *circumstance){
+	"POST /api/v1/me/factor/confirm": func(s *circumstance) { s.do(s.asker.name, "POST", "/api/v1/me/factor", nil) },
+}
+
 // request is a sound request of a route, to things that are there.
 func (s *circumstance) request(t testing.TB, rt *route) (method, target string, header []string) {
 	t.Helper()
@@ -231,6 +253,9 @@ func (s *circumstance) requestTo(t testing.TB, rt *route, what func(address) str
 		part, _, _ := strings.Cut(found, "/")
 		return part + "/" + escaped(what(a))
 	})
+	if prepare, ok := preparations[name]; ok {
+		prepare(s)
+	}
 	if q, ok := queries[name]; ok {
 		target += "?" + q(s)
 	}

@@ -93,7 +93,7 @@ func differences(before, after string) (all []string) {
 var inputStatuses = []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity}
 
 // sooner are the problems of operations that look at something else before they look at values.
-var sooner = map[string]string{"POST /api/v1/setup": "/problems/setup-over"}
+var sooner = map[string]string{"POST /api/v1/setup": "/problems/setup-over", "POST /api/v1/me/factor/confirm": "/problems/wrong-code"}
 
 // wantRefusedInput checks that a reply is a problem document about what was sent.
 func wantRefusedInput(t *testing.T, op operation, what string, a *answer) {

@@ -122,7 +122,7 @@ func described(t testing.TB) map[string]operation {
 
 // samples are values that make sense, by the property's name, where its type does not say enough.
 var samples = map[string]any{
-	"path": "/made", "name": "made", "password": "an owl counts seven green lanterns", "scopes": []any{"files:read"},
+	"path": "/made", "name": "made", "password": password, "new": "an owl counts seven green lanterns", "current": password, "code": "000000", "member": true, "manager": false, "scopes": []any{"files:read"},
 	"url": "https://example.com/hook", "passphrase": "an owl counts seven green lanterns",
 }
 
@@ -153,13 +153,18 @@ func sample(name string, s schema) any {
 	return strings.Repeat("a", max(s.MinLength, 1))
 }
 
-// sampleBody has what is required; where nothing is, the first property that there is.
+// preferred are properties that a body can have alone.
+var preferred = []string{"passphrase", "member"}
+
+// sampleBody has what is required; where nothing is, a preferred property or the first that there is.
 func sampleBody(s schema) map[string]any {
 	names := s.Required
 	if len(names) == 0 {
 		names = slices.Sorted(maps.Keys(s.Properties))[:1]
-		if _, ok := s.Properties["passphrase"]; ok {
-			names = []string{"passphrase"}
+		for _, name := range preferred {
+			if _, ok := s.Properties[name]; ok {
+				names = []string{name}
+			}
 		}
 	}
 	body := map[string]any{}
