@@ -203,8 +203,8 @@ func newWhoami(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "whoami",
 		Short: "Show who is signed in, and the key that files are sealed to",
-		Long: `Shows who is signed in: the name and the role, whether signing in takes a second factor, and the fingerprint of the key
-that files are sealed to.`,
+		Long: `Shows who is signed in: the name, the role and the groups, how much the files take, whether signing in takes a second
+factor, and the fingerprint of the key that files are sealed to.`,
 		Args: operands(0, 0, "nothing", "stonevault whoami"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, p, err := a.connect(cmd.Context())
@@ -240,6 +240,12 @@ func (a *app) showMe(p *profile, me *api.Profile, factor *api.Factor) error {
 	t.row("server", "%s", p.Server)
 	if factor != nil {
 		t.row("second factor", "%s", factorState(factor))
+	}
+	if me.BytesUsed != nil && me.FilesUsed != nil {
+		t.use(*me.BytesUsed, me.BytesLimit, *me.FilesUsed, me.FilesLimit)
+	}
+	for _, g := range me.Groups {
+		t.row("group", "%s", inGroup(g.Name, g.Member, g.Manager))
 	}
 	t.row("fingerprint", "%s", me.FingerprintSpoken)
 	return t.Flush()

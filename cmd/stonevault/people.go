@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"stonevault/internal/client"
 )
@@ -35,4 +37,37 @@ func personID(ctx context.Context, c *client.Client, arg string) (string, error)
 		return me.ID, nil
 	}
 	return personRef(arg)
+}
+
+// groupID is the id of a group; nothing stays nothing.
+func groupID(ctx context.Context, c *client.Client, arg string) (string, error) {
+	if arg == "" || anID.MatchString(arg) {
+		return arg, nil
+	}
+	g, err := c.FindGroup(ctx, arg)
+	if errors.Is(err, client.ErrNotFound) {
+		return "", fmt.Errorf("there is no group called %s, or none of which you may know", shown(arg))
+	}
+	if err != nil {
+		return "", err
+	}
+	return g.ID, nil
+}
+
+// agreed asks whether to do what cannot be undone, unless the person has said so already; example is what to type
+// where nobody can be asked.
+func (a *app) agreed(yes bool, question, example string) error {
+	if yes {
+		return nil
+	}
+	is, err := a.confirm(question + " [y/N] ")
+	switch {
+	case errors.Is(err, errNoTerminal):
+		return misuse(example+" --yes", "somebody has to agree and %v", err)
+	case err != nil:
+		return err
+	case !is:
+		return errors.New("nothing was changed")
+	}
+	return nil
 }

@@ -109,3 +109,18 @@ func TestLasting(t *testing.T) {
 		}
 	}
 }
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]int64{
+		"0": 0, "512": 512, "10GB": 10e9, "10 GB": 10e9, "1.5GiB": 3 << 29, "1kB": 1000, "1KB": 1000, "2KiB": 2048, "7B": 7, "1TiB": 1 << 40,
+	} {
+		if got, ok := parseSize(text); !ok || got != want {
+			t.Errorf("%q is %d, %v; want %d", text, got, ok, want)
+		}
+	}
+	for _, text := range []string{"", "GB", "10G", "-1", "-1GB", "1e3", "0x10", "NaN", "inf", "10000000TB", "1_000", "10GB x", "∞"} {
+		if got, ok := parseSize(text); ok {
+			t.Errorf("%q is taken for %d", text, got)
+		}
+	}
+}
