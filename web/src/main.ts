@@ -3,6 +3,7 @@ import './styles/fonts.css';
 import './styles/bootstrap.scss';
 import './styles/tokens.scss';
 import './styles/base.scss';
+import './styles/people.scss';
 import App from './shell/App.vue';
 import { router } from './pages/router';
 import { start } from './session/session';

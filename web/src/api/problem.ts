@@ -10,6 +10,8 @@ export class Problem extends Error {
     message: string,
     readonly requestId: string,
     readonly retryAfter: number,
+    /** What is wrong with single values, by their names, as the server says it. */
+    readonly fields: Readonly<Record<string, string>> = {},
   ) {
     super(message);
     this.name = 'Problem';
@@ -52,7 +54,9 @@ export function problemFrom(status: number, body: unknown, header: (name: string
   const key = `said.${code}`;
   const message = has(key) ? t(key as MessageKey) : capital(document?.detail || document?.title || t('said.status', { status: String(status) }));
   const requestId = document?.request_id || header('X-Request-Id') || '';
-  return new Problem(code, status, message, requestId, Number(header('Retry-After')) || 0);
+  const errors = Array.isArray(document?.errors) ? document.errors : [];
+  const fields = Object.fromEntries(errors.map(({ field, reason }) => [field, t('said.field', { reason })]));
+  return new Problem(code, status, message, requestId, Number(header('Retry-After')) || 0, fields);
 }
 
 /** Any error as a problem, so that people are told one thing in one way. */

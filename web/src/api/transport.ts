@@ -11,10 +11,16 @@ const deadlineKey = 'stonevault.access-until';
 const margin = 60_000;
 
 let ended: (problem: Problem) => void = () => {};
+let enrolFirst: () => void = () => {};
 
 /** Tells whom to call when the session is over and only signing in again helps. */
 export function onSessionEnd(call: (problem: Problem) => void): void {
   ended = call;
+}
+
+/** Tells whom to call when the session may do nothing before a second factor is set up. */
+export function onEnrolFirst(call: () => void): void {
+  enrolFirst = call;
 }
 
 function readDeadline(): number {
@@ -92,9 +98,12 @@ async function fetchWithSession(input: RequestInfo | URL, init?: RequestInit): P
 }
 
 client.setConfig({ baseUrl: '', fetch: fetchWithSession as typeof fetch, throwOnError: true });
-client.interceptors.error.use((body, response) =>
-  response ? problemFrom(response.status, body, (name) => response.headers.get(name)) : networkProblem(),
-);
+client.interceptors.error.use((body, response) => {
+  if (!response) return networkProblem();
+  const problem = problemFrom(response.status, body, (name) => response.headers.get(name));
+  if (problem.code === 'enrol-first') enrolFirst();
+  return problem;
+});
 
 /** fetch without a session: for signing in and first run, where a 401 means a wrong word. */
 export const bare = { fetch: ((input, init) => fetch(input, init)) as typeof fetch };

@@ -35,6 +35,11 @@ export function formatDuration(seconds: number): string {
   return t('format.days', { n: Math.round(rounded / 86400) });
 }
 
+/** What is left of a wait that is counted down, to the second while that is near. */
+export function formatWait(seconds: number): string {
+  return seconds < 100 ? t('format.seconds', { n: seconds }) : t('format.minutes', { n: Math.ceil(seconds / 60) });
+}
+
 const sameYear = new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hour12: false });
 const otherYear = new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short', year: 'numeric' });
 const exact = new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short', hour12: false });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { en } from './en';
 import { has, t } from './index';
-import { formatDuration, formatSize, formatSpeed, formatTime, shortFingerprint } from './format';
+import { formatDuration, formatSize, formatSpeed, formatTime, formatWait, shortFingerprint } from './format';
 import { asProblem, networkProblem, pageProblem, problemFrom } from '../api/problem';
 
 describe('messages', () => {
@@ -42,6 +42,8 @@ describe('formats', () => {
     [3400, '1 hour'], [7200, '2 hours'], [86_400 * 2, '2 days'], [Infinity, 'a long time'], [1e9, 'a long time'],
   ])('%d seconds are %s', (seconds, text) => expect(formatDuration(seconds)).toBe(text));
 
+  it.each([[1, '1 sec'], [42, '42 sec'], [99, '99 sec'], [100, '2 min'], [121, '3 min']])('%d seconds to wait are %s', (seconds, text) => expect(formatWait(seconds)).toBe(text));
+
   it('tells speed, time and fingerprints', () => {
     expect(formatSpeed(2_500_000.4)).toBe('2.5 MB/s');
     expect(formatTime('2024-03-05T12:00:00Z', new Date('2026-01-01T00:00:00Z'))).toBe('Mar 5, 2024');
@@ -60,6 +62,9 @@ describe('problems', () => {
     // What the page has no words of its own for, it takes from the server.
     const invalid = '{"type":"/problems/invalid","title":"Values","detail":"password is too short."}';
     expect(problemFrom(422, invalid, header)).toMatchObject({ code: 'invalid', message: 'Password is too short.', requestId: 'from-header' });
+    const field = '{"type":"/problems/invalid","title":"Values","detail":"password is too short.","errors":[{"field":"password","reason":"is too short"}]}';
+    expect(problemFrom(422, field, header).fields).toEqual({ password: 'It is too short.' });
+    expect(problemFrom(422, '{"errors":"none"}', header).fields).toEqual({});
     expect(problemFrom(418, '{"type":"/problems/teapot","title":"A teapot"}', header)).toMatchObject({ code: 'teapot', message: 'A teapot', advice: en.advice.other });
   });
 

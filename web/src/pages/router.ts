@@ -8,7 +8,7 @@ import { recoverySheet } from '../session/setup';
 declare module 'vue-router' {
   interface RouteMeta {
     /** In which phase of the session the page makes sense; elsewhere one is led to the page that does. */
-    phase: 'any' | 'setup' | 'signed-out' | 'signed-in';
+    phase: 'any' | 'setup' | 'signed-out' | 'enrol' | 'signed-in';
   }
 }
 
@@ -25,8 +25,10 @@ export const router = createRouter({
     { path: '/files/:path(.*)*', name: 'files', component: () => import('./files/FilesPage.vue'), meta: { phase: 'signed-in' } },
     { path: '/search', name: 'search', component: () => import('./search/SearchPage.vue'), meta: { phase: 'signed-in' } },
     { path: '/audit', name: 'audit', component: () => import('./audit/AuditPage.vue'), meta: { phase: 'signed-in' } },
+    { path: '/account', name: 'account', component: () => import('./account/AccountPage.vue'), meta: { phase: 'signed-in' } },
     { path: '/keys', name: 'keys', component: () => import('./keys/KeysPage.vue'), meta: { phase: 'signed-in' } },
     { path: '/sign-in', name: 'sign-in', component: () => import('./sign-in/SignInPage.vue'), meta: { phase: 'signed-out' } },
+    { path: '/enrol', name: 'enrol', component: () => import('./enrol/EnrolPage.vue'), meta: { phase: 'enrol' } },
     { path: '/setup', name: 'setup', component: () => import('./setup/SetupPage.vue'), meta: { phase: 'setup' } },
     { path: '/:rest(.*)*', name: 'not-found', component: () => import('./not-found/NotFoundPage.vue'), meta: { phase: 'any' } },
   ],
@@ -43,7 +45,8 @@ router.beforeEach((to) => {
   const { phase } = session;
   if (phase === 'setup') return to.name === 'setup' ? true : { name: 'setup' };
   if (to.meta.phase === 'any' || phase === 'unreachable' || phase === 'starting') return true;
-  if (phase === 'signed-out') return to.name === 'sign-in' ? true : { name: 'sign-in', query: to.fullPath === '/files' ? {} : { next: to.fullPath } };
+  if (phase === 'enrol') return to.name === 'enrol' ? true : { name: 'enrol' };
+  if (phase === 'signed-out') return to.meta.phase === 'signed-out' ? true : { name: 'sign-in', query: to.fullPath === '/files' ? {} : { next: to.fullPath } };
   return to.meta.phase === 'signed-in' ? true : wanted(to.query.next);
 });
 
@@ -55,9 +58,10 @@ router.afterEach((to) => {
 watch(
   () => session.phase,
   (phase) => {
-    const { name, fullPath, query } = router.currentRoute.value;
-    if (phase === 'signed-out' && name !== 'sign-in') void router.push({ name: 'sign-in', query: session.ended ? { next: fullPath } : {} });
-    if (phase === 'signed-in' && name === 'sign-in') void router.push(wanted(query.next));
+    const { name, fullPath, query, meta } = router.currentRoute.value;
+    if (phase === 'enrol') void router.push({ name: 'enrol', query: query.next ? { next: query.next } : {} });
+    if (phase === 'signed-out' && meta.phase !== 'signed-out') void router.push({ name: 'sign-in', query: session.ended ? { next: fullPath } : {} });
+    if (phase === 'signed-in' && (name === 'sign-in' || name === 'enrol')) void router.push(wanted(query.next));
   },
 );
 

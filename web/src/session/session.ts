@@ -1,14 +1,17 @@
 import { computed, reactive, readonly } from 'vue';
-import { getMe, getVault, signIn as postSession, signOut as deleteSession, type Profile, type Vault } from '../api/generated';
+import { getMe, getVault, signIn as postSession, signOut as deleteSession, type Profile, type Session, type Vault } from '../api/generated';
 import { setupState } from '../api/vault';
 import { asProblem, type Problem } from '../api/problem';
-import { bare, forgetSession, maybeSignedIn, noteSession, onSessionEnd } from '../api/transport';
+import { bare, forgetSession, maybeSignedIn, noteSession, onEnrolFirst, onSessionEnd, renewOrEnd } from '../api/transport';
 import { browserName } from './device';
 
 /** Who is signed in, and what the server is waiting for. */
 interface State {
-  phase: 'starting' | 'setup' | 'signed-out' | 'signed-in' | 'unreachable';
+  /** `enrol` is a session that may do nothing but set up a second factor. */
+  phase: 'starting' | 'setup' | 'signed-out' | 'enrol' | 'signed-in' | 'unreachable';
   me: Profile | null;
+  /** The account's name that was typed last, here or with a link. */
+  name: string;
   vault: Vault | null;
   recoveryConfirmed: boolean;
   /** The session ended by itself, with this problem. */
@@ -17,10 +20,11 @@ interface State {
   problem: Problem | null;
 }
 
-const state = reactive<State>({ phase: 'starting', me: null, vault: null, recoveryConfirmed: true, ended: null, problem: null });
+const state = reactive<State>({ phase: 'starting', me: null, name: '', vault: null, recoveryConfirmed: true, ended: null, problem: null });
 
 export const session = readonly(state);
 export const isAdmin = computed(() => state.me?.role === 'admin');
+export const isManager = computed(() => state.me?.role === 'manager');
 
 type Listener = (now: 'signed-in' | 'ended' | 'signed-out') => void;
 const listeners: Listener[] = [];
@@ -52,7 +56,9 @@ export async function start(): Promise<void> {
       try {
         return await enter();
       } catch (error) {
-        if (asProblem(error).status !== 401) throw error;
+        const { code, status } = asProblem(error);
+        if (code === 'enrol-first') return; // the page for it is open already
+        if (status !== 401) throw error;
       }
     }
     state.phase = (await setupState()).needed ? 'setup' : 'signed-out';
@@ -62,10 +68,25 @@ export async function start(): Promise<void> {
   }
 }
 
-export async function signIn(name: string, password: string): Promise<void> {
-  const { data, response } = await postSession({ body: { name, password, client: deviceName(), cookies: true }, ...bare });
-  noteSession(data as { access_expires_at: string }, response);
+/** `code` is the second factor, where the server has asked for one. */
+export async function signIn(name: string, password: string, code = ''): Promise<void> {
+  const { data, response } = await postSession({ body: { name, password, client: deviceName(), cookies: true, ...(code ? { code } : {}) }, ...bare });
+  const { enrol, ...opened } = data as Session;
+  noteSession(opened, response);
+  state.name = name;
+  if (enrol) enrolFirst();
+  else await enter();
+}
+
+/** The second factor that was missing is there: the session may do everything now. */
+export async function enrolled(): Promise<void> {
+  await renewOrEnd();
   await enter();
+}
+
+/** Asks again who one is, after something about it has changed. */
+export async function refreshMe(): Promise<void> {
+  state.me = (await getMe()).data as Profile;
 }
 
 export async function signOut(): Promise<void> {
@@ -77,6 +98,8 @@ export async function signOut(): Promise<void> {
   }
   forgetSession();
   state.me = null;
+  state.name = '';
+  state.ended = null;
   state.phase = 'signed-out';
 }
 
@@ -84,8 +107,13 @@ export function noteRecoveryConfirmed(): void {
   state.recoveryConfirmed = true;
 }
 
+function enrolFirst(): void {
+  state.phase = 'enrol';
+}
+onEnrolFirst(enrolFirst);
+
 onSessionEnd((problem) => {
-  if (state.phase !== 'signed-in') return;
+  if (state.phase !== 'signed-in' && state.phase !== 'enrol') return;
   state.ended = problem;
   state.phase = 'signed-out';
   tell('ended');
