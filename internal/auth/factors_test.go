@@ -115,7 +115,8 @@ func TestCodeServesOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, code := range map[string]string{"app": a.code(f.clock.now()), "recovery": codes[0].Text()} {
+	for name, draw := range map[string]func() string{"app": func() string { return a.code(f.clock.now()) }, "recovery": codes[0].Text} {
+		code := draw()
 		var in, refused atomic.Int64
 		var wg sync.WaitGroup
 		for range deviceBackoff.free {
