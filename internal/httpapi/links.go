@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"crypto/rand"
+	"errors"
 	"net/http"
+	"strconv"
 
 	"stonevault/api"
 	"stonevault/internal/auth"
@@ -19,10 +21,26 @@ func linkAddress(r *http.Request, kind vault.LinkKind, link auth.LinkText) strin
 	return origin(r) + page + link.Text()
 }
 
+const (
+	maxLinkText   = 64 // bytes of what may be a link
+	maxPersonName = 64
+)
+
+// sized refuses a text that is empty or too long, before anything is made of it.
+func sized(field, text string, most int) error {
+	switch {
+	case text == "":
+		return invalid(field, "is empty")
+	case len(text) > most:
+		return invalid(field, "is longer than "+strconv.Itoa(most)+" bytes")
+	}
+	return nil
+}
+
 // linkHash reads a link that somebody shows. What is none is answered like one that is over.
 func linkHash(text string) ([]byte, error) {
-	if text == "" {
-		return nil, invalid("link", "is empty")
+	if err := sized("link", text, maxLinkText); err != nil {
+		return nil, err
 	}
 	link, ok := auth.ParseLinkText(text)
 	if !ok {
@@ -146,6 +164,9 @@ func (a *API) join(c *call) error {
 	if err := readJSON(c.r, &in); err != nil {
 		return err
 	}
+	if err := errors.Join(sized("name", in.Name, maxPersonName), sized("password", in.Password, auth.MaxPasswordBytes)); err != nil {
+		return err
+	}
 	link, err := linkHash(in.Link)
 	if err != nil {
 		return err
@@ -169,6 +190,9 @@ func (a *API) join(c *call) error {
 func (a *API) makeOwnAccount(c *call) error {
 	var in api.Registration
 	if err := readJSON(c.r, &in); err != nil {
+		return err
+	}
+	if err := errors.Join(sized("name", in.Name, maxPersonName), sized("password", in.Password, auth.MaxPasswordBytes)); err != nil {
 		return err
 	}
 	ctx := c.r.Context()
@@ -195,6 +219,9 @@ func (a *API) welcome(c *call, p vault.Person, err error) error {
 func (a *API) setPasswordByLink(c *call) error {
 	var in api.LinkReset
 	if err := readJSON(c.r, &in); err != nil {
+		return err
+	}
+	if err := sized("password", in.Password, auth.MaxPasswordBytes); err != nil {
 		return err
 	}
 	link, err := linkHash(in.Link)

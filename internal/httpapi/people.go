@@ -58,6 +58,9 @@ func (a *API) people(c *call) error {
 		}
 		r.Filter.Active = &active
 	}
+	if role, ok := q["role"]; ok && !api.Role(role).Valid() {
+		return invalid("role", "must be admin, manager or user")
+	}
 	if _, ok := q["group"]; ok && !isID(q["group"]) {
 		return invalid("group", "must be 32 lower-case hex digits")
 	}
@@ -91,8 +94,8 @@ func (a *API) findPerson(c *call) error {
 	if err != nil {
 		return err
 	}
-	if q["name"] == "" {
-		return invalid("name", "is missing")
+	if err := sized("name", q["name"], maxNameBytes); err != nil {
+		return err
 	}
 	p, err := a.Vault.FindPerson(c.r.Context(), c.actor(), q["name"])
 	if err != nil {
