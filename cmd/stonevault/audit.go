@@ -61,7 +61,7 @@ A moment is a date, a date and time, or how long ago: 2026-11-21, "2026-11-21 13
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.kind, "type", "", "only events of this `TYPE`, such as file.put, or of all that begin like file.")
-	flags.StringVar(&f.person, "person", "", "only what this `PERSON` did, or what was done to them: \"me\", or an id")
+	flags.StringVar(&f.person, "person", "", "only what this `PERSON` did, or what was done to them: \"me\", a name or an id")
 	flags.StringVar(&f.file, "file", "", "only what is about this file or folder: its `PATH` or id")
 	flags.StringVar(&f.since, "since", "", "not before this `MOMENT`")
 	flags.StringVar(&f.until, "until", "", "before this `MOMENT`")

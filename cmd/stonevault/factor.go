@@ -34,7 +34,7 @@ func newFactorStatus(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "status [PERSON]",
 		Short:   "Show whether there is a second factor",
-		Example: "  " + factorStatusExample + "",
+		Example: "  " + factorStatusExample + "\n  stonevault factor status bob",
 		Args:    operands(0, 1, "one person", factorStatusExample),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.factorStatus(cmd.Context(), whose(args), asJSON)
@@ -49,7 +49,7 @@ func (a *app) factorStatus(ctx context.Context, name string, asJSON bool) error 
 	if err != nil {
 		return err
 	}
-	person, err := personRef(name)
+	person, err := personRef(ctx, c, name)
 	if err != nil {
 		return err
 	}
@@ -211,7 +211,7 @@ func newFactorRemove(a *app) *cobra.Command {
 		Short: "Take a second factor away",
 		Long: `Takes a second factor away, with its recovery codes: your own, for which the password is asked, or as an admin that of
 somebody who has lost the app and the codes.`,
-		Example: "  " + factorRemoveExample + "",
+		Example: "  " + factorRemoveExample + "\n  stonevault factor remove bob",
 		Args:    operands(0, 1, "one person", factorRemoveExample),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.removeFactor(cmd.Context(), whose(args), stdin)
@@ -226,7 +226,7 @@ func (a *app) removeFactor(ctx context.Context, name string, stdin bool) error {
 	if err != nil {
 		return err
 	}
-	person, err := personRef(name)
+	person, err := personRef(ctx, c, name)
 	if err != nil {
 		return err
 	}

@@ -236,6 +236,9 @@ factor, and the fingerprint of the key that files are sealed to.`,
 func (a *app) showMe(p *profile, me *api.Profile, factor *api.Factor) error {
 	t := newTable(a.stdout)
 	t.row("name", "%s", shown(me.Name))
+	if me.DisplayName != "" {
+		t.row("called", "%s", shown(me.DisplayName))
+	}
 	t.row("role", "%s", me.Role)
 	t.row("server", "%s", p.Server)
 	if factor != nil {

@@ -21,7 +21,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"content": content, "flip": flip, "status": status, "empty": empty, "line": lineCommand, "server": newServerCommand(),
+			"content": content, "flip": flip, "status": status, "empty": empty, "line": lineCommand, "server": newServerCommand(), "link": useLink,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("STONEVAULT_HOME", filepath.Join(env.WorkDir, "home"))

@@ -17,11 +17,15 @@ func whose(args []string) string {
 }
 
 // personRef is how the API names somebody: by an id, or "me" for oneself.
-func personRef(arg string) (string, error) {
+func personRef(ctx context.Context, c *client.Client, arg string) (string, error) {
 	if arg == client.Self || anID.MatchString(arg) {
 		return arg, nil
 	}
-	return "", misuse("--person me", "a person is \"me\" or an id of 32 hex digits, unlike %s", shown(arg))
+	id, err := c.FindPerson(ctx, arg)
+	if errors.Is(err, client.ErrNotFound) {
+		return "", fmt.Errorf("there is nobody called %s, or nobody of whom you may know", shown(arg))
+	}
+	return id, err
 }
 
 // personID is somebody's id; nothing stays nothing.
@@ -36,7 +40,7 @@ func personID(ctx context.Context, c *client.Client, arg string) (string, error)
 		}
 		return me.ID, nil
 	}
-	return personRef(arg)
+	return personRef(ctx, c, arg)
 }
 
 // groupID is the id of a group; nothing stays nothing.

@@ -52,7 +52,7 @@ var groups = []struct {
 		newLogin, newLogout, newWhoami, newPut, newGet, newUploads, newList, newFind, newInfo, newMakeFolder, newMove, newRemove,
 		newRemoveFolder, newVerify, newExport, newAudit,
 	}},
-	{"People and accounts:", []func(*app) *cobra.Command{newPasswd, newFactor, newSession, newToken, newGroup}},
+	{"People and accounts:", []func(*app) *cobra.Command{newPasswd, newFactor, newSession, newToken, newUser, newInvite, newGroup, newSettings}},
 	{"Without a server:", []func(*app) *cobra.Command{newKeygen, newSeal, newOpen, newInspect}},
 }
 

@@ -30,7 +30,7 @@ func newSessionList(a *app) *cobra.Command {
 		Short: "List sessions, the newest first",
 		Long: `Lists sessions, the newest first: the id, when it was opened, when it was last used, the address that it was used
 from, and what the device calls itself. "*" marks the one that asks.`,
-		Example: "  " + sessionListExample + "",
+		Example: "  " + sessionListExample + "\n  stonevault session list bob",
 		Args:    operands(0, 1, "one person", sessionListExample),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.listSessions(cmd.Context(), f, whose(args)) },
 	}
@@ -46,7 +46,7 @@ func (a *app) listSessions(ctx context.Context, f listing, name string) error {
 	if err != nil {
 		return err
 	}
-	person, err := personRef(name)
+	person, err := personRef(ctx, c, name)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func newSessionEnd(a *app) *cobra.Command {
 		Short: "End sessions",
 		Long: `Ends the sessions with these ids, all but the one that asks, or all. They stop working at once. API tokens stay: those
 are taken away by "stonevault token revoke".`,
-		Example: "  " + sessionEndExample + "\n  stonevault session end --others\n  stonevault session end --all",
+		Example: "  " + sessionEndExample + "\n  stonevault session end --others\n  stonevault session end --person bob --all",
 		Args: func(_ *cobra.Command, args []string) error {
 			given := 0
 			for _, is := range []bool{len(args) > 0, f.others, f.all} {
@@ -118,7 +118,7 @@ func (a *app) endSessions(ctx context.Context, f sessionEndFlags, ids []string) 
 	if f.person != "" {
 		name = f.person
 	}
-	person, err := personRef(name)
+	person, err := personRef(ctx, c, name)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func newTokenList(a *app) *cobra.Command {
 		Short: "List API tokens, the newest first",
 		Long: `Lists API tokens, the newest first: the id, until when it works, when it was last used, its scopes and its name. Those
 that have ended are listed for 30 days.`,
-		Example: "  " + tokenListExample + "\n  stonevault token list --json",
+		Example: "  " + tokenListExample + "\n  stonevault token list bob --json",
 		Args:    operands(0, 1, "one person", tokenListExample),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.listTokens(cmd.Context(), f, whose(args)) },
 	}
@@ -54,7 +54,7 @@ func (a *app) listTokens(ctx context.Context, f listing, name string) error {
 	if err != nil {
 		return err
 	}
-	person, err := personRef(name)
+	person, err := personRef(ctx, c, name)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func newTokenRevoke(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			whose, err := personRef(person)
+			whose, err := personRef(cmd.Context(), c, person)
 			if err != nil {
 				return err
 			}
