@@ -117,7 +117,7 @@ func TestSignInProblems(t *testing.T) {
 	})
 	_, _, err := newClient(t, server, new(memorySecrets)).SignIn(t.Context(), ann)
 	var p *Problem
-	if !errors.As(err, &p) || p.RetryAfter != 4*time.Minute {
+	if !errors.As(err, &p) || p.RetryAfter != 4*time.Minute || !strings.HasPrefix(p.Error(), "There were too many requests") {
 		t.Errorf("throttled: %v, %+v", err, p)
 	}
 	server, _ = signInServer(t, func(w http.ResponseWriter, _ api.SignIn) { opened(w, "", true) })

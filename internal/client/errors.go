@@ -129,6 +129,9 @@ func check(resp *http.Response, err error) error {
 	if p.Detail == "" {
 		p.Detail = doc.Title
 	}
+	if p.RetryAfter > 0 && p.Status == http.StatusTooManyRequests { // how long is said besides, and not as a header
+		p.Detail = "There were too many requests, or too many sign-ins that failed"
+	}
 	if len(doc.Errors) > 1 {
 		var each []string
 		for _, f := range doc.Errors {
