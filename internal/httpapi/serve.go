@@ -47,7 +47,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.metrics.inFlight.Dec()
 		a.account(rep, r, a.Now().Sub(started))
 		if rep.abort {
-			if rep.status != 0 { // so that the caller sees a reply that broke off, and not a lost connection
+			if rep.status != 0 && !rep.isOver() { // so that the caller sees a reply that broke off, and not a lost connection
 				rep.control.Flush()
 			}
 			panic(http.ErrAbortHandler)
@@ -157,6 +157,9 @@ func (a *API) admit(rt *route, c *call) error {
 		c.w.setRead(0)
 	default:
 		c.r.Body = &pacedBody{reply: c.w, steady: rt.pace == steady, ReadCloser: http.MaxBytesReader(c.w, c.r.Body, rt.body)}
+	}
+	if rt.pace == steady && rt.action != anybody {
+		return a.watched(c, func() error { return rt.handle(a, c) })
 	}
 	return rt.handle(a, c)
 }
@@ -327,12 +330,20 @@ type reply struct {
 	broken     error // why writing failed
 
 	writeSet time.Time // when the deadline for writing was set
+
+	mu    sync.Mutex // guards what follows, and with it the deadline for writing
+	begun bool       // the header is on its way
+	over  bool       // nothing but a problem may leave
 }
 
 func (w *reply) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *reply) WriteHeader(status int) {
 	if w.status != 0 || status < 200 {
+		return
+	}
+	if !w.begin(status) {
+		w.broken, w.abort = errShutOut, true
 		return
 	}
 	w.status = status
@@ -349,6 +360,9 @@ const piece = 256 << 10
 func (w *reply) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
+	}
+	if w.status == 0 {
+		return 0, w.broken
 	}
 	total := 0
 	for {
@@ -368,8 +382,14 @@ func (w *reply) Write(b []byte) (int, error) {
 // extendWrite sets the deadline for writing, seldom enough to cost nothing. Not every ResponseWriter has one:
 // httptest's has none, and the server's connections always do.
 func (w *reply) extendWrite() {
-	if now := time.Now(); now.Sub(w.writeSet) > w.patience/60 {
-		w.writeSet = now
+	now := time.Now()
+	if now.Sub(w.writeSet) <= w.patience/60 {
+		return
+	}
+	w.writeSet = now
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.over || w.status >= http.StatusBadRequest {
 		w.control.SetWriteDeadline(now.Add(w.patience))
 	}
 }

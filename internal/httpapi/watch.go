@@ -1,0 +1,83 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"stonevault/internal/auth"
+)
+
+// watchEvery is how often a steady request asks whether its caller still stands.
+const watchEvery = 500 * time.Millisecond
+
+// errShutOut ends a request whose caller was signed out or switched off while it was under way.
+var errShutOut = errors.New("httpapi: the caller was shut out while the request was under way")
+
+// watched runs a steady request, and breaks it off once its caller no longer stands: its context ends, its body cannot
+// be read any more, and of a reply that has begun nothing more leaves.
+func (a *API) watched(c *call, handle func() error) error {
+	ctx, cancel := context.WithCancelCause(c.r.Context())
+	defer cancel(nil)
+	c.r = c.r.WithContext(ctx)
+	body, _ := c.r.Body.(*pacedBody)
+	ended, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		ticker := time.NewTicker(watchEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-ticker.C:
+			}
+			if !a.Auth.Stands(ctx, c.who) && ctx.Err() == nil {
+				cancel(errShutOut)
+				if body != nil {
+					body.interrupt()
+				}
+				c.w.shutOut()
+				return
+			}
+		}
+	}()
+	// Also where the handler panics, nothing may touch the connection any more once the request has ended.
+	defer func() {
+		close(ended)
+		<-stopped
+	}()
+	err := handle()
+	if err != nil && context.Cause(ctx) == errShutOut && c.w.status == 0 {
+		return errors.Join(auth.ErrUnauthenticated, errShutOut)
+	}
+	return err
+}
+
+// shutOut lets nothing more leave of a reply that has begun, and none begin but a problem.
+func (w *reply) shutOut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+	if w.begun {
+		w.control.SetWriteDeadline(time.Now().Add(-time.Second))
+	}
+}
+
+// begin tells whether a reply of this status may begin.
+func (w *reply) begin(status int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over && status < http.StatusBadRequest {
+		return false
+	}
+	w.begun = true
+	return true
+}
+
+func (w *reply) isOver() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.over
+}
