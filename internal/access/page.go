@@ -6,8 +6,8 @@ import (
 )
 
 const pageTop = "# Who may do what\n\n" +
-	"This page is made from the table in `internal/access` by `go generate`; edit that. It is the plan: the server does\n" +
-	"not ask the table yet, and has no groups, shares, invitations or API tokens.\n\n" +
+	"This page is made from the table in `internal/access` by `go generate`; edit that. The server asks the table for every\n" +
+	"request. Nothing is shared yet.\n\n" +
 	"What somebody may do is decided by three things: the **role** (admin, manager or user), the **action**, and what the\n" +
 	"thing is to the one who asks: one's own, shared with me, of a group that I manage or belong to, somebody else's, or\n" +
 	"the vault's as a whole. Where several of these hold, the most favourable counts; only one's own account is nothing\n" +
