@@ -175,6 +175,13 @@ func TestCanaries(t *testing.T) {
 	// A second factor, begun and not confirmed.
 	factor := c.json("POST", "/api/v1/me/factor", nil, nil)
 	birds.plant(t, "the secret of a second factor", textOf(t, factor, "secret"))
+	link := c.json("POST", "/api/v1/invitations", map[string]any{}, nil)
+	_, secret, _ := strings.Cut(textOf(t, link, "link"), "#")
+	birds.plant(t, "the secret of an invitation", secret)
+	birds.plant(t, "an invented link", "svl_canaryNineCanaryNineCanaryNineCanaryNineCan")
+	b, err = json.Marshal(map[string]any{"link": birds["an invented link"]})
+	check(t, err)
+	c.must(c.do("POST", "/api/v1/links/look", bytes.NewReader(b), http.Header{"Content-Type": {"application/json"}}))
 	hook := c.json("POST", "/api/v1/webhooks", map[string]any{"url": noSecret, "events": []string{"role.changed"}, "active": false}, nil)
 	birds.plant(t, "the secret of a webhook", textOf(t, hook, "secret"))
 

@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"database/sql"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -98,7 +100,17 @@ var addresses = map[string]address{
 	"tile/{path}":        {there: func(*circumstance) string { return "0/000.p/1" }, missing: "3/000"},
 	"groups/{group}":     {there: func(s *circumstance) string { return s.group }, missing: noID},
 	"members/{person}":   {there: func(s *circumstance) string { return s.other.id }, missing: noID},
+	"invitations/{id}":   {there: (*circumstance).invitation, missing: noID, only: []access.Relation{access.Managed}},
 	"webhooks/{webhook}": {there: func(s *circumstance) string { return (&scene{world: s.world}).hook().ID }, missing: noID},
+}
+
+// invitation is one into the group, or into none.
+func (s *circumstance) invitation() string {
+	body := "{}"
+	if s.group != "" {
+		body = text(map[string]any{"group": s.group})
+	}
+	return decode[api.Invitation](s.t, s.do("admin", "POST", "/api/v1/invitations", body, jsonBody...)).ID
 }
 
 func (w *world) newPath() string { return fmt.Sprintf("/file-%d", guests.Add(1)) }
@@ -120,7 +132,8 @@ func (s *circumstance) event() (e api.AuditEvent) {
 // wholes are the relations of routes that name nothing, where they are not what their kind says: everybody gets a list
 // of what he may see.
 var wholes = map[string]access.Relation{
-	"GET /api/v1/audit/events": access.Own, "GET /api/v1/audit/records": access.Own, "GET /api/v1/groups": access.Member,
+	"GET /api/v1/people": access.Own, "GET /api/v1/audit/events": access.Own, "GET /api/v1/audit/records": access.Own, "GET /api/v1/groups": access.Member,
+	"GET /api/v1/invitations": access.Managed,
 }
 
 // reach are the relations in which things of a kind can be to somebody, as long as nothing can be shared; the last is
@@ -220,6 +233,7 @@ var queries = map[string]func(s *circumstance) string{
 	"GET /api/v1/archive": func(s *circumstance) string {
 		return "path=" + url.QueryEscape(s.put(s.asker.name, s.newPath(), sceneBytes).Path)
 	},
+	"GET /api/v1/people/lookup":     func(s *circumstance) string { return "name=" + url.QueryEscape(s.asker.name) },
 	"GET /api/v1/audit/consistency": func(*circumstance) string { return "from=1" },
 }
 
@@ -234,6 +248,50 @@ var headers = map[string][]string{
 // preparations are what has to be there before a route makes sense.
 var preparations = map[string]func(s *circumstance){
 	"POST /api/v1/me/factor/confirm": func(s *circumstance) { s.do(s.asker.name, "POST", "/api/v1/me/factor", nil) },
+	"POST /api/v1/registrations": func(s *circumstance) {
+		s.do("admin", "PUT", "/api/v1/settings", `{"registration":"open","second_factor_roles":[]}`, jsonBody...)
+	},
+}
+
+// values are what bodies need that no schema says.
+var values = map[string]func(s *circumstance) map[string]any{
+	"POST /api/v1/people/{person}/hand-over": func(s *circumstance) map[string]any { return map[string]any{"to": s.guest().id} },
+	"POST /api/v1/links/look": func(s *circumstance) map[string]any {
+		return map[string]any{"link": s.link("/api/v1/invitations", "{}")}
+	},
+	"POST /api/v1/links/join": func(s *circumstance) map[string]any {
+		return map[string]any{"link": s.link("/api/v1/invitations", "{}"), "password": newPassword}
+	},
+	"POST /api/v1/links/reset": func(s *circumstance) map[string]any {
+		return map[string]any{"link": s.link("/api/v1/people/"+s.guest().id+"/reset", ""), "password": newPassword}
+	},
+	// Nobody of this test has a second factor.
+	"PUT /api/v1/settings":       func(*circumstance) map[string]any { return map[string]any{"second_factor_roles": []string{}} },
+	"POST /api/v1/registrations": func(*circumstance) map[string]any { return map[string]any{"password": newPassword} },
+}
+
+// link asks for a one-time link, as an admin, and returns its secret.
+func (s *circumstance) link(path, body string) string {
+	s.t.Helper()
+	var made struct{ Link string }
+	a := s.do("admin", "POST", path, body, jsonBody...)
+	if err := json.Unmarshal(a.body, &made); err != nil || made.Link == "" {
+		s.t.Fatalf("%s: %d %s", path, a.StatusCode, a.body)
+	}
+	_, secret, _ := strings.Cut(made.Link, "#")
+	if secret == "" {
+		secret = made.Link
+	}
+	return secret
+}
+
+// body is a sound one of an operation.
+func (s *circumstance) body(op operation) map[string]any {
+	body := sampleBody(*op.body)
+	if own, ok := values[op.name]; ok {
+		maps.Copy(body, own(s))
+	}
+	return body
 }
 
 // request is a sound request of a route, to things that are there.

@@ -122,8 +122,8 @@ func described(t testing.TB) map[string]operation {
 
 // samples are values that make sense, by the property's name, where its type does not say enough.
 var samples = map[string]any{
-	"path": "/made", "name": "made", "password": password, "new": "an owl counts seven green lanterns", "current": password, "code": "000000", "member": true, "manager": false, "scopes": []any{"files:read"},
-	"url": "https://example.com/hook", "passphrase": "an owl counts seven green lanterns",
+	"path": "/made", "name": "made", "password": password, "new": newPassword, "current": password, "code": "000000", "member": true, "manager": false, "scopes": []any{"files:read"},
+	"url": "https://example.com/hook", "passphrase": newPassword,
 }
 
 // sample is a value of a schema.
@@ -154,7 +154,7 @@ func sample(name string, s schema) any {
 }
 
 // preferred are properties that a body can have alone.
-var preferred = []string{"passphrase", "member"}
+var preferred = []string{"passphrase", "member", "name"}
 
 // sampleBody has what is required; where nothing is, a preferred property or the first that there is.
 func sampleBody(s schema) map[string]any {

@@ -39,7 +39,7 @@ func TestMatrix(t *testing.T) {
 			continue
 		}
 		name := rt.method + " " + rt.name()
-		body := operations[name].body
+		op := operations[name]
 		t.Run(name, func(t *testing.T) {
 			for _, role := range access.Roles {
 				for i, relation := range relationsOf(t, rt) {
@@ -58,7 +58,7 @@ func TestMatrix(t *testing.T) {
 						} else {
 							s = w.meet(role, relation)
 						}
-						s.hold(t, at, rt, body, scope, want)
+						s.hold(t, at, rt, op, scope, want)
 					}
 				}
 			}
@@ -66,7 +66,7 @@ func TestMatrix(t *testing.T) {
 			there, missing := s.requestOf(t, rt), s.missing(t, rt)
 			s.asker.name = "anonymous"
 			for _, r := range []asked{there, missing} {
-				wantProblem(t, s.ask(t, rt, body, r), "unauthenticated")
+				wantProblem(t, s.ask(t, rt, op, r), "unauthenticated")
 			}
 		})
 	}
@@ -115,14 +115,14 @@ func relationTo(rt *route, role access.Role, relation access.Relation) []access.
 }
 
 // hold asks, and compares with a verdict.
-func (s *circumstance) hold(t *testing.T, at string, rt *route, body *schema, scope auth.Scope, want access.Verdict) {
+func (s *circumstance) hold(t *testing.T, at string, rt *route, op operation, scope auth.Scope, want access.Verdict) {
 	t.Helper()
 	there, missing := s.requestOf(t, rt), s.missing(t, rt)
 	if scope != "" {
 		s.as(t, scope)
 		defer s.asSession()
 	}
-	a := s.ask(t, rt, body, there)
+	a := s.ask(t, rt, op, there)
 	var refusal int
 	switch want {
 	case access.Allowed:
@@ -144,7 +144,7 @@ func (s *circumstance) hold(t *testing.T, at string, rt *route, body *schema, sc
 		t.Errorf("%s: it is %s, and the answer is %d %.300s", at, want, a.StatusCode, a.body)
 	}
 	if want == access.Absent || blindly(rt, s.role, scope) {
-		if b := s.ask(t, rt, body, missing); shown(a) != shown(b) {
+		if b := s.ask(t, rt, op, missing); shown(a) != shown(b) {
 			t.Errorf("%s: it is answered with\n%s\nand what is missing with\n%s", at, shown(a), shown(b))
 		}
 	}
@@ -168,15 +168,15 @@ func (s *circumstance) missing(t testing.TB, rt *route) asked {
 	return asked{method, target, header}
 }
 
-func (s *circumstance) ask(t testing.TB, rt *route, body *schema, r asked) *answer {
+func (s *circumstance) ask(t testing.TB, rt *route, op operation, r asked) *answer {
 	t.Helper()
-	if body == nil {
+	if op.body == nil {
 		if rt.body > 0 {
 			return s.do(s.asker.name, r.method, r.target, sceneBytes, r.header...)
 		}
 		return s.do(s.asker.name, r.method, r.target, nil, r.header...)
 	}
-	return s.do(s.asker.name, r.method, r.target, text(sampleBody(*body)), slices.Concat(r.header, jsonBody)...)
+	return s.do(s.asker.name, r.method, r.target, text(s.body(op)), slices.Concat(r.header, jsonBody)...)
 }
 
 // as lets the asker ask with a token of one scope.
