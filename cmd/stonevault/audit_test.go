@@ -303,7 +303,6 @@ func TestAuditLog(t *testing.T) {
 	for say, args := range map[string][]string{
 		"Try: --limit 20":                  {"--limit", "-1"},
 		"Try: --since 24h":                 {"--since", "yesterday"},
-		"Try: --person me":                 {"--person", "Ann"},
 		"begins with \"/\"":                {"--file", "letters"},
 		"Try: stonevault audit log":        {"1"},
 		"--follow has no end":              {"--follow", "--until", "1h"},
