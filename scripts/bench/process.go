@@ -60,7 +60,8 @@ func vaultBelow(s settings, parent string) (*process, error) {
 func startVault(s settings, dir string) (*process, error) {
 	daemon := filepath.Join(s.bin, "stonevaultd")
 	data, addrFile := filepath.Join(dir, "data"), filepath.Join(dir, "addr")
-	cmd := exec.Command(daemon, "serve", "--data", data, "--listen", "127.0.0.1:0", "--addr-file", addrFile)
+	cmd := exec.Command(daemon, "serve", "--data", data, "--listen", "127.0.0.1:0", "--addr-file", addrFile,
+		"--limit-sign-in", "0", "--limit-read", "0", "--limit-write", "0", "--limit-transfer", "0")
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
