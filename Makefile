@@ -37,7 +37,7 @@ web/node_modules/.package-lock.json: web/package-lock.json
 test: packages lint build $(PAGE) $(GOTESTSUM)
 	scripts/check-generated
 	cd web && npm test
-	$(GOTESTSUM) --format standard-quiet --raw-command -- scripts/test-go
+	$(GOTESTSUM) --format standard-quiet --raw-command --ignore-non-json-output-lines -- scripts/test-go
 
 lint: $(STATICCHECK)
 	scripts/check-format
