@@ -1334,6 +1334,9 @@ type SetupState struct {
 
 	// RecoveryConfirmed Somebody has shown that the recovery sheet is kept.
 	RecoveryConfirmed bool `json:"recovery_confirmed"`
+
+	// RegistrationOpen Strangers may make accounts for themselves.
+	RegistrationOpen bool `json:"registration_open"`
 }
 
 // SignIn defines model for SignIn.

@@ -327,9 +327,18 @@ func TestManagersPeople(t *testing.T) {
 
 func TestRegistrationOverHTTP(t *testing.T) {
 	w := newWorld(t)
+	open := func() bool {
+		return decode[api.SetupState](t, w.do("anonymous", "GET", "/api/v1/setup", nil)).RegistrationOpen
+	}
+	if open() {
+		t.Error("open before anybody opened it")
+	}
 	settings := `{"registration":"open","second_factor_roles":["admin"],"default_files":7}`
 	if a := w.do("admin", "PUT", "/api/v1/settings", settings, jsonBody...); a.StatusCode != 204 || a.Header.Get("Stonevault-Event") == "" {
 		t.Fatalf("%d %s", a.StatusCode, a.body)
+	}
+	if !open() {
+		t.Error("strangers are not told that they may make accounts")
 	}
 	s := decode[api.Settings](t, w.do("admin", "GET", "/api/v1/settings", nil))
 	if s.Registration != api.SettingsRegistrationOpen || len(s.SecondFactorRoles) != 1 || s.DefaultBytes != nil || *s.DefaultFiles != 7 {

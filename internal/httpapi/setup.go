@@ -20,7 +20,11 @@ func (a *API) setupState(c *call) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(c.w, http.StatusOK, api.SetupState{Needed: admins == 0, RecoveryConfirmed: confirmed})
+	_, err = a.Vault.Registration(c.r.Context())
+	if err != nil && !errors.Is(err, vault.ErrClosed) {
+		return err
+	}
+	return writeJSON(c.w, http.StatusOK, api.SetupState{Needed: admins == 0, RecoveryConfirmed: confirmed, RegistrationOpen: err == nil})
 }
 
 // setUp makes the first admin. Only who has the code makes the server hash a password.

@@ -63,7 +63,7 @@ it('makes the first account with the one-time code, and shows the recovery sheet
   // No way past it: other pages lead back.
   await page.getByRole('link', { name: 'Stonevault, to your files' }).click();
   await page.getByRole('heading', { name: 'Keep this recovery sheet' }).waitFor();
-  expect(await state(server)).toEqual({ needed: false, recovery_confirmed: false });
+  expect(await state(server)).toEqual({ needed: false, recovery_confirmed: false, registration_open: false });
 
   await page.getByLabel('The last 11 letters').fill('WRONG-DIGIT');
   await page.getByRole('button', { name: 'I have kept it' }).click();
@@ -71,7 +71,7 @@ it('makes the first account with the one-time code, and shows the recovery sheet
   await page.getByLabel('The last 11 letters').fill(secret.replaceAll('-', '').slice(-11).toLowerCase());
   await page.getByRole('button', { name: 'I have kept it' }).click();
   await page.getByRole('heading', { name: 'Nothing here yet' }).waitFor();
-  expect(await state(server)).toEqual({ needed: false, recovery_confirmed: true });
+  expect(await state(server)).toEqual({ needed: false, recovery_confirmed: true, registration_open: false });
   expect(await page.evaluate((text) => JSON.stringify({ ...localStorage, ...sessionStorage }).includes(text), secret.slice(0, 17))).toBe(false);
   await visitor.leave();
 });
