@@ -54,7 +54,7 @@ export class Visitor {
     await this.page.getByLabel('Name', { exact: true }).fill(who.name);
     await this.page.getByLabel('Password', { exact: true }).fill(who.password);
     await this.page.getByRole('button', { name: 'Sign in' }).click();
-    await this.page.getByRole('button', { name: 'Account' }).waitFor();
+    await this.page.getByRole('button', { name: 'Account', exact: true }).waitFor();
   }
 
   row(name: string) {

@@ -66,7 +66,7 @@ describe('signing in', () => {
     await visitor.row('letters').getByRole('link', { name: 'letters' }).click();
     await visitor.row('to Zoë.txt').waitFor();
     visitor.expectFailures = false;
-    await page.getByRole('button', { name: 'Account' }).click();
+    await page.getByRole('button', { name: 'Account', exact: true }).click();
     await page.getByRole('menuitem', { name: 'Sign out' }).click();
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
     // The device stays known, which lets nobody in.

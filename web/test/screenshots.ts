@@ -1,9 +1,10 @@
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Browser } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, it } from 'vitest';
 import { content, launch, Visitor } from './browser';
 import { other, person, Server } from './server';
+import { shootPeople, shootWaysIn } from './shots.people';
 
 /** Writes every page, in both themes and at two widths, into web/screenshots. `make screenshots` runs this. */
 
@@ -40,13 +41,15 @@ it.each(looks)('$colorScheme at $width', async ({ colorScheme, width, height }) 
   const server = await new Server().start();
   try {
     const phone = width < 500;
-    const visitor = await Visitor.open(browser, server, { viewport: { width, height }, colorScheme, reducedMotion: 'reduce', isMobile: phone, hasTouch: phone });
+    const look = { viewport: { width, height }, colorScheme, reducedMotion: 'reduce', isMobile: phone, hasTouch: phone } as const;
+    const visitor = await Visitor.open(browser, server, look);
     visitor.expectFailures = true;
     const { page } = visitor;
-    const shoot = async (name: string, fullPage = false): Promise<void> => {
-      await page.waitForTimeout(250);
-      await page.screenshot({ path: `${out}${name}-${colorScheme}-${width}.png`, fullPage });
+    const shooting = (of: Page) => async (name: string, fullPage = false): Promise<void> => {
+      await of.waitForTimeout(250);
+      await of.screenshot({ path: `${out}${name}-${colorScheme}-${width}.png`, fullPage });
     };
+    const shoot = shooting(page);
     const close = () => page.keyboard.press('Escape');
 
     await page.goto(server.url);
@@ -185,6 +188,12 @@ it.each(looks)('$colorScheme at $width', async ({ colorScheme, width, height }) 
     await shoot('event-unchecked');
     await page.unroute(unsigned);
 
+    const links = await shootPeople(visitor, server, shoot);
+    const guest = await Visitor.open(browser, server, look);
+    guest.expectFailures = true;
+    await shootWaysIn(guest, server, links, shooting(guest.page));
+    await guest.leave();
+
     await page.goto(`${server.url}/files`);
     await server.damage('/Annual report.pdf', 700_000);
     await page.getByRole('button', { name: 'Annual report.pdf', exact: true }).click();
@@ -237,7 +246,7 @@ it.each(looks)('$colorScheme at $width', async ({ colorScheme, width, height }) 
     await shoot('uploads-done');
     await page.getByRole('button', { name: 'Close', exact: true }).click();
 
-    await page.getByRole('button', { name: 'Account' }).click();
+    await page.getByRole('button', { name: 'Account', exact: true }).click();
     await shoot('account');
     await page.getByRole('menuitem', { name: 'Sign out' }).click();
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();

@@ -1,17 +1,21 @@
 import {
-  beginFactor, changePassword, confirmFactor, createToken, drawRecoveryCodes, endSession, endSessions, getFactor, listSessions,
+  beginFactor, changeMe, changePassword, confirmFactor, createToken, drawRecoveryCodes, endSession, endSessions, getFactor, listSessions,
   listTokens, removeFactor, revokeToken,
-  type ApiToken, type ApiTokenList, type Factor, type FactorSecret, type NewApiToken, type RecoveryCodes, type Scope,
+  type ApiToken, type ApiTokenList, type Factor, type FactorSecret, type NewApiToken, type Profile, type RecoveryCodes, type Scope,
   type SessionEntry, type SessionList,
 } from './generated';
 
-/** How somebody signs in, and as whom: password, second factor, sessions and API tokens. All of these throw a Problem. */
+/** How somebody signs in, and as whom: profile, password, second factor, sessions and API tokens. All of these throw a Problem. */
 
 export type { ApiToken, Factor, FactorSecret, NewApiToken, Scope, SessionEntry };
 
 /** The person whom a page is about, where that is who looks at it. */
 export const me = 'me';
 export const scopes: Scope[] = ['files:read', 'files:write', 'audit:read', 'admin'];
+
+export async function changeProfile(displayName: string): Promise<Profile> {
+  return (await changeMe({ body: { display_name: displayName } })).data as Profile;
+}
 
 /** All other sessions end with it. */
 export async function setPassword(current: string, next: string): Promise<void> {

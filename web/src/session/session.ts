@@ -14,13 +14,15 @@ interface State {
   name: string;
   vault: Vault | null;
   recoveryConfirmed: boolean;
+  /** Strangers may make accounts for themselves. */
+  registrationOpen: boolean;
   /** The session ended by itself, with this problem. */
   ended: Problem | null;
   /** Why the server could not be asked. */
   problem: Problem | null;
 }
 
-const state = reactive<State>({ phase: 'starting', me: null, name: '', vault: null, recoveryConfirmed: true, ended: null, problem: null });
+const state = reactive<State>({ phase: 'starting', me: null, name: '', vault: null, recoveryConfirmed: true, registrationOpen: false, ended: null, problem: null });
 
 export const session = readonly(state);
 export const isAdmin = computed(() => state.me?.role === 'admin');
@@ -38,7 +40,11 @@ function tell(now: Parameters<Listener>[0]): void {
   for (const listener of listeners) listener(now);
 }
 
+/** That a second factor is missing is kept with the session: another page of it begins in the right place. */
+const enrolKey = 'stonevault.enrol';
+
 async function enter(): Promise<void> {
+  localStorage.removeItem(enrolKey);
   const [me, vault, setup] = await Promise.all([getMe(), getVault(), setupState()]);
   state.me = me.data as Profile;
   state.vault = vault.data as Vault;
@@ -52,16 +58,20 @@ async function enter(): Promise<void> {
 export async function start(): Promise<void> {
   state.problem = null;
   try {
+    if (maybeSignedIn() && localStorage.getItem(enrolKey)) {
+      state.phase = 'enrol';
+      return;
+    }
     if (maybeSignedIn()) {
       try {
         return await enter();
       } catch (error) {
-        const { code, status } = asProblem(error);
-        if (code === 'enrol-first') return; // the page for it is open already
-        if (status !== 401) throw error;
+        if (asProblem(error).status !== 401) throw error;
       }
     }
-    state.phase = (await setupState()).needed ? 'setup' : 'signed-out';
+    const { needed, registration_open: open = false } = await setupState();
+    state.registrationOpen = open;
+    state.phase = needed ? 'setup' : 'signed-out';
   } catch (error) {
     state.problem = asProblem(error);
     state.phase = 'unreachable';
@@ -84,6 +94,11 @@ export async function enrolled(): Promise<void> {
   await enter();
 }
 
+/** Says who will sign in next: somebody who has just set a password. */
+export function expect(name: string): void {
+  state.name = name;
+}
+
 /** Asks again who one is, after something about it has changed. */
 export async function refreshMe(): Promise<void> {
   state.me = (await getMe()).data as Profile;
@@ -97,6 +112,7 @@ export async function signOut(): Promise<void> {
     if (asProblem(error).status !== 401) throw error;
   }
   forgetSession();
+  localStorage.removeItem(enrolKey);
   state.me = null;
   state.name = '';
   state.ended = null;
@@ -108,12 +124,14 @@ export function noteRecoveryConfirmed(): void {
 }
 
 function enrolFirst(): void {
+  localStorage.setItem(enrolKey, 'yes');
   state.phase = 'enrol';
 }
 onEnrolFirst(enrolFirst);
 
 onSessionEnd((problem) => {
   if (state.phase !== 'signed-in' && state.phase !== 'enrol') return;
+  localStorage.removeItem(enrolKey);
   state.ended = problem;
   state.phase = 'signed-out';
   tell('ended');

@@ -31,6 +31,7 @@ export const notify = {
   done: (text: string): void => add('done', text, null),
   problem: (error: unknown): void => {
     const problem = asProblem(error);
+    if (problem.code === 'enrol-first') return; // a page of its own says it
     add('problem', problem.message, problem);
   },
   announce: (text: string): void => {
