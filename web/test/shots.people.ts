@@ -104,6 +104,7 @@ export async function shootPeople(visitor: Visitor, server: Server, shoot: Shoot
   await dialog.getByRole('button', { name: 'Done' }).click();
   await page.getByText('What was sent').click();
   await page.getByText('Nothing yet.').waitFor();
+  await page.evaluate(() => scrollTo(0, 0));
   await shoot('settings', true);
 
   await page.goto(`${server.url}/account`);
