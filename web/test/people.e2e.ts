@@ -234,6 +234,44 @@ describe('settings', () => {
     await page.getByText('The second factor is taken away.').waitFor();
   });
 
+  it('let strangers make accounts, or not', async () => {
+    const { page } = visitor;
+    const stranger = await Visitor.open(browser, server);
+    await stranger.page.goto(server.url);
+    await stranger.page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    expect(await stranger.page.getByRole('link', { name: 'Make an account' }).count()).toBe(0);
+
+    await enter('/settings', 'Settings');
+    await page.getByRole('radio', { name: /^Everybody who reaches/ }).check();
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('The settings hold from now on.').waitFor();
+    await stranger.page.reload();
+    await stranger.page.getByRole('link', { name: 'Make an account' }).click();
+    await stranger.page.getByRole('heading', { name: 'Make an account' }).waitFor();
+    await stranger.examine('making an account');
+    await stranger.fits('making an account');
+    await stranger.page.getByLabel('Your name').fill('ida');
+    await stranger.page.getByLabel('Password', { exact: true }).fill('a harp that nobody has tuned');
+    await stranger.page.getByLabel('Password, once more').fill('a harp that nobody has tuned');
+
+    // It is closed while the form stands open.
+    await page.getByRole('radio', { name: /^Administrators make them/ }).check();
+    await page.getByRole('button', { name: 'Save' }).click();
+    await until(async () => !((await (await fetch(`${server.url}/api/v1/setup`)).json()) as { registration_open: boolean }).registration_open);
+    stranger.expectFailures = true;
+    await stranger.page.getByRole('button', { name: 'Make the account' }).click();
+    await stranger.page.getByText('lets nobody make an account').waitFor();
+    await page.getByRole('radio', { name: /^Everybody who reaches/ }).check();
+    await page.getByRole('button', { name: 'Save' }).click();
+    await until(async () => ((await (await fetch(`${server.url}/api/v1/setup`)).json()) as { registration_open: boolean }).registration_open);
+    await stranger.page.getByRole('button', { name: 'Make the account' }).click();
+    await stranger.page.getByRole('heading', { name: 'Nothing here yet' }).waitFor();
+    await stranger.leave();
+    await page.getByRole('radio', { name: /^Administrators make them/ }).check();
+    await page.getByRole('button', { name: 'Save' }).click();
+    await until(async () => !((await (await fetch(`${server.url}/api/v1/setup`)).json()) as { registration_open: boolean }).registration_open);
+  });
+
   it('have webhooks, whose secret is shown once', async () => {
     const { page } = visitor;
     await enter('/settings', 'Settings');

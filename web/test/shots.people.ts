@@ -186,4 +186,28 @@ export async function shootWaysIn(visitor: Visitor, server: Server, links: { inv
   await page.getByText(/Try again in/).waitFor();
   await shoot('waiting');
   await page.unroute('**/api/v1/sessions');
+
+  await page.route('**/api/v1/setup', async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...((await response.json()) as object), registration_open: true } });
+  });
+  await page.goto(server.url);
+  await page.getByRole('link', { name: 'Make an account' }).waitFor();
+  await shoot('sign-in-open');
+  await page.getByRole('link', { name: 'Make an account' }).click();
+  await page.getByRole('heading', { name: 'Make an account' }).waitFor();
+  await shoot('register');
+  await page.unroute('**/api/v1/setup');
+  await page.route('**/api/v1/sessions', async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...((await response.json()) as object), enrol: true } });
+  });
+  await page.goto(server.url);
+  await page.getByLabel('Name', { exact: true }).fill(other.name);
+  await page.getByLabel('Password', { exact: true }).fill(other.password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('img', { name: 'QR code for the authenticator app' }).waitFor();
+  await page.evaluate(() => scrollTo(0, 0));
+  await shoot('enrol', true);
+  await page.unroute('**/api/v1/sessions');
 }
