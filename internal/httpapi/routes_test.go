@@ -163,7 +163,7 @@ func TestPathsAndMethods(t *testing.T) {
 		{"GET", "/api/v1/files/0000000000000000000000000000000G", "invalid", ""},
 		{"GET", "/api/v1/files/%20", "invalid", ""},
 		{"GET", "/metrics", "not-found", ""},
-		{"POST", "/api/v1/me", "method-not-allowed", "GET, HEAD"},
+		{"POST", "/api/v1/me", "method-not-allowed", "GET, HEAD, PATCH"},
 		{"OPTIONS", "/api/v1/files", "method-not-allowed", "GET, HEAD"},
 		{"POST", "/api/v1/content/a", "method-not-allowed", "GET, HEAD, PUT"},
 		{"PUT", "/api/v1/sessions/current", "method-not-allowed", "DELETE"},
