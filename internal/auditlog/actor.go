@@ -67,6 +67,27 @@ func (r *Recorded) Last() int64 {
 	return r.last
 }
 
+// Recall makes an event the last, of a request that is answered as it was before.
+func (r *Recorded) Recall(id int64) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = id
+}
+
+// Attempted is the last event that the transaction which runs has recorded, or 0: once it is committed, the last of ctx.
+func Attempted(ctx context.Context) int64 {
+	r := recordedIn(ctx)
+	if r == nil {
+		return 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.attempt
+}
+
 func (r *Recorded) add(id int64) {
 	if r == nil {
 		return

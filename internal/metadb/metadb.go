@@ -30,6 +30,7 @@ import (
 	"sync/atomic"
 
 	"stonevault/internal/auth"
+	"stonevault/internal/once"
 	"stonevault/internal/vault"
 	"stonevault/internal/webhook"
 )
@@ -63,6 +64,7 @@ var (
 	_ vault.Database = (*DB)(nil)
 	_ auth.Store     = (*DB)(nil)
 	_ webhook.Store  = (*DB)(nil)
+	_ once.Store     = (*DB)(nil)
 )
 
 // newDB takes over both handles. writeDB is nil for a database that is only read.
@@ -102,6 +104,16 @@ func (db *DB) ViewWebhooks(ctx context.Context, fn func(webhook.Tx) error) error
 // UpdateWebhooks is Update.
 func (db *DB) UpdateWebhooks(ctx context.Context, fn func(webhook.Tx) error) error {
 	return db.WriteTx(ctx, func(tx *Tx) error { return fn(tx.Webhooks()) })
+}
+
+// ViewOnce is View.
+func (db *DB) ViewOnce(ctx context.Context, fn func(once.Tx) error) error {
+	return db.ReadTx(ctx, func(tx *Tx) error { return fn(tx) })
+}
+
+// UpdateOnce is Update.
+func (db *DB) UpdateOnce(ctx context.Context, fn func(once.Tx) error) error {
+	return db.WriteTx(ctx, func(tx *Tx) error { return fn(tx) })
 }
 
 // WriteTx is Update for those who need both sides of a transaction.

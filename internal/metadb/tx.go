@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"stonevault/internal/auth"
+	"stonevault/internal/once"
 	"stonevault/internal/vault"
 	"stonevault/internal/webhook"
 )
@@ -29,6 +30,7 @@ type Tx struct {
 var (
 	_ vault.Tx = (*Tx)(nil)
 	_ auth.Tx  = (*Tx)(nil)
+	_ once.Tx  = (*Tx)(nil)
 )
 
 func (tx *Tx) People() vault.PeopleStore       { return people{tx} }
@@ -42,6 +44,7 @@ func (tx *Tx) Webhooks() webhook.Tx            { return webhooks{tx} }
 func (tx *Tx) Groups() vault.GroupStore        { return groups{tx} }
 func (tx *Tx) Quotas() vault.QuotaStore        { return quotas{tx} }
 func (tx *Tx) Links() vault.LinkStore          { return links{tx} }
+func (tx *Tx) Once() once.Tx                   { return tx }
 
 // usable tells whether the transaction may still run a statement.
 func (tx *Tx) usable(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"stonevault/internal/auditlog"
+	"stonevault/internal/once"
 	"stonevault/internal/webhook"
 )
 
@@ -24,6 +25,7 @@ const (
 func WebhooksIn(store auditlog.Store) webhook.Tx { return store.(auditStore).tx.Webhooks() }
 
 func (s webhooks) Audit() auditlog.Store { return s.tx.Audit() }
+func (s webhooks) Once() once.Tx         { return s.tx }
 
 func (s webhooks) Insert(ctx context.Context, w webhook.Row) error {
 	if err := checkWebhook(w); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"stonevault/identity"
 	"stonevault/internal/auditlog"
+	"stonevault/internal/once"
 	"stonevault/stone"
 )
 
@@ -36,6 +37,7 @@ type Tx interface {
 	Quotas() QuotaStore
 	Links() LinkStore
 	Audit() auditlog.Store
+	Once() once.Tx
 }
 
 // PeopleStore keeps accounts.

@@ -7,6 +7,7 @@ import (
 
 	"stonevault/audit"
 	"stonevault/internal/auditlog"
+	"stonevault/internal/once"
 )
 
 var (
@@ -125,6 +126,8 @@ type Tx interface {
 
 	// Audit is the audit log in this transaction.
 	Audit() auditlog.Store
+	// Once are the answers that are kept.
+	Once() once.Tx
 }
 
 // Sealer seals secrets; a context binds what is sealed to its place.

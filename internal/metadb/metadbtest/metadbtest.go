@@ -1,6 +1,6 @@
 // Package metadbtest is the conformance suite of metadata databases: whatever implements vault.Database,
-// auth.Store, webhook.Store and the audit log's side together runs it, each against its real server. It tests what the interfaces promise
-// and nothing of how a database keeps it.
+// auth.Store, webhook.Store, once.Store and the audit log's side together runs it, each against its real server. It
+// tests what the interfaces promise and nothing of how a database keeps it.
 package metadbtest
 
 import (
@@ -16,6 +16,7 @@ import (
 	"stonevault/identity"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
+	"stonevault/internal/once"
 	"stonevault/internal/vault"
 	"stonevault/internal/webhook"
 	"stonevault/stone"
@@ -26,6 +27,7 @@ type Database interface {
 	vault.Database
 	auth.Store
 	webhook.Store
+	once.Store
 	Audit() auditlog.Database
 }
 
@@ -80,6 +82,8 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"an event and its change", testAuditTogether},
 		{"webhooks", testWebhooks},
 		{"webhook deliveries", testDeliveries},
+		{"answers", testAnswers},
+		{"answers of one person", testManyAnswers},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, open(t)) })

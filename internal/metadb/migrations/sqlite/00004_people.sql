@@ -211,3 +211,19 @@ CREATE INDEX webhook_deliveries_next_at ON webhook_deliveries (webhook, next_at,
 CREATE INDEX webhook_deliveries_ended_at ON webhook_deliveries (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX webhook_deliveries_person ON webhook_deliveries (person) WHERE person IS NOT NULL;
 CREATE INDEX webhook_deliveries_by_person ON webhook_deliveries (by_person) WHERE by_person IS NOT NULL;
+
+-- Answers to requests with an Idempotency-Key, for whoever asks again. key is the SHA-256 of the route and the key, and
+-- request that of the request. No answer that shows a secret is kept.
+CREATE TABLE answers (
+    person     TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    key        BLOB NOT NULL CHECK (length(key) = 32),
+    request    BLOB NOT NULL CHECK (length(request) = 32),
+    status     INTEGER NOT NULL CHECK (status BETWEEN 200 AND 299),
+    header     TEXT NOT NULL CHECK (header <> ''),
+    body       BLOB NOT NULL,
+    event      INTEGER CHECK (event > 0),
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (person, key)
+) STRICT;
+CREATE INDEX answers_person ON answers (person, created_at, key);
+CREATE INDEX answers_created_at ON answers (created_at);
