@@ -1543,6 +1543,9 @@ type Folder = string
 // Examples: 5f2b1c0e9a7d43b8a1c2d3e4f5061728
 type GroupID = ID
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // IfMatch defines model for IfMatch.
 type IfMatch = string
 
@@ -1891,6 +1894,17 @@ type FindFilesParams struct {
 
 // MakeFolderParams defines parameters for MakeFolder.
 type MakeFolderParams struct {
+	// IdempotencyKey A name for this request, such as a UUID, drawn by who sends it
+	// (draft-ietf-httpapi-idempotency-key-header). The same request with the same key is done once: a retry gets the
+	// same status, body, `Location` and `ETag`, with a receipt where it asks for one. While the first is under way a
+	// retry is 409 `request-in-progress`; the same key with another request is 422 `idempotency-key-reused`.
+	//
+	// 1 to 64 printable ASCII characters in quotation marks (a string of RFC 8941), or without them where no space,
+	// comma, semicolon, backslash or quotation mark is in it; anything else is 400 `bad-request`. A key belongs to
+	// one person, whatever session or API token he asks with, and to one path of this description. Only what was
+	// done is kept, for 24 hours, and of one person the last 10,000; after a refusal the retry tries again.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
 	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
 	// bring its receipt along. That takes less than a second.
 	Prefer *Prefer `json:"Prefer,omitempty"`
@@ -1913,6 +1927,17 @@ type ListGroupsParams struct {
 
 // CreateGroupParams defines parameters for CreateGroup.
 type CreateGroupParams struct {
+	// IdempotencyKey A name for this request, such as a UUID, drawn by who sends it
+	// (draft-ietf-httpapi-idempotency-key-header). The same request with the same key is done once: a retry gets the
+	// same status, body, `Location` and `ETag`, with a receipt where it asks for one. While the first is under way a
+	// retry is 409 `request-in-progress`; the same key with another request is 422 `idempotency-key-reused`.
+	//
+	// 1 to 64 printable ASCII characters in quotation marks (a string of RFC 8941), or without them where no space,
+	// comma, semicolon, backslash or quotation mark is in it; anything else is 400 `bad-request`. A key belongs to
+	// one person, whatever session or API token he asks with, and to one path of this description. Only what was
+	// done is kept, for 24 hours, and of one person the last 10,000; after a refusal the retry tries again.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
 	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
 	// bring its receipt along. That takes less than a second.
 	Prefer *Prefer `json:"Prefer,omitempty"`
@@ -2158,6 +2183,17 @@ type ConfirmRecoveryParams struct {
 
 // CreateUploadParams defines parameters for CreateUpload.
 type CreateUploadParams struct {
+	// IdempotencyKey A name for this request, such as a UUID, drawn by who sends it
+	// (draft-ietf-httpapi-idempotency-key-header). The same request with the same key is done once: a retry gets the
+	// same status, body, `Location` and `ETag`, with a receipt where it asks for one. While the first is under way a
+	// retry is 409 `request-in-progress`; the same key with another request is 422 `idempotency-key-reused`.
+	//
+	// 1 to 64 printable ASCII characters in quotation marks (a string of RFC 8941), or without them where no space,
+	// comma, semicolon, backslash or quotation mark is in it; anything else is 400 `bad-request`. A key belongs to
+	// one person, whatever session or API token he asks with, and to one path of this description. Only what was
+	// done is kept, for 24 hours, and of one person the last 10,000; after a refusal the retry tries again.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
 	// TusResumable The version of tus that the client speaks.
 	TusResumable CreateUploadParamsTusResumable `json:"Tus-Resumable"`
 
@@ -2251,6 +2287,20 @@ type RenewWebhookSecretParams struct {
 	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
 	// bring its receipt along. That takes less than a second.
 	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// TestWebhookParams defines parameters for TestWebhook.
+type TestWebhookParams struct {
+	// IdempotencyKey A name for this request, such as a UUID, drawn by who sends it
+	// (draft-ietf-httpapi-idempotency-key-header). The same request with the same key is done once: a retry gets the
+	// same status, body, `Location` and `ETag`, with a receipt where it asks for one. While the first is under way a
+	// retry is 409 `request-in-progress`; the same key with another request is 422 `idempotency-key-reused`.
+	//
+	// 1 to 64 printable ASCII characters in quotation marks (a string of RFC 8941), or without them where no space,
+	// comma, semicolon, backslash or quotation mark is in it; anything else is 400 `bad-request`. A key belongs to
+	// one person, whatever session or API token he asks with, and to one path of this description. Only what was
+	// done is kept, for 24 hours, and of one person the last 10,000; after a refusal the retry tries again.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // MoveFileJSONRequestBody defines body for MoveFile for application/json ContentType.
@@ -3315,6 +3365,8 @@ type ClientInterface interface {
 	//
 	// A client that can send nothing but POST may say `X-HTTP-Method-Override: PATCH` or `DELETE` to an upload.
 	//
+	// With an `Idempotency-Key` the request has no body, and the file is not empty: its content follows with PATCH.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/uploads (the `CreateUpload` operationId).
@@ -3430,7 +3482,7 @@ type ClientInterface interface {
 	// It is tried once. What becomes of it, the list of deliveries says, mostly within a second.
 	//
 	// Corresponds with POST /api/v1/webhooks/{webhook}/test (the `TestWebhook` operationId).
-	TestWebhook(ctx context.Context, webhook ID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	TestWebhook(ctx context.Context, webhook ID, params *TestWebhookParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // GetArchive Files and folders as one zip
@@ -5374,6 +5426,8 @@ func (c *Client) GetUploadOptions(ctx context.Context, reqEditors ...RequestEdit
 //
 // A client that can send nothing but POST may say `X-HTTP-Method-Override: PATCH` or `DELETE` to an upload.
 //
+// With an `Idempotency-Key` the request has no body, and the file is not empty: its content follows with PATCH.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/v1/uploads (the `CreateUpload` operationId).
@@ -5629,8 +5683,8 @@ func (c *Client) RenewWebhookSecret(ctx context.Context, webhook ID, params *Ren
 // It is tried once. What becomes of it, the list of deliveries says, mostly within a second.
 //
 // Corresponds with POST /api/v1/webhooks/{webhook}/test (the `TestWebhook` operationId).
-func (c *Client) TestWebhook(ctx context.Context, webhook ID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewTestWebhookRequest(c.Server, webhook)
+func (c *Client) TestWebhook(ctx context.Context, webhook ID, params *TestWebhookParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestWebhookRequest(c.Server, webhook, params)
 	if err != nil {
 		return nil, err
 	}
@@ -7464,15 +7518,26 @@ func NewMakeFolderRequestWithBody(server string, params *MakeFolderParams, conte
 
 	if params != nil {
 
-		if params.Prefer != nil {
+		if params.IdempotencyKey != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Prefer", headerParam0)
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
 		}
 
 	}
@@ -7609,15 +7674,26 @@ func NewCreateGroupRequestWithBody(server string, params *CreateGroupParams, con
 
 	if params != nil {
 
-		if params.Prefer != nil {
+		if params.IdempotencyKey != nil {
 			var headerParam0 string
 
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Prefer", headerParam0)
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
 		}
 
 	}
@@ -10147,55 +10223,66 @@ func NewCreateUploadRequestWithBody(server string, params *CreateUploadParams, c
 
 	if params != nil {
 
-		var headerParam0 string
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
 
-		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Tus-Resumable", params.TusResumable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-		if err != nil {
-			return nil, err
-		}
-
-		req.Header.Set("Tus-Resumable", headerParam0)
-
-		if params.UploadLength != nil {
-			var headerParam1 string
-
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Upload-Length", *params.UploadLength, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Upload-Length", headerParam1)
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		var headerParam1 string
+
+		headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Tus-Resumable", params.TusResumable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Tus-Resumable", headerParam1)
+
+		if params.UploadLength != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Upload-Length", *params.UploadLength, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Upload-Length", headerParam2)
 		}
 
 		if params.UploadDeferLength != nil {
-			var headerParam2 string
+			var headerParam3 string
 
-			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Upload-Defer-Length", *params.UploadDeferLength, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Upload-Defer-Length", *params.UploadDeferLength, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Upload-Defer-Length", headerParam2)
+			req.Header.Set("Upload-Defer-Length", headerParam3)
 		}
 
-		var headerParam3 string
+		var headerParam4 string
 
-		headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Upload-Metadata", params.UploadMetadata, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Upload-Metadata", params.UploadMetadata, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 		if err != nil {
 			return nil, err
 		}
 
-		req.Header.Set("Upload-Metadata", headerParam3)
+		req.Header.Set("Upload-Metadata", headerParam4)
 
 		if params.UploadChecksum != nil {
-			var headerParam4 string
+			var headerParam5 string
 
-			headerParam4, err = runtime.StyleParamWithOptions("simple", false, "Upload-Checksum", *params.UploadChecksum, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			headerParam5, err = runtime.StyleParamWithOptions("simple", false, "Upload-Checksum", *params.UploadChecksum, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
 			if err != nil {
 				return nil, err
 			}
 
-			req.Header.Set("Upload-Checksum", headerParam4)
+			req.Header.Set("Upload-Checksum", headerParam5)
 		}
 
 	}
@@ -10777,7 +10864,7 @@ func NewRenewWebhookSecretRequest(server string, webhook ID, params *RenewWebhoo
 }
 
 // NewTestWebhookRequest constructs an http.Request for the TestWebhook method
-func NewTestWebhookRequest(server string, webhook ID) (*http.Request, error) {
+func NewTestWebhookRequest(server string, webhook ID, params *TestWebhookParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -10805,6 +10892,21 @@ func NewTestWebhookRequest(server string, webhook ID) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -11853,6 +11955,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// A client that can send nothing but POST may say `X-HTTP-Method-Override: PATCH` or `DELETE` to an upload.
 	//
+	// With an `Idempotency-Key` the request has no body, and the file is not empty: its content follows with PATCH.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/uploads (the `CreateUpload` operationId).
@@ -11986,7 +12090,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/webhooks/{webhook}/test (the `TestWebhook` operationId).
-	TestWebhookWithResponse(ctx context.Context, webhook ID, reqEditors ...RequestEditorFn) (*TestWebhookResponse, error)
+	TestWebhookWithResponse(ctx context.Context, webhook ID, params *TestWebhookParams, reqEditors ...RequestEditorFn) (*TestWebhookResponse, error)
 }
 
 // GetArchiveResponse200Headers the declared response headers of an HTTP 200 response for GetArchive
@@ -16299,6 +16403,8 @@ type TestWebhookResponse struct {
 	HTTPResponse *http.Response
 	// JSON202 the response for an HTTP 202 `application/json` response
 	JSON202 *WebhookDelivery
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
 	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationProblemJSON401 *Unauthorized
 	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
@@ -16307,6 +16413,8 @@ type TestWebhookResponse struct {
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON409 the response for an HTTP 409 `application/problem+json` response
 	ApplicationProblemJSON409 *Conflict
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// Headers401 the parsed response headers for an HTTP 401 response
@@ -17952,6 +18060,8 @@ func (c *ClientWithResponses) GetUploadOptionsWithResponse(ctx context.Context, 
 //
 // A client that can send nothing but POST may say `X-HTTP-Method-Override: PATCH` or `DELETE` to an upload.
 //
+// With an `Idempotency-Key` the request has no body, and the file is not empty: its content follows with PATCH.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/uploads (the `CreateUpload` operationId).
@@ -18169,8 +18279,8 @@ func (c *ClientWithResponses) RenewWebhookSecretWithResponse(ctx context.Context
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/webhooks/{webhook}/test (the `TestWebhook` operationId).
-func (c *ClientWithResponses) TestWebhookWithResponse(ctx context.Context, webhook ID, reqEditors ...RequestEditorFn) (*TestWebhookResponse, error) {
-	rsp, err := c.TestWebhook(ctx, webhook, reqEditors...)
+func (c *ClientWithResponses) TestWebhookWithResponse(ctx context.Context, webhook ID, params *TestWebhookParams, reqEditors ...RequestEditorFn) (*TestWebhookResponse, error) {
+	rsp, err := c.TestWebhook(ctx, webhook, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -26559,6 +26669,13 @@ func ParseTestWebhookResponse(rsp *http.Response) (*TestWebhookResponse, error) 
 		}
 		response.JSON202 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Unauthorized
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -26586,6 +26703,13 @@ func ParseTestWebhookResponse(rsp *http.Response) (*TestWebhookResponse, error) 
 			return nil, err
 		}
 		response.ApplicationProblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -105,6 +105,8 @@ var shownSecret = regexp.MustCompile(`SVSEC1-[A-Z0-9-]+`)
 // database with the write-ahead log, in all other files of its directory while it runs and after, and in its temporary
 // directory. URLs are in the log as routes, so that a secret in one would be found there if it were logged.
 func TestCanaries(t *testing.T) {
+	_, err := binary() // before its directory would be one of this test's
+	check(t, err)
 	root := t.TempDir()
 	data, temporary := filepath.Join(root, "data"), filepath.Join(root, "tmp")
 	check(t, os.Mkdir(temporary, 0o700))
@@ -182,6 +184,20 @@ func TestCanaries(t *testing.T) {
 	b, err = json.Marshal(map[string]any{"link": birds["an invented link"]})
 	check(t, err)
 	c.must(c.do("POST", "/api/v1/links/look", bytes.NewReader(b), http.Header{"Content-Type": {"application/json"}}))
+	// Nothing that shows a secret is made with a key, and of a key a digest is kept.
+	key := http.Header{"Idempotency-Key": {birds.plant(t, "a key of requests", "canary-ten-of-one-request")}}
+	for path, body := range map[string]map[string]any{
+		"/api/v1/invitations": {}, "/api/v1/webhooks": {"url": noSecret, "events": []string{"role.changed"}}, "/api/v1/people": {"name": "bob"},
+		"/api/v1/me/tokens": {"name": "three", "scopes": []string{"files:read"}, "expires_at": time.Now().Add(time.Hour).UTC().Format(time.RFC3339)},
+	} {
+		b, err := json.Marshal(body)
+		check(t, err)
+		c.must(c.do("POST", path, bytes.NewReader(b), http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": key["Idempotency-Key"]})).want(t, http.StatusBadRequest)
+	}
+	for range 2 {
+		c.json("POST", "/api/v1/folders", map[string]any{"path": "/kept"}, key)
+		c.json("POST", "/api/v1/groups", map[string]any{"name": "kept"}, key)
+	}
 	hook := c.json("POST", "/api/v1/webhooks", map[string]any{"url": noSecret, "events": []string{"role.changed"}, "active": false}, nil)
 	birds.plant(t, "the secret of a webhook", textOf(t, hook, "secret"))
 
@@ -210,9 +226,9 @@ func TestCanaries(t *testing.T) {
 	c.must(c.do("POST", "/api/v1/files/"+letter.ID+"/export", bytes.NewReader(b), http.Header{"Content-Type": {"application/json"}})).want(t, http.StatusOK)
 
 	// The key of everything, and secrets where they do not belong.
-	key, err := os.ReadFile(data + ".master.key")
+	master, err := os.ReadFile(data + ".master.key")
 	check(t, err)
-	birds.plant(t, "the master key", strings.TrimSpace(string(key)))
+	birds.plant(t, "the master key", strings.TrimSpace(string(master)))
 	for _, path := range []string{"/api/v1/files?folder=%2F" + url.QueryEscape(birds.plant(t, "a secret in a query", "canary-six-in-a-query")), "/" + birds.plant(t, "a secret in a path", "canary-seven-in-a-path"),
 		"/api/v1/sessions?password=" + url.QueryEscape(password)} {
 		c.must(c.do("GET", path, nil, nil))

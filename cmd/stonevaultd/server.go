@@ -21,6 +21,7 @@ import (
 	"stonevault/internal/config"
 	"stonevault/internal/datadir"
 	"stonevault/internal/httpapi"
+	"stonevault/internal/once"
 	"stonevault/internal/vault"
 	"stonevault/web"
 )
@@ -45,6 +46,7 @@ type Server struct {
 
 	store     *store
 	tally     *auditlog.Tally
+	answers   *once.Keeper
 	witness   *witness
 	entrance  *entrance
 	limits    *limits
@@ -111,6 +113,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		return err
 	}
 	s.tally = auditlog.NewTally(s.store.recorder)
+	s.answers = once.NewKeeper(s.store.db, s.Now)
 	s.witness = &witness{path: s.store.dir.AuditHead(), reader: s.store.reader}
 	if err := s.recordStart(ctx); err != nil {
 		return err
@@ -136,7 +139,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		anchors = s.anchored
 	}
 	api, err := httpapi.New(httpapi.Config{
-		Vault: s.store.vault, Auth: signIn, AuditLog: s.store.reader, AwaitEvent: s.store.sequencer.Wait, Tally: s.tally, Webhooks: s.store.webhooks, Anchors: anchors, Limiter: s.limits.limiter, RequestLimits: requestLimits(s.Config.Limits), Version: s.Version, Ready: s.ready, Log: s.Log, SetupCode: setup, Page: page,
+		Vault: s.store.vault, Auth: signIn, AuditLog: s.store.reader, AwaitEvent: s.store.sequencer.Wait, Tally: s.tally, Webhooks: s.store.webhooks, Answers: s.answers, Anchors: anchors, Limiter: s.limits.limiter, RequestLimits: requestLimits(s.Config.Limits), Version: s.Version, Ready: s.ready, Log: s.Log, SetupCode: setup, Page: page,
 	})
 	if err != nil {
 		return err
@@ -326,6 +329,9 @@ func (s *Server) collect(ctx context.Context) {
 	}
 	if err != nil && ctx.Err() == nil {
 		s.Log.Error("what interrupted changes have left could not all be settled, and will be tried again", "error", err)
+	}
+	if err := s.answers.Sweep(ctx); err != nil && ctx.Err() == nil {
+		s.Log.Error("old answers to requests with a key could not be removed, and will be tried again", "error", err)
 	}
 }
 

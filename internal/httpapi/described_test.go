@@ -42,6 +42,10 @@ type operation struct {
 	name  string  // method and path
 	body  *schema // of JSON; nil where it takes none
 	query []parameter
+
+	keyed    bool     // it takes an Idempotency-Key
+	statuses []string // that are described
+	shows    []string // the properties of its replies
 }
 
 // described are the operations of the description, by name.
@@ -98,6 +102,11 @@ func described(t testing.TB) map[string]operation {
 						Schema schema `json:"schema"`
 					} `json:"content"`
 				} `json:"requestBody"`
+				Responses map[string]struct {
+					Content map[string]struct {
+						Schema schema `json:"schema"`
+					} `json:"content"`
+				} `json:"responses"`
 			}
 			read(raw, &op)
 			out := operation{name: strings.ToUpper(method) + " " + path}
@@ -105,6 +114,7 @@ func described(t testing.TB) map[string]operation {
 				if p.Ref != "" {
 					p = doc.Components.Parameters[strings.TrimPrefix(p.Ref, "#/components/parameters/")]
 				}
+				out.keyed = out.keyed || p.In == "header" && p.Name == keyHeader
 				if p.In == "query" {
 					p.Schema = follow(p.Schema)
 					out.query = append(out.query, p)
@@ -113,6 +123,10 @@ func described(t testing.TB) map[string]operation {
 			if content, ok := op.RequestBody.Content["application/json"]; ok {
 				body := follow(content.Schema)
 				out.body = &body
+			}
+			for status, response := range op.Responses {
+				out.statuses = append(out.statuses, status)
+				out.shows = slices.AppendSeq(out.shows, maps.Keys(follow(response.Content["application/json"].Schema).Properties))
 			}
 			all[out.name] = out
 		}

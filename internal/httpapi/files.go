@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"stonevault/api"
+	"stonevault/internal/once"
 	"stonevault/internal/vault"
 )
 
@@ -69,17 +70,18 @@ func (a *API) makeFolder(c *call) error {
 	if err := readJSON(c.r, &in); err != nil {
 		return err
 	}
-	e, made, err := a.Vault.MakeFolder(c.r.Context(), c.actor(), in.Path)
-	if err != nil {
-		return err
+	return makes(a, c, folderAnswer, func(ctx context.Context) (vault.MadeFolder, error) {
+		return a.Vault.MakeFolder(ctx, c.actor(), in.Path)
+	})
+}
+
+func folderAnswer(f vault.MadeFolder) (once.Answer, error) {
+	header := map[string]string{"ETag": f.ETag()}
+	if !f.New {
+		return jsonAnswer(http.StatusOK, fileOf(f.Entry), header)
 	}
-	c.w.Header().Set("ETag", e.ETag())
-	status := http.StatusOK
-	if made {
-		status = http.StatusCreated
-		c.w.Header().Set("Location", "/api/v1/files/"+string(e.Node.ID))
-	}
-	return a.changed(c, status, fileOf(e))
+	header["Location"] = "/api/v1/files/" + string(f.Node.ID)
+	return jsonAnswer(http.StatusCreated, fileOf(f.Entry), header)
 }
 
 // ref reads what a request names: a node by its id, or a path in the query or in the request's path.

@@ -7,6 +7,7 @@ import (
 
 	"stonevault/api"
 	"stonevault/internal/access"
+	"stonevault/internal/once"
 	"stonevault/internal/vault"
 )
 
@@ -85,22 +86,18 @@ func groupName(c *call) (string, error) {
 	return in.Name, err
 }
 
-// namedGroup answers with a group that has a name now, or says that another has it.
-func (a *API) namedGroup(c *call, status int, g vault.GroupEntry, err error) error {
+// groupNamed says that another group has the name, where that is what was wrong.
+func groupNamed(err error) error {
 	if errors.Is(err, vault.ErrExists) {
 		f := fail("exists", "There is a group of this name already. Choose another name.")
 		f.cause = err
 		return f
 	}
-	if err != nil {
-		return err
-	}
-	if status == http.StatusCreated {
-		c.w.Header().Set("Location", "/api/v1/groups/"+string(g.ID))
-	}
-	out := groupOf(g)
-	_, out.Receipt = a.receiptOf(c)
-	return writeJSON(c.w, status, out)
+	return err
+}
+
+func madeGroupAnswer(g vault.GroupEntry) (once.Answer, error) {
+	return jsonAnswer(http.StatusCreated, groupOf(g), map[string]string{"Location": "/api/v1/groups/" + string(g.ID)})
 }
 
 func (a *API) createGroup(c *call) error {
@@ -108,8 +105,10 @@ func (a *API) createGroup(c *call) error {
 	if err != nil {
 		return err
 	}
-	g, err := a.Vault.CreateGroup(c.r.Context(), c.actor(), name)
-	return a.namedGroup(c, http.StatusCreated, g, err)
+	return makes(a, c, madeGroupAnswer, func(ctx context.Context) (vault.GroupEntry, error) {
+		g, err := a.Vault.CreateGroup(ctx, c.actor(), name)
+		return g, groupNamed(err)
+	})
 }
 
 func (a *API) group(c *call) error {
@@ -137,7 +136,12 @@ func (a *API) renameGroup(c *call) error {
 		return err
 	}
 	g, err := a.Vault.RenameGroup(c.r.Context(), c.actor(), id, name)
-	return a.namedGroup(c, http.StatusOK, g, err)
+	if err != nil {
+		return groupNamed(err)
+	}
+	out := groupOf(g)
+	_, out.Receipt = a.receiptOf(c)
+	return writeJSON(c.w, http.StatusOK, out)
 }
 
 func (a *API) deleteGroup(c *call) error {

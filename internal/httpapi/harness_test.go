@@ -29,6 +29,7 @@ import (
 	"stonevault/internal/blob/local"
 	"stonevault/internal/masterkey"
 	"stonevault/internal/metadb"
+	"stonevault/internal/once"
 	"stonevault/internal/vault"
 	"stonevault/internal/webhook"
 )
@@ -120,7 +121,7 @@ func newEmptyWorld(t testing.TB) *world {
 	check(err)
 	w.vault, err = vault.Open(ctx, vault.Config{
 		Database: w.db, Objects: store, Parts: store, Master: master, Audit: recorder, Suite: identity.SuiteHybrid, Log: logger,
-		Now: func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) },
+		Now: w.now,
 	})
 	check(err)
 	service, err := auth.New(ctx, auth.Config{Store: w.db, Sealer: master, Audit: recorder, Tally: w.tally, Issuer: "test", Now: time.Now})
@@ -129,7 +130,7 @@ func newEmptyWorld(t testing.TB) *world {
 	check(err)
 	w.api, err = New(Config{
 		SetupCode: w.code,
-		Vault:     w.vault, Auth: service, AuditLog: auditlog.NewReader(w.audit), AwaitEvent: sequencer.Wait, Tally: w.tally, Webhooks: w.webhooks, Version: "1.2.3-test", Log: logger, Now: time.Now,
+		Vault:     w.vault, Auth: service, AuditLog: auditlog.NewReader(w.audit), AwaitEvent: sequencer.Wait, Tally: w.tally, Webhooks: w.webhooks, Answers: once.NewKeeper(w.db, w.now), Version: "1.2.3-test", Log: logger, Now: time.Now,
 		Ready: func(context.Context) error { return w.notUp },
 	})
 	check(err)
@@ -152,6 +153,9 @@ func newEmptyWorld(t testing.TB) *world {
 	w.url = "http://" + listener.Addr().String()
 	return w
 }
+
+// now is the vault's clock.
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 // token signs a person in, once.
 func (w *world) token(name string) string {

@@ -12,6 +12,7 @@ import (
 	"stonevault/internal/access"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
+	"stonevault/internal/once"
 	"stonevault/internal/vault"
 	"stonevault/internal/webhook"
 	"stonevault/stone"
@@ -80,7 +81,11 @@ var kinds = []kind{
 		about: "Nobody may make an account for himself in this vault. Ask an administrator for an invitation."},
 	{code: "traces-remain", status: http.StatusServiceUnavailable, title: "Erased, and not yet without traces", match: auditlog.ErrNotShredded, retry: 5,
 		about: "The person is gone, but the database could not be written anew without traces: somebody else used it for long, or the disk has no room for a second copy. Ask for it again, or run at the server: stonevaultd admin scrub."},
-	{code: "conflict", status: http.StatusConflict, title: "Changed meanwhile", match: vault.ErrConflict,
+	{code: "idempotency-key-reused", status: http.StatusUnprocessableEntity, title: "The key was used before", match: once.ErrReused,
+		about: "This Idempotency-Key came with another request in the last 24 hours. A key is for one request and its retries: draw a new one."},
+	{code: "request-in-progress", status: http.StatusConflict, title: "Under way", match: once.ErrInProgress, retry: 1,
+		about: "A request with this Idempotency-Key is under way. Send the same again in a moment, to get its answer."},
+	{code: "conflict", status: http.StatusConflict, title: "Changed meanwhile", match: vault.ErrConflict, also: once.ErrDone,
 		about: "Somebody else changed the same thing at the same time, and nothing of this change was kept. Try again."},
 	{code: "not-found", status: http.StatusNotFound, title: "Not found", match: vault.ErrNotFound, also: auth.ErrNotFound,
 		about: "There is nothing here that this person may see."},

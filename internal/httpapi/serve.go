@@ -24,9 +24,10 @@ import (
 
 // call is one request on its way through a handler.
 type call struct {
-	w   *reply
-	r   *http.Request
-	who auth.Principal
+	w     *reply
+	r     *http.Request
+	who   auth.Principal
+	keyed bool // the request has an Idempotency-Key
 }
 
 func (c *call) actor() vault.Actor {
@@ -146,6 +147,10 @@ func (a *API) admit(rt *route, c *call) error {
 			return err
 		}
 	}
+	key, err := keyFor(rt, c.r)
+	if err != nil {
+		return err
+	}
 	switch {
 	case rt.body == 0 && c.r.ContentLength != 0:
 		return fail("bad-request", "This path takes no body.")
@@ -158,10 +163,14 @@ func (a *API) admit(rt *route, c *call) error {
 	default:
 		c.r.Body = &pacedBody{reply: c.w, steady: rt.pace == steady, ReadCloser: http.MaxBytesReader(c.w, c.r.Body, rt.body)}
 	}
-	if rt.pace == steady && rt.action != anybody {
-		return a.watched(c, func() error { return rt.handle(a, c) })
+	handle := func() error { return rt.handle(a, c) }
+	if key != "" {
+		handle = func() error { return a.once(rt, c, key) }
 	}
-	return rt.handle(a, c)
+	if rt.pace == steady && rt.action != anybody {
+		return a.watched(c, handle)
+	}
+	return handle()
 }
 
 // mayTry refuses what the caller's role may do with nothing at all, and what his API token is not for. What the thing

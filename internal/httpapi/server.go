@@ -14,6 +14,7 @@ import (
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/cache"
+	"stonevault/internal/once"
 	"stonevault/internal/vault"
 	"stonevault/stone"
 )
@@ -36,7 +37,7 @@ type Vault interface {
 	Export(ctx context.Context, a vault.Actor, ref vault.Ref, r vault.ExportRequest) (*vault.Export, error)
 	Me(ctx context.Context, a vault.Actor) (vault.Profile, error)
 	About(ctx context.Context) (vault.About, error)
-	MakeFolder(ctx context.Context, a vault.Actor, path string) (e vault.Entry, made bool, err error)
+	MakeFolder(ctx context.Context, a vault.Actor, path string) (vault.MadeFolder, error)
 	DeleteAll(ctx context.Context, a vault.Actor, id vault.NodeID, ifMatch string) error
 	Find(ctx context.Context, a vault.Actor, r vault.ListRequest) (vault.Page, error)
 	Walk(ctx context.Context, a vault.Actor, path string, fn func(vault.Entry) error) error
@@ -86,6 +87,7 @@ type Config struct {
 	AwaitEvent func(ctx context.Context, id int64) (index int64, err error)
 	Tally      *auditlog.Tally // of requests that are refused
 	Webhooks   Webhooks
+	Answers    *once.Keeper  // to requests with a key
 	Anchors    Anchors       // nil where heads are not anchored
 	Limiter    cache.Limiter // counts requests; nil where they are not limited
 	RequestLimits
@@ -113,8 +115,8 @@ type API struct {
 
 // New makes an API.
 func New(c Config) (*API, error) {
-	if c.Vault == nil || c.Auth == nil || c.AuditLog == nil || c.AwaitEvent == nil || c.Tally == nil || c.Webhooks == nil || c.Version == "" || c.Ready == nil || c.Log == nil {
-		return nil, errors.New("httpapi: the vault, the sign-in, the audit log, the webhooks, the version, the readiness check and the log are required")
+	if c.Vault == nil || c.Auth == nil || c.AuditLog == nil || c.AwaitEvent == nil || c.Tally == nil || c.Webhooks == nil || c.Answers == nil || c.Version == "" || c.Ready == nil || c.Log == nil {
+		return nil, errors.New("httpapi: the vault, the sign-in, the audit log, the webhooks, the keeper of answers, the version, the readiness check and the log are required")
 	}
 	if c.Now == nil {
 		c.Now = time.Now

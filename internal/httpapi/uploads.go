@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"context"
 	"mime"
 	"net/http"
 	"strconv"
 
 	"stonevault/api"
+	"stonevault/internal/once"
 	"stonevault/internal/vault"
 	"stonevault/stone"
 )
@@ -28,6 +30,14 @@ func (a *API) createUpload(c *call) error {
 		return err
 	}
 	brings := c.r.ContentLength != 0
+	if !brings && req.Size != 0 { // an empty file is complete before anything comes
+		return makes(a, c, uploadAnswer, func(ctx context.Context) (vault.Upload, error) {
+			return a.Vault.BeginUpload(ctx, c.actor(), req)
+		})
+	}
+	if c.keyed {
+		return fail("bad-request", "With Idempotency-Key, an upload is announced alone, and an empty file is complete at once: send that with PUT to its path below /api/v1/content.")
+	}
 	var sum *checksum
 	if brings {
 		if sum, err = readPiece(c.r); err != nil {
@@ -38,23 +48,27 @@ func (a *API) createUpload(c *call) error {
 	if err != nil {
 		return err
 	}
-	var e *vault.Entry
-	if brings || u.Size == 0 { // an empty file is complete before anything comes
-		id := u.ID
-		u, e, err = a.append(c, id, vault.Append{Size: -1}, sum)
-		if err != nil && !bodyBroke(c.r) {
-			// Nobody was told of this upload, so that nobody could go on with it.
-			if err := a.Vault.CancelUpload(c.r.Context(), c.actor(), id); err != nil {
-				a.Log.Warn("an upload that failed at once is left to the collector", "request", c.w.id, "error", err)
-			}
-			return uploadFailure(c.r, err)
+	id := u.ID
+	u, e, err := a.append(c, id, vault.Append{Size: -1}, sum)
+	if err != nil && !bodyBroke(c.r) {
+		// Nobody was told of this upload, so that nobody could go on with it.
+		if err := a.Vault.CancelUpload(c.r.Context(), c.actor(), id); err != nil {
+			a.Log.Warn("an upload that failed at once is left to the collector", "request", c.w.id, "error", err)
 		}
-		if err != nil && u.ID != id {
-			return uploadFailure(c.r, err)
-		}
+		return uploadFailure(c.r, err)
+	}
+	if err != nil && u.ID != id {
+		return uploadFailure(c.r, err)
 	}
 	c.w.Header().Set("Location", uploadsPath+"/"+u.ID.String())
 	return uploadReply(c, http.StatusCreated, u, e)
+}
+
+// uploadAnswer says that an upload waits for its bytes.
+func uploadAnswer(u vault.Upload) (once.Answer, error) {
+	header := uploadHeader(u)
+	header["Location"] = uploadsPath + "/" + u.ID.String()
+	return once.Answer{Status: http.StatusCreated, Header: header}, nil
 }
 
 func (a *API) patchUpload(c *call) error {
@@ -185,12 +199,20 @@ func uploadID(c *call) (stone.FileID, error) {
 	return id, nil
 }
 
+// uploadHeader says where an upload stands, and how long it waits.
+func uploadHeader(u vault.Upload) map[string]string {
+	h := map[string]string{"Upload-Offset": strconv.FormatInt(u.Offset, 10)}
+	if u.Offset != u.Size {
+		h["Upload-Expires"] = u.ExpiresAt.UTC().Format(http.TimeFormat)
+	}
+	return h
+}
+
 // uploadReply says where an upload stands, or what it has become.
 func uploadReply(c *call, status int, u vault.Upload, e *vault.Entry) error {
 	h := c.w.Header()
-	h.Set("Upload-Offset", strconv.FormatInt(u.Offset, 10))
-	if u.Offset != u.Size {
-		h.Set("Upload-Expires", u.ExpiresAt.UTC().Format(http.TimeFormat))
+	for name, value := range uploadHeader(u) {
+		h.Set(name, value)
 	}
 	if e != nil {
 		h.Set("Stonevault-Id", string(e.Node.ID))

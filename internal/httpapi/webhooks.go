@@ -9,6 +9,7 @@ import (
 
 	"stonevault/api"
 	"stonevault/internal/access"
+	"stonevault/internal/once"
 	"stonevault/internal/webhook"
 )
 
@@ -164,11 +165,13 @@ func (a *API) testWebhook(c *call) error {
 	if err != nil {
 		return err
 	}
-	d, err := a.Webhooks.Test(c.r.Context(), c.asker(), id)
-	if err != nil {
-		return err
-	}
-	return writeJSON(c.w, http.StatusAccepted, deliveryOf(d))
+	return makes(a, c, testAnswer, func(ctx context.Context) (webhook.Delivery, error) {
+		return a.Webhooks.Test(ctx, c.asker(), id)
+	})
+}
+
+func testAnswer(d webhook.Delivery) (once.Answer, error) {
+	return jsonAnswer(http.StatusAccepted, deliveryOf(d), nil)
 }
 
 func (a *API) listDeliveries(c *call) error {

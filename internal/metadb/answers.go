@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"stonevault/internal/once"
+	"stonevault/internal/vault"
 )
 
 const answerColumns = `person, key, request, status, header, body, event, created_at`
@@ -27,7 +28,7 @@ func (tx *Tx) PutAnswer(ctx context.Context, r once.Row, most int) error {
 	if err != nil {
 		return err
 	}
-	err = tx.insert(ctx, once.ErrNotFound, `INSERT INTO answers (`+answerColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+	err = tx.insert(ctx, vault.ErrConflict, `INSERT INTO answers (`+answerColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (person, key) DO UPDATE SET request = excluded.request, status = excluded.status, header = excluded.header,
 			body = excluded.body, event = excluded.event, created_at = excluded.created_at`,
 		r.Person, r.Key[:], r.Request[:], int64(r.Status), string(header), append([]byte{}, r.Body...), orNull(r.Event == 0, r.Event), milli(r.CreatedAt))

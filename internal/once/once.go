@@ -51,7 +51,8 @@ type Row struct {
 // Tx is the part of one transaction that keeps answers.
 type Tx interface {
 	Answer(ctx context.Context, person string, key [sha256.Size]byte) (Row, error)
-	// PutAnswer keeps an answer in the place of one with the same key, and of all the person's so many, the newest.
+	// PutAnswer keeps an answer in the place of one with the same key, and of all the person's so many, the newest. Where
+	// the person is gone it is vault.ErrConflict.
 	PutAnswer(ctx context.Context, r Row, most int) error
 	// DeleteAnswers removes those that were kept before a time, up to a limit, and tells how many.
 	DeleteAnswers(ctx context.Context, before time.Time, limit int) (int64, error)

@@ -9,6 +9,7 @@ import (
 
 	"stonevault/audit"
 	"stonevault/internal/auditlog"
+	"stonevault/internal/once"
 )
 
 // who is the actor's part of an event.
@@ -21,6 +22,14 @@ func (a Actor) who() audit.Values {
 // change runs a transaction that records events.
 func (v *Vault) change(ctx context.Context, fn func(Tx) error) error {
 	return auditlog.InTransaction(ctx, v.db.Update, fn)
+}
+
+// create is change for what makes something. A request with a key is answered with what fn returns as made, and does it
+// once.
+func (v *Vault) create(ctx context.Context, fn func(Tx) (made any, err error)) error {
+	return v.change(ctx, func(tx Tx) error {
+		return once.Do(ctx, tx.Once(), func() (any, error) { return fn(tx) })
+	})
 }
 
 // record writes an event into the transaction of the change that it is about. by is nil where the server acts

@@ -22,40 +22,44 @@ const (
 	findOrder = "path"
 )
 
-// MakeFolder makes a folder and those above it. It tells whether there was something to make.
-func (v *Vault) MakeFolder(ctx context.Context, a Actor, path string) (Entry, bool, error) {
+// MadeFolder is a folder as MakeFolder leaves it.
+type MadeFolder struct {
+	Entry
+	New bool // there was something to make
+}
+
+// MakeFolder makes a folder and those above it.
+func (v *Vault) MakeFolder(ctx context.Context, a Actor, path string) (MadeFolder, error) {
 	folders, name, err := parseFilePath(path)
 	if err != nil {
-		return Entry{}, false, err
+		return MadeFolder{}, err
 	}
 	names := append(folders, name)
-	var e Entry
-	var made bool
-	err = v.change(ctx, func(tx Tx) error {
+	var f MadeFolder
+	err = v.create(ctx, func(tx Tx) (any, error) {
 		parent, _, err := v.planFolders(ctx, tx, a.Person, names[:len(names)-1])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		there, err := existing(ctx, tx, a, parent, name)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if there != nil && there.Node.Kind != NodeFolder {
-			return ErrExists
+			return nil, ErrExists
 		}
 		at, missing, err := v.planFolders(ctx, tx, a.Person, names)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := v.makeFolders(ctx, tx, a, missing, names); err != nil {
-			return err
+			return nil, err
 		}
-		made = len(missing) > 0
-		e = Entry{Path: joinPath(names...)}
-		e.Node, err = tx.Nodes().ByID(ctx, at)
-		return err
+		f = MadeFolder{Entry: Entry{Path: joinPath(names...)}, New: len(missing) > 0}
+		f.Node, err = tx.Nodes().ByID(ctx, at)
+		return f, err
 	})
-	return e, made, err
+	return f, err
 }
 
 // Walk calls fn for a file, or for a folder (but not the root) and all that is below it, in path order:

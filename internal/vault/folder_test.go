@@ -35,20 +35,20 @@ func TestFolders(t *testing.T) {
 	h := newHouse(t)
 	ada, bob := h.person("ada"), h.person("bob")
 	for _, want := range []bool{true, false} {
-		e, made, err := h.MakeFolder(ctx, ada, "/a/b/c")
-		if err != nil || made != want || e.Path != "/a/b/c" || e.Node.Kind != vault.NodeFolder {
-			t.Fatalf("%+v, %v, %v", e, made, err)
+		f, err := h.MakeFolder(ctx, ada, "/a/b/c")
+		if err != nil || f.New != want || f.Path != "/a/b/c" || f.Node.Kind != vault.NodeFolder {
+			t.Fatalf("%+v, %v", f, err)
 		}
 	}
 	h.put(ada, "/a/b/file", []byte("x"))
-	if _, _, err := h.MakeFolder(ctx, ada, "/a/b/file"); !errors.Is(err, vault.ErrExists) {
+	if _, err := h.MakeFolder(ctx, ada, "/a/b/file"); !errors.Is(err, vault.ErrExists) {
 		t.Errorf("over a file: %v, want ErrExists", err)
 	}
 	var invalid *vault.InvalidError
-	if _, _, err := h.MakeFolder(ctx, ada, "/a/b/file/d"); !errors.As(err, &invalid) {
+	if _, err := h.MakeFolder(ctx, ada, "/a/b/file/d"); !errors.As(err, &invalid) {
 		t.Errorf("through a file: %v, want an InvalidError", err)
 	}
-	if _, _, err := h.MakeFolder(ctx, ada, "/"); !errors.As(err, &invalid) {
+	if _, err := h.MakeFolder(ctx, ada, "/"); !errors.As(err, &invalid) {
 		t.Errorf("the root: %v, want an InvalidError", err)
 	}
 	a, err := h.Stat(ctx, ada, vault.Ref{Path: "/a"})
@@ -79,7 +79,7 @@ func TestFind(t *testing.T) {
 		}
 		h.put(ada, path, []byte(path))
 	}
-	if _, _, err := h.MakeFolder(ctx, ada, "/empty"); err != nil {
+	if _, err := h.MakeFolder(ctx, ada, "/empty"); err != nil {
 		t.Fatal(err)
 	}
 	err := h.Walk(ctx, ada, "/", func(e vault.Entry) error {
@@ -155,7 +155,7 @@ func TestDeleteManyFolders(t *testing.T) {
 	h := newHouse(t)
 	ada := h.person("ada")
 	for i := range 230 {
-		if _, _, err := h.MakeFolder(ctx, ada, fmt.Sprintf("/top/%d/in", i)); err != nil {
+		if _, err := h.MakeFolder(ctx, ada, fmt.Sprintf("/top/%d/in", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -186,7 +186,7 @@ func TestFolderMoveKeepsPathsShort(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h.put(ada, "/"+c.name+c.below+"/file", []byte("x"))
-			if _, _, err := h.MakeFolder(ctx, ada, c.above); err != nil {
+			if _, err := h.MakeFolder(ctx, ada, c.above); err != nil {
 				t.Fatal(err)
 			}
 			top, err := h.Stat(ctx, ada, vault.Ref{Path: "/" + c.name})

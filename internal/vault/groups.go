@@ -192,26 +192,27 @@ func (v *Vault) CreateGroup(ctx context.Context, a Actor, name string) (GroupEnt
 	if err != nil {
 		return GroupEntry{}, err
 	}
-	err = v.change(ctx, func(tx Tx) error {
+	made := GroupEntry{Group: g, Managers: 1, Manager: true}
+	err = v.create(ctx, func(tx Tx) (any, error) {
 		p, err := asking(ctx, tx, a)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := permit(access.Decide(access.Role(p.Role), access.GroupsCreate, access.Vault)); err != nil {
-			return err
+			return nil, err
 		}
 		if err := errors.Join(tx.Groups().Insert(ctx, g), tx.Identities().Insert(ctx, own)); err != nil {
-			return err
+			return nil, err
 		}
 		if err := v.recordKey(ctx, tx, audit.KeyPublished, &a, own, Person{}); err != nil {
-			return err
+			return nil, err
 		}
 		if err := v.record(ctx, tx, audit.GroupCreated, &a, audit.Values{"group": string(g.ID), "name": g.Name}, nil); err != nil {
-			return err
+			return nil, err
 		}
-		return v.putMember(ctx, tx, a, p, Membership{Group: g.ID, Person: p.ID, Manager: true, Since: now})
+		return made, v.putMember(ctx, tx, a, p, Membership{Group: g.ID, Person: p.ID, Manager: true, Since: now})
 	})
-	return GroupEntry{Group: g, Managers: 1, Manager: true}, err
+	return made, err
 }
 
 // RenameGroup gives a group another name.

@@ -34,7 +34,7 @@ func (h *house) leaver(root vault.Actor, name string) (vault.Actor, map[string][
 	}
 	want["/deep/a.txt"] = want["/a.txt"]
 	delete(want, "/a.txt")
-	if _, _, err := h.MakeFolder(ctx, ann, "/empty"); err != nil {
+	if _, err := h.MakeFolder(ctx, ann, "/empty"); err != nil {
 		h.t.Fatal(err)
 	}
 	if _, err := h.BeginUpload(ctx, ann, vault.UploadRequest{Path: "/coming", Size: 100}); err != nil {

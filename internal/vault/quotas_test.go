@@ -87,7 +87,7 @@ func TestQuotaOfPerson(t *testing.T) {
 	if _, _, err := h.Put(ctx, ada, streamed("/empty2", bytes.NewReader(nil))); err != nil {
 		t.Errorf("an empty file: %v", err)
 	}
-	if _, _, err := h.MakeFolder(ctx, ada, "/folder"); err != nil {
+	if _, err := h.MakeFolder(ctx, ada, "/folder"); err != nil {
 		t.Error(err)
 	}
 	_, _, err = h.Put(ctx, ada, request("/d", []byte("x")))

@@ -74,21 +74,21 @@ func (v *Vault) BeginUpload(ctx context.Context, a Actor, r UploadRequest) (Uplo
 	if u.SealedKey, err = v.master.Seal(uploadContext(u.ID), p.key[:]); err != nil {
 		return Upload{}, err
 	}
-	err = v.change(ctx, func(tx Tx) error {
+	err = v.create(ctx, func(tx Tx) (any, error) {
 		if err := p.plan(ctx, tx); err != nil {
-			return err
+			return nil, err
 		}
 		pending, err := tx.Uploads().OfPerson(ctx, a.Person)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if len(pending) >= maxUploads {
-			return &InvalidError{"path", fmt.Sprintf("would be the %dth upload in progress; finish or cancel others first", maxUploads+1)}
+			return nil, &InvalidError{"path", fmt.Sprintf("would be the %dth upload in progress; finish or cancel others first", maxUploads+1)}
 		}
 		if err := tx.Uploads().Insert(ctx, u); err != nil {
-			return err
+			return nil, err
 		}
-		return v.record(ctx, tx, audit.UploadBegun, &a, audit.Values{
+		return u, v.record(ctx, tx, audit.UploadBegun, &a, audit.Values{
 			"file": u.ID.String(), "size": max(u.Size, 0), "size_known": u.Size >= 0,
 		}, placeOf(u.Owner, u.Path))
 	})

@@ -14,6 +14,7 @@ import (
 	"stonevault/audit"
 	"stonevault/internal/access"
 	"stonevault/internal/auditlog"
+	"stonevault/internal/once"
 )
 
 // maxWebhooks bounds how many there are.
@@ -331,15 +332,17 @@ func (s *Service) Test(ctx context.Context, by Asker, id string) (d Delivery, er
 		return Delivery{}, err
 	}
 	err = s.change(ctx, func(tx Tx) error {
-		row, err := tx.Webhook(ctx, id)
-		if err != nil {
-			return err
-		}
-		if !row.Active {
-			return ErrOff
-		}
-		d, err = s.outbox.put(ctx, tx, row, Message{Type: Test, Time: stamp(s.now()), Vault: s.outbox.Vault})
-		return err
+		return once.Do(ctx, tx.Once(), func() (any, error) {
+			row, err := tx.Webhook(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			if !row.Active {
+				return nil, ErrOff
+			}
+			d, err = s.outbox.put(ctx, tx, row, Message{Type: Test, Time: stamp(s.now()), Vault: s.outbox.Vault})
+			return d, err
+		})
 	})
 	return d, err
 }

@@ -76,7 +76,7 @@ func testAnswers(t *testing.T, db Database) {
 	got, _ := kept(t, db, 1, other.Key)
 	equal(t, "the one that took another's place", got, other)
 
-	keep(t, db, once.ErrNotFound, answerOf(3, 1)) // of nobody
+	keep(t, db, vault.ErrConflict, answerOf(3, 1)) // of nobody
 	for what, spoil := range map[string]func(*once.Row){
 		"a person who cannot be": func(r *once.Row) { r.Person = "x" },
 		"a refusal":              func(r *once.Row) { r.Status = 409 },
