@@ -93,8 +93,9 @@ func paged[T any](get func(cursor *string) ([]T, string, error)) iter.Seq2[T, er
 
 // MakeFolder makes a folder and those above it. One that is there stays as it is.
 func (c *Client) MakeFolder(ctx context.Context, path string) (*api.File, error) {
+	params := &api.MakeFolderParams{IdempotencyKey: newKey()}
 	return ask[api.File](ctx, c, path, func(ctx context.Context, auth api.RequestEditorFn) (*http.Response, error) {
-		return c.api.MakeFolder(ctx, nil, api.NewFolder{Path: path}, auth)
+		return c.api.MakeFolder(ctx, params, api.NewFolder{Path: path}, auth)
 	})
 }
 

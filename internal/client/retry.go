@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -73,7 +74,7 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // passing are the problems that go away by themselves.
-var passing = []string{"locked", "wrong-offset", "conflict", "stalled", "busy", "not-ready", "timeout", "limits-unavailable"}
+var passing = []string{"locked", "wrong-offset", "conflict", "stalled", "busy", "not-ready", "timeout", "limits-unavailable", "request-in-progress"}
 
 // passes tells whether a failure can be another's the next time.
 func passes(err error) bool {
@@ -98,6 +99,13 @@ func retryAfter(err error) time.Duration {
 		return min(p.RetryAfter, time.Minute)
 	}
 	return 0
+}
+
+// newKey draws a key for a request that makes something and may have to be sent again (Idempotency-Key): the server does
+// it once, and answers alike each time.
+func newKey() *string {
+	key := `"` + crand.Text() + `"`
+	return &key
 }
 
 // bounded makes a short request, which must be answered before a transfer would count as standing still.

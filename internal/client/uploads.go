@@ -52,8 +52,9 @@ type transfer struct {
 	c     *Client
 	u     *outgoing
 	tries *attempts
-	id    string // of the upload; empty where there is none
-	at    int64  // where it stood when last heard of
+	id    string  // of the upload; empty where there is none
+	key   *string // of the request that begins it, until it is known to have begun
+	at    int64   // where it stood when last heard of
 }
 
 // advance does all that is left to do, until something fails.
@@ -106,9 +107,13 @@ func (t *transfer) open(ctx context.Context) (fresh bool, err error) {
 		}
 	}
 	if fresh = t.id == ""; fresh {
-		if t.id, err = t.c.beginUpload(ctx, t.u); err != nil {
+		if t.key == nil {
+			t.key = newKey()
+		}
+		if t.id, err = t.c.beginUpload(ctx, t.u, t.key); err != nil {
 			return false, err
 		}
+		t.key = nil // another upload of the same file would be another request
 	}
 	t.remember(t.id)
 	return fresh, nil
@@ -219,11 +224,11 @@ func equalMetadata(has, want map[string]string) bool {
 	return true
 }
 
-func (c *Client) beginUpload(ctx context.Context, u *outgoing) (string, error) {
+func (c *Client) beginUpload(ctx context.Context, u *outgoing, key *string) (string, error) {
 	if err := u.File.Unchanged(); err != nil {
 		return "", err
 	}
-	params := &api.CreateUploadParams{TusResumable: tusVersion, UploadLength: &u.Size, UploadMetadata: formatMetadata(u.metadata())}
+	params := &api.CreateUploadParams{TusResumable: tusVersion, IdempotencyKey: key, UploadLength: &u.Size, UploadMetadata: formatMetadata(u.metadata())}
 	return bounded(ctx, c, func(ctx context.Context) (string, error) {
 		resp, err := c.call(ctx, func(auth api.RequestEditorFn) (*http.Response, error) {
 			return c.api.CreateUploadWithBody(ctx, params, tusMediaType, http.NoBody, auth)

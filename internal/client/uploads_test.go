@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ type store struct {
 	fault func(w http.ResponseWriter, r *http.Request, n int) bool
 	// lose breaks the connection after the request of that number has been done.
 	lose map[int]bool
+	keys map[string]string // the ids of uploads by the keys that they were announced with
 }
 
 type stored struct {
@@ -49,7 +51,7 @@ type upload struct {
 
 func newStore(t *testing.T) (*store, *Client) {
 	t.Helper()
-	s := &store{files: map[string]*stored{}, uploads: map[string]*upload{}, lose: map[int]bool{}}
+	s := &store{files: map[string]*stored{}, uploads: map[string]*upload{}, lose: map[int]bool{}, keys: map[string]string{}}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	secrets := new(memorySecrets)
@@ -115,8 +117,19 @@ func (s *store) serve(w http.ResponseWriter, r *http.Request) {
 	case id == "uploads":
 		size, _ := strconv.ParseInt(r.Header.Get("Upload-Length"), 10, 64)
 		raw := r.Header.Get("Upload-Metadata")
+		key := r.Header.Get("Idempotency-Key")
+		if !regexp.MustCompile(`^"[A-Z0-9]{26}"$`).MatchString(key) {
+			problem(w, http.StatusBadRequest, "bad-request")
+			return
+		}
+		if id, ok := s.keys[key]; ok {
+			w.Header().Set("Location", "/api/v1/uploads/"+id)
+			w.WriteHeader(http.StatusCreated)
+			return
+		}
 		s.next++
 		id := fmt.Sprintf("%032x", s.next)
+		s.keys[key] = id
 		s.uploads[id] = &upload{metadata: parseMetadata(raw), raw: raw, size: size}
 		w.Header().Set("Location", "/api/v1/uploads/"+id)
 		w.WriteHeader(http.StatusCreated)
@@ -242,7 +255,9 @@ func TestPutGoesOn(t *testing.T) {
 	}{
 		{"at once", large, nil, "GET POST PATCH", 1},
 		{"the announcement is refused for a while", large, func(s *store, _ *Upload) { s.refuse(1, 503, "not-ready") }, "GET POST GET POST PATCH", 1},
-		{"the reply to the announcement is lost", large, func(s *store, _ *Upload) { s.lose[1] = true }, "GET POST GET HEAD HEAD PATCH", 1},
+		// net/http itself sends again what has an Idempotency-Key, where a connection ends that was used before.
+		{"the reply to the announcement is lost", large, func(s *store, _ *Upload) { s.lose[1] = true }, "GET POST POST PATCH", 1},
+		{"two replies to the announcement are lost", large, func(s *store, _ *Upload) { s.lose[1], s.lose[2] = true, true }, "GET POST POST GET HEAD HEAD PATCH", 1},
 		{"a piece breaks", large, func(s *store, _ *Upload) { s.breakAt(2, 3<<20) }, "GET POST PATCH HEAD PATCH", 1},
 		{"a piece breaks before its first byte", large, func(s *store, _ *Upload) { s.breakAt(2, 0) }, "GET POST PATCH HEAD PATCH", 1},
 		{"another request has it", large, func(s *store, _ *Upload) { s.refuse(2, 423, "locked") }, "GET POST PATCH HEAD PATCH", 1},
@@ -429,5 +444,33 @@ func TestPauses(t *testing.T) {
 	}
 	if len(said) != 1 || !strings.HasPrefix(said[0], "/a/f: It is busy") {
 		t.Errorf("it says %q", said)
+	}
+}
+
+// A folder that is made again for a lost reply is made with the same key, and another one with another.
+func TestMakeFolderKeys(t *testing.T) {
+	var keys []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		keys = append(keys, r.Header.Get("Idempotency-Key"))
+		switch len(keys) {
+		case 1:
+			problem(w, http.StatusServiceUnavailable, "not-ready")
+		case 2:
+			problem(w, http.StatusConflict, "request-in-progress")
+		default:
+			json.NewEncoder(w).Encode(api.File{ID: "n", Kind: api.KindFolder, Path: "/a"})
+		}
+	}))
+	t.Cleanup(server.Close)
+	secrets := new(memorySecrets)
+	secrets.set(fmt.Appendf(nil, `{"server":%q,"access_token":"a","refresh_token":"r","expires_at":"2999-01-01T00:00:00Z"}`, server.URL))
+	c := newClient(t, server.URL, secrets)
+	for range 2 {
+		if _, err := c.MakeFolder(t.Context(), "/a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(keys) != 4 || len(keys[0]) != 28 || keys[0] != keys[1] || keys[1] != keys[2] || keys[3] == keys[0] || len(keys[3]) != 28 {
+		t.Errorf("the keys are %q", keys)
 	}
 }
