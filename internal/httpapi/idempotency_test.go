@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -476,5 +478,40 @@ func TestAnswersGo(t *testing.T) {
 			t.Errorf("%d answers, want %d; %v", count(), want, err)
 		}
 		w.ahead.Add(int64(2 * time.Minute))
+	}
+}
+
+// overtaken is a store in which somebody else is faster, once.
+type overtaken struct {
+	once.Store
+	other func()
+}
+
+func (s *overtaken) ViewOnce(ctx context.Context, fn func(once.Tx) error) error {
+	err := s.Store.ViewOnce(ctx, fn)
+	if other := s.other; other != nil {
+		s.other = nil
+		other()
+	}
+	return err
+}
+
+// Where another server answers the same request in between, its answer is given.
+func TestRetryAtAnotherServer(t *testing.T) {
+	w := newWorld(t)
+	body, header := `{"name":"one"}`, append([]string{keyHeader + ": k"}, jsonBody...)
+	var first *answer
+	config := w.api.Config
+	config.Answers = once.NewKeeper(&overtaken{w.db, func() { first = w.do("admin", "POST", "/api/v1/groups", body, header...) }}, w.now)
+	second, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(second)
+	defer server.Close()
+	w.token("admin")
+	a := (&world{t: t, api: w.api, url: server.URL, tokens: w.tokens}).do("admin", "POST", "/api/v1/groups", body, header...)
+	if first == nil || first.StatusCode != 201 || same(a) != same(first) {
+		t.Errorf("%d %s; the other server answered %+v", a.StatusCode, a.body, first)
 	}
 }
