@@ -10,6 +10,7 @@ import (
 
 	"stonevault/api"
 	"stonevault/audit"
+	"stonevault/internal/access"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
@@ -89,7 +90,8 @@ func (a *API) done(c *call) error {
 }
 
 // isRefusal tells which problems the audit log keeps. Of the address of a file, a group, a person or an event, also that there is
-// none: to whom it does not belong, it is answered and recorded like one that does not exist.
+// none: to whom it does not belong, it is answered and recorded like one that does not exist. Content that is asked for and not
+// there is kept by whatever name it was asked for.
 func isRefusal(rt *route, r *http.Request, f *failure, err error) bool {
 	switch f.kind.code {
 	case "too-many-requests":
@@ -99,7 +101,7 @@ func isRefusal(rt *route, r *http.Request, f *failure, err error) bool {
 	case "unauthenticated":
 		return len(r.Header.Values("Authorization")) > 0 || cookie(r, accessCookie) != ""
 	case "not-found":
-		return strings.Contains(rt.pattern, "{id}") || strings.Contains(rt.pattern, "{group}") || strings.Contains(rt.pattern, "{person}")
+		return rt.action == access.FilesRead || strings.Contains(rt.pattern, "{id}") || strings.Contains(rt.pattern, "{group}") || strings.Contains(rt.pattern, "{person}")
 	case "no-event":
 		return !errors.Is(err, auditlog.ErrUnsigned) && (strings.Contains(rt.pattern, "{event}") || strings.Contains(rt.pattern, "{index}"))
 	}

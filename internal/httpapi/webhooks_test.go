@@ -208,6 +208,53 @@ func TestWebhookValues(t *testing.T) {
 	}
 }
 
+// Content that is asked for in vain is told of by whatever name it was asked for: the first at once, and then how many
+// there were. What came too soon is not told of.
+func TestRefusedDownloads(t *testing.T) {
+	l := newLimited(t, RequestLimits{Transfer: 7})
+	made := decode[api.Webhook](t, l.do("admin", "POST", "/api/v1/webhooks", `{"url":"https://example.com/","events":["download.refused"]}`, jsonBody...))
+	ask := func(target string) *answer {
+		return l.from("192.0.2.1:1", "owner", "GET", target, "")
+	}
+	for range 2 {
+		wantProblem(t, ask("/api/v1/content/nowhere"), "not-found")
+		wantProblem(t, ask("/api/v1/files/"+noID+"/content"), "not-found")
+		wantProblem(t, ask("/api/v1/archive?path=/nowhere"), "not-found")
+	}
+	wantProblem(t, ask("/api/v1/content/x%00y"), "invalid") // is no address
+	for range 2 {
+		wantProblem(t, ask("/api/v1/content/nowhere"), "too-many-requests")
+	}
+	if err := l.tally.Flush(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	err := l.db.ViewWebhooks(t.Context(), func(tx webhook.Tx) error {
+		all, err := tx.Deliveries(t.Context(), made.ID, 1<<60, "", 100)
+		for _, d := range all {
+			var m webhook.Message
+			if err := json.Unmarshal(d.Body, &m); err != nil {
+				return err
+			}
+			told = append(told, fmt.Sprint(m.Route, " ", m.Status, " ", m.Count))
+		}
+		return err
+	})
+	slices.Sort(told)
+	want := []string{
+		"GET /api/v1/archive 404 1", "GET /api/v1/archive 404 1", "GET /api/v1/content/{path} 404 1", "GET /api/v1/content/{path} 404 1",
+		"GET /api/v1/files/{id}/content 404 1", "GET /api/v1/files/{id}/content 404 1",
+	}
+	if err != nil || !slices.Equal(told, want) {
+		t.Errorf("%q, %v", told, err)
+	}
+	// The log keeps what came too soon.
+	events := string(l.do("admin", "GET", "/api/v1/audit/events?type=access.refused", nil).body)
+	if !strings.Contains(events, `"status":429`) || !strings.Contains(events, `"route":"/api/v1/content/{path}"`) {
+		t.Errorf("%s", events)
+	}
+}
+
 func TestIsDownload(t *testing.T) {
 	for name, want := range map[string]bool{
 		"GET /api/v1/content/{path}": true, "HEAD /api/v1/files/{id}/content": true, "GET /api/v1/archive": true, "POST /api/v1/files/{id}/export": true,

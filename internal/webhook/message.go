@@ -26,6 +26,10 @@ type Message struct {
 	Since  string `json:"since,omitempty"`  // from when on
 }
 
+// tooMany is the HTTP status of a request that came too soon after others. Nobody looked at what it asked for, so that
+// it is no refused download.
+const tooMany = 429
+
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func (m Message) encode() []byte {
@@ -55,10 +59,11 @@ func (o *Outbox) messageOf(id int64, e audit.Event) (m Message, ok bool) {
 		m.Type, m.Person, m.By, m.Role = RoleChanged, text(e.Subject, "person"), text(e.Actor, "person"), text(e.Operational, "value")
 	case audit.AccessRefused:
 		method, route := text(e.Operational, "method"), text(e.Operational, "route")
-		if !o.IsDownload(method, route) {
+		status := number(e.Operational, "status")
+		if !o.IsDownload(method, route) || status == tooMany {
 			return m, false
 		}
-		m.Type, m.Person, m.Route, m.Status = DownloadRefused, text(e.Actor, "person"), method+" "+route, number(e.Operational, "status")
+		m.Type, m.Person, m.Route, m.Status = DownloadRefused, text(e.Actor, "person"), method+" "+route, status
 		m.repeated(e.Operational)
 	default:
 		return m, false

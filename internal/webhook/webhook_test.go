@@ -209,6 +209,7 @@ func TestMessages(t *testing.T) {
 		{"another name", audit.Event{Type: audit.AccountChanged, Operational: audit.Values{"what": "name", "value": "canary"}, Actor: by, Subject: whose}, ""},
 		{"a refused download", audit.Event{Type: audit.AccessRefused, Operational: repeated(audit.Values{"method": "GET", "route": "/content", "status": 404}), Actor: by},
 			`{"type":"download.refused","event":5,"time":"2026-11-27T09:00:00.000Z","vault":"vault-id","person":"` + ann + `","route":"GET /content","status":404,"count":3,"since":"2026-11-27T08:59:00.000Z"}`},
+		{"a download too soon", audit.Event{Type: audit.AccessRefused, Operational: repeated(audit.Values{"method": "GET", "route": "/content", "status": 429}), Actor: by}, ""},
 		{"another refusal", audit.Event{Type: audit.AccessRefused, Operational: repeated(audit.Values{"method": "PUT", "route": "/content", "status": 403}), Actor: by}, ""},
 		{"a file", audit.Event{Type: audit.FilePut, Operational: audit.Values{"what": "role"}, Actor: by, Subject: audit.Values{"person": ann, "path": "/canary"}}, ""},
 	} {
