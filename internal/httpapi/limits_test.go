@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"stonevault/internal/auth"
 	"stonevault/internal/cache"
 	"stonevault/internal/cache/memory"
 )
@@ -62,9 +63,35 @@ func (l *limited) from(address, who, method, target, body string, header ...stri
 // wantTooMany checks a refusal and when it says to come again.
 func wantTooMany(t *testing.T, a *answer, retryAfter string) {
 	t.Helper()
-	wantProblem(t, a, "too-many-requests")
+	p := wantProblem(t, a, "too-many-requests")
 	if got := a.Header.Get("Retry-After"); got != retryAfter {
 		t.Errorf("Retry-After: %q, want %s", got, retryAfter)
+	}
+	if seconds, _ := strconv.ParseInt(retryAfter, 10, 64); p.Detail != "Too many requests: try again in "+inWords(seconds)+"." {
+		t.Errorf("%s", p.Detail)
+	}
+}
+
+func TestWaitInWords(t *testing.T) {
+	for seconds, want := range map[int64]string{
+		1: "1 second", 2: "2 seconds", 12: "12 seconds", 119: "119 seconds", 120: "2 minutes", 121: "3 minutes", 3600: "60 minutes",
+		7140: "119 minutes", 7141: "2 hours", 7200: "2 hours", 7201: "3 hours",
+	} {
+		if got := inWords(seconds); got != want {
+			t.Errorf("%d seconds are %s, want %s", seconds, got, want)
+		}
+	}
+	// Every 429 says how long, and none sends a person to a header.
+	for _, err := range []error{&auth.TooManyError{Wait: 90 * time.Second}, fmt.Errorf("%w", &auth.TooManyError{Wait: time.Millisecond})} {
+		p := classify(err).document("x")
+		if want := "Too many tries that failed: try again in "; p.Status != 429 || !strings.HasPrefix(p.Detail, want) || !strings.HasSuffix(p.Detail, " seconds.") && !strings.HasSuffix(p.Detail, " 1 second.") {
+			t.Errorf("%+v", p)
+		}
+	}
+	for i := range kinds {
+		if strings.Contains(kinds[i].about, "Retry-After") {
+			t.Errorf("%s names a header: %s", kinds[i].code, kinds[i].about)
+		}
 	}
 }
 

@@ -123,7 +123,7 @@ var kinds = []kind{
 	{code: "range-not-satisfiable", status: http.StatusRequestedRangeNotSatisfiable, title: "Range not satisfiable",
 		about: "No part of the range is in the file, the range cannot be read, or more is asked for than the file holds. Content-Range tells the file's size."},
 	{code: "too-many-requests", status: http.StatusTooManyRequests, title: "Too many requests", match: auth.ErrTooMany,
-		about: "There were too many requests, or too many tries to sign in that failed. Wait for as long as Retry-After says. A device that was signed in from before does not wait for the failures of others."},
+		about: "There were too many requests, or too many tries to sign in that failed. Wait for as long as the answer says, then try again. A device that was signed in from before does not wait for the failures of others."},
 	{code: "limits-unavailable", status: http.StatusServiceUnavailable, title: "Requests cannot be counted", retry: 5,
 		about: "The server cannot reach what counts its requests, and lets none in uncounted. Try again in a moment; its log has the reason."},
 	{code: "invalid", status: http.StatusUnprocessableEntity, title: "Values that cannot be accepted",
@@ -221,10 +221,36 @@ func (f *failure) document(requestID string) api.Problem {
 	if p.Detail == "" && len(f.fields) == 1 {
 		p.Detail = f.fields[0].Field + " " + f.fields[0].Reason + "."
 	}
+	if seconds := f.seconds(); p.Detail == "" && f.kind.code == "too-many-requests" && seconds > 0 {
+		p.Detail = "Too many requests: try again in " + inWords(seconds) + "."
+		if errors.Is(f.cause, auth.ErrTooMany) {
+			p.Detail = "Too many tries that failed: try again in " + inWords(seconds) + "."
+		}
+	}
 	if p.Detail == "" {
 		p.Detail = f.kind.about
 	}
 	return p
+}
+
+// seconds are after how many of them to come again, or 0. Rounded up: who comes back then is not refused for the rest of a
+// second.
+func (f *failure) seconds() int64 {
+	return max(int64((f.retry+time.Second-1)/time.Second), int64(f.kind.retry))
+}
+
+// inWords is a wait as a person would say it: from two minutes on in minutes, from two hours on in hours, rounded up.
+func inWords(seconds int64) string {
+	n, unit := seconds, "second"
+	for _, larger := range []string{"minute", "hour"} {
+		if n >= 120 {
+			n, unit = (n+59)/60, larger
+		}
+	}
+	if n != 1 {
+		unit += "s"
+	}
+	return strconv.FormatInt(n, 10) + " " + unit
 }
 
 // writeProblem answers with f. Nothing may have been sent yet.
@@ -246,8 +272,7 @@ func writeProblem(w http.ResponseWriter, f *failure, requestID string) {
 	if f.kind.status == http.StatusRequestedRangeNotSatisfiable {
 		h.Set("Content-Range", "bytes */"+strconv.FormatInt(f.size, 10))
 	}
-	// Rounded up: who comes back then is not refused for the rest of a second.
-	if seconds := max(int64((f.retry+time.Second-1)/time.Second), int64(f.kind.retry)); seconds > 0 {
+	if seconds := f.seconds(); seconds > 0 {
 		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
 	w.WriteHeader(f.kind.status)
