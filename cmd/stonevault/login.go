@@ -200,16 +200,24 @@ func newLogout(a *app) *cobra.Command {
 
 func newWhoami(a *app) *cobra.Command {
 	var asJSON bool
+	var called string
 	cmd := &cobra.Command{
 		Use:   "whoami",
 		Short: "Show who is signed in, and the key that files are sealed to",
 		Long: `Shows who is signed in: the name, the role and the groups, how much the files take, whether signing in takes a second
-factor, and the fingerprint of the key that files are sealed to.`,
-		Args: operands(0, 0, "nothing", "stonevault whoami"),
+factor, and the fingerprint of the key that files are sealed to. With --display-name it says first how others see one;
+the name to sign in with stays.`,
+		Example: "  stonevault whoami\n  stonevault whoami --display-name 'Ann Lee'",
+		Args:    operands(0, 0, "nothing", "stonevault whoami"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, p, err := a.connect(cmd.Context())
 			if err != nil {
 				return err
+			}
+			if cmd.Flags().Changed("display-name") {
+				if err := c.ChangeMe(cmd.Context(), api.ProfileChange{DisplayName: called}); err != nil {
+					return err
+				}
 			}
 			me, err := c.Me(cmd.Context())
 			if err != nil {
@@ -229,6 +237,7 @@ factor, and the fingerprint of the key that files are sealed to.`,
 			return a.showMe(p, me, factor)
 		},
 	}
+	cmd.Flags().StringVar(&called, "display-name", "", "be called `NAME` by others; an empty one takes it away")
 	addJSON(cmd, &asJSON)
 	return cmd
 }

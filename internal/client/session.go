@@ -247,6 +247,11 @@ func (c *Client) Vault(ctx context.Context) (*api.Vault, error) {
 	return reply, decode(resp, reply)
 }
 
+// ChangeMe changes how others see whoever is signed in.
+func (c *Client) ChangeMe(ctx context.Context, change api.ProfileChange) error {
+	return c.do(ctx, func(auth api.RequestEditorFn) (*http.Response, error) { return c.api.ChangeMe(ctx, nil, change, auth) })
+}
+
 // Me says who is signed in.
 func (c *Client) Me(ctx context.Context) (*api.Profile, error) {
 	return document[api.Profile](ctx, c, func(auth api.RequestEditorFn) (*http.Response, error) { return c.api.GetMe(ctx, auth) })
