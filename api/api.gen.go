@@ -423,7 +423,7 @@ type AuditConsistency struct {
 
 // AuditEvent defines model for AuditEvent.
 type AuditEvent struct {
-	// Actor Who did it; absent where nobody did, or where it may not be shown or was erased.
+	// Actor Who did it; absent where nobody did, or where it was erased.
 	Actor map[string]any `json:"actor,omitempty"`
 
 	// Damaged The stored event is not what was recorded; nothing it says counts.
@@ -444,13 +444,16 @@ type AuditEvent struct {
 	// Operational What is about the vault, its files and keys.
 	Operational map[string]any `json:"operational,omitempty"`
 
-	// Subject Whose account or file it is.
+	// Subject Whose account or file it is; absent where it is about nobody, or where it is withheld or was erased.
 	Subject map[string]any `json:"subject,omitempty"`
 	Time    time.Time      `json:"time"`
 
 	// Type Such as `file.put`; `docs/spec/audit.md` lists all.
 	Type        string `json:"type"`
 	TypeVersion int    `json:"type_version"`
+
+	// Withheld Parts that are there and are not shown, since they say what files of somebody else are called.
+	Withheld []AuditSlot `json:"withheld,omitempty"`
 }
 
 // AuditEventList defines model for AuditEventList.
@@ -1668,10 +1671,11 @@ type ListAuditEventsParams struct {
 	// Type A type such as `file.put`, or the beginning of several that ends in a dot, such as `file.`.
 	Type *string `form:"type,omitempty" json:"type,omitempty"`
 
-	// Person The id of a person who did it or whom it is about; for others than admins, only their own.
+	// Person The id of a person who did it or whom it is about. Who is not an admin finds nothing by another's id than their
+	// own, and managers by those of the people whom they manage.
 	Person *ID `form:"person,omitempty" json:"person,omitempty"`
 
-	// File The id of a file, a folder or a version's stone that it is about.
+	// File The id of a file, a folder, a version's stone or a group that it is about. What is withheld is not looked at.
 	File *ID `form:"file,omitempty" json:"file,omitempty"`
 
 	// Since Not before this moment.
@@ -2504,9 +2508,10 @@ type ClientInterface interface {
 
 	// ListAuditEvents Events, the newest first
 	//
-	// Admins see all events, others those that they caused, or that are about their account or their files. A page may
-	// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until a signed head of
-	// the log covers it, which takes less than a second.
+	// Admins see all events, others those that they caused, or that are about their account or their files. Managers also
+	// see those of the people whom they manage, without what files are called (`withheld`), and those about their groups;
+	// both as they are at the moment of asking. A page may hold fewer than `limit`, or nothing, and still have a next one.
+	// An event has no `index` until a signed head of the log covers it, which takes less than a second.
 	//
 	// Corresponds with GET /api/v1/audit/events (the `ListAuditEvents` operationId).
 	ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2518,8 +2523,8 @@ type ClientInterface interface {
 
 	// GetAuditReceipt An event's receipt
 	//
-	// A `.tlog-proof`: the event, its path to the root and a signed checkpoint. It is verified offline, with the log's
-	// key. Without `Prefer: wait`, 404 as long as no signed head covers the event.
+	// A `.tlog-proof`: the event without what is withheld from the caller, its path to the root and a signed checkpoint. It
+	// is verified offline, with the log's key. Without `Prefer: wait`, 404 as long as no signed head covers the event.
 	//
 	// Corresponds with GET /api/v1/audit/events/{event}/receipt (the `GetAuditReceipt` operationId).
 	GetAuditReceipt(ctx context.Context, event int64, params *GetAuditReceiptParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3575,9 +3580,10 @@ func (c *Client) GetAuditConsistency(ctx context.Context, params *GetAuditConsis
 
 // ListAuditEvents Events, the newest first
 //
-// Admins see all events, others those that they caused, or that are about their account or their files. A page may
-// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until a signed head of
-// the log covers it, which takes less than a second.
+// Admins see all events, others those that they caused, or that are about their account or their files. Managers also
+// see those of the people whom they manage, without what files are called (`withheld`), and those about their groups;
+// both as they are at the moment of asking. A page may hold fewer than `limit`, or nothing, and still have a next one.
+// An event has no `index` until a signed head of the log covers it, which takes less than a second.
 //
 // Corresponds with GET /api/v1/audit/events (the `ListAuditEvents` operationId).
 func (c *Client) ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3609,8 +3615,8 @@ func (c *Client) GetAuditEvent(ctx context.Context, event int64, reqEditors ...R
 
 // GetAuditReceipt An event's receipt
 //
-// A `.tlog-proof`: the event, its path to the root and a signed checkpoint. It is verified offline, with the log's
-// key. Without `Prefer: wait`, 404 as long as no signed head covers the event.
+// A `.tlog-proof`: the event without what is withheld from the caller, its path to the root and a signed checkpoint. It
+// is verified offline, with the log's key. Without `Prefer: wait`, 404 as long as no signed head covers the event.
 //
 // Corresponds with GET /api/v1/audit/events/{event}/receipt (the `GetAuditReceipt` operationId).
 func (c *Client) GetAuditReceipt(ctx context.Context, event int64, params *GetAuditReceiptParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -11006,9 +11012,10 @@ type ClientWithResponsesInterface interface {
 
 	// ListAuditEventsWithResponse Events, the newest first
 	//
-	// Admins see all events, others those that they caused, or that are about their account or their files. A page may
-	// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until a signed head of
-	// the log covers it, which takes less than a second.
+	// Admins see all events, others those that they caused, or that are about their account or their files. Managers also
+	// see those of the people whom they manage, without what files are called (`withheld`), and those about their groups;
+	// both as they are at the moment of asking. A page may hold fewer than `limit`, or nothing, and still have a next one.
+	// An event has no `index` until a signed head of the log covers it, which takes less than a second.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11024,8 +11031,8 @@ type ClientWithResponsesInterface interface {
 
 	// GetAuditReceiptWithResponse An event's receipt
 	//
-	// A `.tlog-proof`: the event, its path to the root and a signed checkpoint. It is verified offline, with the log's
-	// key. Without `Prefer: wait`, 404 as long as no signed head covers the event.
+	// A `.tlog-proof`: the event without what is withheld from the caller, its path to the root and a signed checkpoint. It
+	// is verified offline, with the log's key. Without `Prefer: wait`, 404 as long as no signed head covers the event.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -16517,9 +16524,10 @@ func (c *ClientWithResponses) GetAuditConsistencyWithResponse(ctx context.Contex
 
 // ListAuditEventsWithResponse Events, the newest first
 //
-// Admins see all events, others those that they caused, or that are about their account or their files. A page may
-// hold fewer than `limit`, or nothing, and still have a next one. An event has no `index` until a signed head of
-// the log covers it, which takes less than a second.
+// Admins see all events, others those that they caused, or that are about their account or their files. Managers also
+// see those of the people whom they manage, without what files are called (`withheld`), and those about their groups;
+// both as they are at the moment of asking. A page may hold fewer than `limit`, or nothing, and still have a next one.
+// An event has no `index` until a signed head of the log covers it, which takes less than a second.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -16547,8 +16555,8 @@ func (c *ClientWithResponses) GetAuditEventWithResponse(ctx context.Context, eve
 
 // GetAuditReceiptWithResponse An event's receipt
 //
-// A `.tlog-proof`: the event, its path to the root and a signed checkpoint. It is verified offline, with the log's
-// key. Without `Prefer: wait`, 404 as long as no signed head covers the event.
+// A `.tlog-proof`: the event without what is withheld from the caller, its path to the root and a signed checkpoint. It
+// is verified offline, with the log's key. Without `Prefer: wait`, 404 as long as no signed head covers the event.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -33,7 +33,7 @@ const fsckTiles = 64
 // Fsck reads the whole current log and says what is wrong with it. heads are further ones that are known to be
 // the log's: pins and anchors. It takes its time, in one snapshot; the server may go on.
 func (r *Reader) Fsck(ctx context.Context, heads ...audit.Tree) (report *Report, err error) {
-	err = r.view(ctx, func(s *snapshot) error {
+	err = r.view(ctx, Viewer{}, func(s *snapshot) error {
 		checkpoints, err := s.store.Checkpoints(ctx, s.log.ID)
 		if err != nil {
 			return err

@@ -9,14 +9,14 @@ import (
 
 // Latest is the newest signed head, of which both signatures were checked.
 func (r *Reader) Latest(ctx context.Context) (checkpoint audit.Checkpoint, err error) {
-	err = r.view(ctx, func(s *snapshot) error { checkpoint = s.signed; return nil })
+	err = r.view(ctx, Viewer{}, func(s *snapshot) error { checkpoint = s.signed; return nil })
 	return checkpoint, err
 }
 
 // ProveTree proves that the log of the first old events is the beginning of a tree, which is the newest signed
 // head or an earlier one of the log's. It does not tell whether the tree is that: who verifies the proof does.
 func (r *Reader) ProveTree(ctx context.Context, old int64, tree audit.Tree) (proof []audit.Hash, err error) {
-	err = r.view(ctx, func(s *snapshot) error {
+	err = r.view(ctx, Viewer{}, func(s *snapshot) error {
 		if tree.Size > s.signed.Tree.Size {
 			return fmt.Errorf("%w: the tree has %d events, and %d are signed", ErrNotFound, tree.Size, s.signed.Tree.Size)
 		}

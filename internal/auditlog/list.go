@@ -11,16 +11,20 @@ import (
 )
 
 const (
-	// listPage is how many rows a list reads at once, and listBudget how many it looks at in one call.
+	// listPage is how many rows a list reads at once, listMore how many where these were not enough, and listBudget how
+	// many it looks at in one call.
 	listPage   = 500
+	listMore   = 2_500
 	listBudget = 10_000
+	// listReach is among how many events, of all, those of a manager's people are looked for in one call.
+	listReach = 500_000
 )
 
 // Query asks for a page of events, the newest first. Zero fields do not narrow it.
 type Query struct {
 	Before int64  // those recorded before the one with this id: Page.Next of the page before
 	After  int64  // those recorded after it
-	Person string // those with a part about this person
+	Person string // those with a part about this person: of others than the viewer and those whom he manages, none
 	Type   func(audit.Type) bool
 	About  string // those whose operational part names this id
 	Since  time.Time
@@ -35,7 +39,9 @@ type Entry struct {
 	Index  int64 // in its log, or Pending until a signed head of the current log covers it
 	Event  audit.Event
 	Erased []audit.Slot // parts that are gone; Fsck tells whether that was authorised
-	Err    error        // ErrRewritten: the row was changed, and Event says nothing
+	// Withheld are parts that are there and not shown: Event does not have them.
+	Withheld []audit.Slot
+	Err      error // ErrRewritten: the row was changed, and Event says nothing
 }
 
 // Page is a part of a list. Next is 0 at the end; a page may be short, or empty, and have a next one.
@@ -49,33 +55,22 @@ type Page struct {
 func (r *Reader) List(ctx context.Context, q Query, viewer Viewer) (page Page, err error) {
 	err = r.config.Database.View(ctx, func(store Store) error {
 		page = Page{}
-		if !viewer.Everything {
-			if q.Person == "" {
-				q.Person = viewer.Person
-			}
-			if q.Person == "" || q.Person != viewer.Person {
-				return nil
-			}
+		before := q.Before
+		if before == 0 {
+			before = audit.MaxCount
 		}
-		var key int64
-		if q.Person != "" {
-			keys, err := store.KeysOf(ctx, q.Person)
-			if err != nil || len(keys) == 0 {
-				return err
-			}
-			key = keys[0].Number
+		sight := newSight(ctx, store, viewer)
+		read, err := source(ctx, store, q, before, sight)
+		if err != nil || read == nil {
+			return err
 		}
 		signed, err := signedPart(ctx, store)
 		if err != nil {
 			return err
 		}
-		l := &listing{q: q, viewer: viewer, open: r.keys.opener(ctx, store), signed: signed, page: &page}
-		before := q.Before
-		if before == 0 {
-			before = audit.MaxCount
-		}
-		for looked := 0; looked < listBudget; looked += listPage {
-			events, err := store.EventsBefore(ctx, before, key, listPage)
+		l := &listing{q: q, sight: sight, open: r.keys.opener(ctx, store), signed: signed, page: &page}
+		for looked, n := 0, listPage; looked < listBudget; looked, n = looked+n, listMore {
+			events, end, err := read(before, n)
 			if err != nil {
 				return err
 			}
@@ -85,7 +80,8 @@ func (r *Reader) List(ctx context.Context, q Query, viewer Viewer) (page Page, e
 					return err
 				}
 			}
-			if len(events) < listPage {
+			if len(events) < n {
+				page.Next = end
 				return nil
 			}
 		}
@@ -95,10 +91,68 @@ func (r *Reader) List(ctx context.Context, q Query, viewer Viewer) (page Page, e
 	return page, err
 }
 
+// reading returns the events before one, the newest first and at most so many. Where there are fewer, end is where the
+// next call of List begins, or 0.
+type reading func(before int64, most int) (events []Event, end int64, err error)
+
+// source is where the events of a list come from: those of one person, those of a manager's people and groups, or all.
+// It is nil where the viewer may see none.
+func source(ctx context.Context, store Store, q Query, before int64, s *sight) (reading, error) {
+	person := q.Person
+	if v := s.viewer; !v.Everything && person != v.Person {
+		manages, err := s.manages()
+		if err == nil && person != "" {
+			manages, err = s.managesPerson(person)
+		}
+		switch {
+		case err != nil:
+			return nil, err
+		case person != "" && !manages:
+			return nil, nil
+		case person == "" && manages:
+			return managedEvents(ctx, store, q, before, v.Person)
+		case person == "":
+			person = v.Person
+		}
+	} else if !v.Everything && person == "" {
+		return nil, nil
+	}
+	var key int64
+	if person != "" {
+		keys, err := store.KeysOf(ctx, person)
+		if err != nil || len(keys) == 0 {
+			return nil, err
+		}
+		key = keys[0].Number
+	}
+	return func(before int64, most int) (events []Event, end int64, err error) {
+		events, err = store.EventsBefore(ctx, before, key, most)
+		return events, 0, err
+	}, nil
+}
+
+// managedEvents reads what a manager may see of the newest listReach events before one.
+func managedEvents(ctx context.Context, store Store, q Query, before int64, manager string) (reading, error) {
+	newest, err := store.EventsBefore(ctx, before, 0, 1)
+	if err != nil || len(newest) == 0 {
+		return nil, err
+	}
+	from, end := newest[0].ID-listReach+1, int64(0)
+	if from > q.After+1 {
+		end = from
+	} else {
+		from = q.After + 1
+	}
+	return func(before int64, most int) (events []Event, _ int64, err error) {
+		events, err = store.EventsManaged(ctx, manager, from, before, most)
+		return events, end, err
+	}, nil
+}
+
 // listing is a List on its way.
 type listing struct {
 	q      Query
-	viewer Viewer
+	sight  *sight
 	open   *opener
 	signed extent
 	page   *Page
@@ -142,8 +196,11 @@ func (l *listing) take(e Event) (done bool, err error) {
 			return false, nil
 		}
 	}
-	entry, withheld, err := l.open.entry(e, l.viewer)
-	if err != nil || withheld {
+	entry, seen, err := l.open.entry(e, l.sight)
+	if err == nil && entry.Err != nil {
+		seen, err = l.open.takesPart(e, l.sight)
+	}
+	if err != nil || !seen {
 		return false, err
 	}
 	if l.q.About != "" && entry.Err == nil && !names(entry.Event.Operational, l.q.About) {
@@ -168,12 +225,14 @@ func names(values audit.Values, id string) bool {
 	return false
 }
 
-// entry opens an event for a list. What was changed is listed as that.
-func (o *opener) entry(e Event, viewer Viewer) (entry Entry, withheld bool, err error) {
+// entry opens an event for a list. What was changed is listed as that, to whom is not looked at.
+func (o *opener) entry(e Event, s *sight) (entry Entry, seen bool, err error) {
 	entry = Entry{ID: e.ID, Log: e.Log, Index: e.Index}
-	record, hidden, err := o.record(e, viewer)
-	if err == nil && len(hidden) == 0 {
+	record, shown, err := o.record(e, s)
+	if err == nil && shown.any {
+		entry.Withheld = shown.withheld
 		entry.Event, entry.Erased, err = record.Event()
+		entry.Erased = slices.DeleteFunc(entry.Erased, func(slot audit.Slot) bool { return slices.Contains(shown.withheld, slot) })
 	}
 	switch {
 	case errors.Is(err, audit.ErrOpening), errors.Is(err, audit.ErrEvent):
@@ -183,7 +242,7 @@ func (o *opener) entry(e Event, viewer Viewer) (entry Entry, withheld bool, err 
 	case err != nil:
 		return entry, false, err
 	}
-	return entry, len(hidden) > 0, nil
+	return entry, shown.any, nil
 }
 
 // Find returns one event by its id, or ErrNotFound, also where the viewer may not see it.
@@ -193,10 +252,10 @@ func (r *Reader) Find(ctx context.Context, id int64, viewer Viewer) (entry Entry
 		if err != nil {
 			return err
 		}
-		var withheld bool
-		entry, withheld, err = r.keys.opener(ctx, store).entry(e, viewer)
+		var seen bool
+		entry, seen, err = r.keys.opener(ctx, store).entry(e, newSight(ctx, store, viewer))
 		// Whose a damaged event is, nobody can tell.
-		if err == nil && (withheld || entry.Err != nil && !viewer.Everything) {
+		if err == nil && !viewer.Everything && (!seen || entry.Err != nil) {
 			err = ErrNotFound
 		}
 		if err != nil {
@@ -220,7 +279,7 @@ type Listed struct {
 // Records returns leaves in order, from an index on, as far as the newest signed head, whose size it tells too.
 // They are given as they lie there: who reads them holds them against the head.
 func (r *Reader) Records(ctx context.Context, from int64, limit int, viewer Viewer) (list []Listed, size int64, err error) {
-	err = r.view(ctx, func(s *snapshot) error {
+	err = r.view(ctx, viewer, func(s *snapshot) error {
 		list, size = nil, s.signed.Tree.Size
 		events, err := s.store.Events(ctx, s.log.ID, from, limit)
 		if err != nil {
@@ -231,7 +290,7 @@ func (r *Reader) Records(ctx context.Context, from int64, limit int, viewer View
 				break
 			}
 			one := Listed{Index: e.Index, Leaf: e.Leaf}
-			record, withheld, err := s.open.record(e, viewer)
+			record, shown, err := s.open.record(e, s.sight)
 			switch {
 			case errors.Is(err, ErrRewritten) && viewer.Everything:
 				one.Openings = asStored(e)
@@ -241,7 +300,7 @@ func (r *Reader) Records(ctx context.Context, from int64, limit int, viewer View
 				return err
 			}
 			if err == nil {
-				one.Openings, one.Withheld = record.Openings, withheld
+				one.Openings, one.Withheld = record.Openings, shown.withheld
 			}
 			list = append(list, one)
 		}
@@ -277,7 +336,7 @@ type Summary struct {
 
 // Summary tells what log this is, also beside ErrRewritten.
 func (r *Reader) Summary(ctx context.Context) (summary Summary, err error) {
-	err = r.view(ctx, func(s *snapshot) error {
+	err = r.view(ctx, Viewer{}, func(s *snapshot) error {
 		summary = Summary{Log: s.log, Checkpoint: s.signed, Text: s.text}
 		return nil
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stonevault/audit"
+	"stonevault/internal/access"
 )
 
 var (
@@ -63,6 +64,7 @@ type Store interface {
 	KeyStore
 	EventStore
 	TreeStore
+	PeopleStore
 }
 
 // Log is a log that was begun here. The newest one is the current one, which events go to.
@@ -107,6 +109,9 @@ type Event struct {
 	Index int64
 	Leaf  []byte
 	Parts [slotCount]Part // by audit.Slot
+	// Group is the id of the group that the event is about, or empty, to find the event by. No commitment covers it:
+	// what counts is the operational part.
+	Group string
 }
 
 // Part is a sealed opening. Key is 0 under the log's own key. Both are zero where nothing is there.
@@ -132,8 +137,19 @@ type EventStore interface {
 	// EventsBefore are those with a smaller ID, the newest first: those with a part under a key, or all where
 	// it is 0.
 	EventsBefore(ctx context.Context, id, key int64, limit int) ([]Event, error)
+	// EventsManaged are those with an ID of at least from and less than before, the newest first, that have a part
+	// about the manager himself or about a member of a group that he manages, or are about such a group. Whether he
+	// may see them is not looked at.
+	EventsManaged(ctx context.Context, manager string, from, before int64, limit int) ([]Event, error)
 	// PartsUnder are the parts of a log that are sealed under a key, as audit.PartNumber, ascending.
 	PartsUnder(ctx context.Context, log, key int64) ([]int64, error)
+}
+
+// PeopleStore tells what people and groups are to one another now.
+type PeopleStore interface {
+	Role(ctx context.Context, person string) (access.Role, error) // ErrNotFound
+	Acquaintance(ctx context.Context, asker, person string) (access.Acquaintance, error)
+	ManagedGroups(ctx context.Context, person string) (ids []string, err error) // those that name him as a manager
 }
 
 // Checkpoint is a signed head.

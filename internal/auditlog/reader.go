@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"stonevault/audit"
 )
@@ -18,20 +17,6 @@ type Reader struct {
 // NewReader makes a reader.
 func NewReader(c Config) *Reader { return &Reader{c, newKeyring(c)} }
 
-// Viewer is who reads: everything, or what has a part about one person, that whole. The zero Viewer sees
-// leaves and proofs alone.
-type Viewer struct {
-	Everything bool
-	Person     string
-}
-
-// ViewAll sees everything.
-var ViewAll = Viewer{Everything: true}
-
-func (v Viewer) sees(persons [slotCount]string) bool {
-	return v.Everything || v.Person != "" && slices.Contains(persons[:], v.Person)
-}
-
 // snapshot is the current log as far as it is signed, in one transaction.
 type snapshot struct {
 	store  Store
@@ -41,10 +26,11 @@ type snapshot struct {
 	text   []byte // of the checkpoint
 	tiles  tiles
 	open   *opener
+	sight  *sight
 }
 
-// view runs fn on the current log. ErrNotFound if nothing is signed yet.
-func (r *Reader) view(ctx context.Context, fn func(s *snapshot) error) error {
+// view runs fn on the current log, for a viewer. ErrNotFound if nothing is signed yet.
+func (r *Reader) view(ctx context.Context, viewer Viewer, fn func(s *snapshot) error) error {
 	return r.config.Database.View(ctx, func(store Store) error {
 		l, err := store.CurrentLog(ctx)
 		if errors.Is(err, ErrNotFound) {
@@ -61,7 +47,10 @@ func (r *Reader) view(ctx context.Context, fn func(s *snapshot) error) error {
 		if err != nil {
 			return err
 		}
-		s := &snapshot{store: store, log: l, key: key.Public(), text: c.Text, tiles: tiles{ctx, store, l.ID}, open: r.keys.opener(ctx, store)}
+		s := &snapshot{
+			store: store, log: l, key: key.Public(), text: c.Text, tiles: tiles{ctx, store, l.ID},
+			open: r.keys.opener(ctx, store), sight: newSight(ctx, store, viewer),
+		}
 		if s.signed, err = s.key.Open(c.Text); err != nil {
 			return fmt.Errorf("%w: %w", ErrRewritten, err)
 		}
@@ -90,14 +79,14 @@ func (r *Reader) PublicKey(ctx context.Context) (key *audit.PublicKey, err error
 
 // Checkpoint is the newest signed head.
 func (r *Reader) Checkpoint(ctx context.Context) (text []byte, err error) {
-	err = r.view(ctx, func(s *snapshot) error { text = s.text; return nil })
+	err = r.view(ctx, Viewer{}, func(s *snapshot) error { text = s.text; return nil })
 	return text, err
 }
 
 // Tile returns the bytes of a tile or, at audit.EntryLevel, of an entry bundle, of exactly its width.
 // ErrNotFound if the signed tree isn't that far.
 func (r *Reader) Tile(ctx context.Context, t audit.Tile) (data []byte, err error) {
-	err = r.view(ctx, func(s *snapshot) error {
+	err = r.view(ctx, Viewer{}, func(s *snapshot) error {
 		end := t.Index*audit.TileWidth + int64(t.Width) // nodes of its level that the tree must have
 		for range max(t.Level, 0) {
 			end *= audit.TileWidth
@@ -134,7 +123,7 @@ func (r *Reader) Tile(ctx context.Context, t audit.Tile) (data []byte, err error
 
 // Consistency proves that the newest signed head continues the log of the first old events.
 func (r *Reader) Consistency(ctx context.Context, old int64) (proof []audit.Hash, checkpoint []byte, err error) {
-	err = r.view(ctx, func(s *snapshot) error {
+	err = r.view(ctx, Viewer{}, func(s *snapshot) error {
 		checkpoint = s.text
 		proof, err = s.signed.Tree.ProveConsistency(s.tiles, old)
 		return damage(err)
@@ -145,10 +134,10 @@ func (r *Reader) Consistency(ctx context.Context, old int64) (proof []audit.Hash
 // Receipt shows that an event is in the log, up to the newest signed head. id is the event's row. ErrUnsigned
 // while no signed head covers it, and ErrNotFound where the viewer may not see it.
 func (r *Reader) Receipt(ctx context.Context, id int64, viewer Viewer) (receipt *audit.Receipt, err error) {
-	err = r.view(ctx, func(s *snapshot) error {
+	err = r.view(ctx, viewer, func(s *snapshot) error {
 		e, err := s.store.Event(ctx, id)
 		if err == nil {
-			receipt, err = s.receipt(e, viewer)
+			receipt, err = s.receipt(e)
 		}
 		return err
 	})
@@ -157,26 +146,26 @@ func (r *Reader) Receipt(ctx context.Context, id int64, viewer Viewer) (receipt 
 
 // ReceiptAt is Receipt of the event with an index.
 func (r *Reader) ReceiptAt(ctx context.Context, index int64, viewer Viewer) (receipt *audit.Receipt, err error) {
-	err = r.view(ctx, func(s *snapshot) error {
+	err = r.view(ctx, viewer, func(s *snapshot) error {
 		found, err := s.store.Events(ctx, s.log.ID, index, 1)
 		if err == nil && (len(found) == 0 || found[0].Index != index) {
 			err = ErrNotFound
 		}
 		if err == nil {
-			receipt, err = s.receipt(found[0], viewer)
+			receipt, err = s.receipt(found[0])
 		}
 		return err
 	})
 	return receipt, err
 }
 
-func (s *snapshot) receipt(e Event, viewer Viewer) (*audit.Receipt, error) {
-	record, withheld, err := s.open.record(e, viewer)
+func (s *snapshot) receipt(e Event) (*audit.Receipt, error) {
+	record, shown, err := s.open.record(e, s.sight)
 	if err != nil {
 		return nil, err
 	}
 	switch here := e.Log == s.log.ID; {
-	case len(withheld) > 0:
+	case !shown.any:
 		return nil, ErrNotFound
 	case e.Index == Pending, here && e.Index >= s.signed.Tree.Size:
 		return nil, ErrUnsigned
@@ -192,37 +181,4 @@ func (s *snapshot) receipt(e Event, viewer Viewer) (*audit.Receipt, error) {
 		return nil, fmt.Errorf("%w: %w", ErrRewritten, err)
 	}
 	return receipt, nil
-}
-
-// record opens an event for a viewer. withheld are the parts that are there and were not shown: all or none.
-func (o *opener) record(e Event, viewer Viewer) (r audit.Record, withheld []audit.Slot, err error) {
-	if r.Leaf, err = audit.ParseLeaf(e.Leaf); err != nil {
-		return r, nil, fmt.Errorf("%w: event %d: %w", ErrRewritten, e.Index, err)
-	}
-	var keys [slotCount]*readKey
-	var persons [slotCount]string
-	for i, p := range e.Parts {
-		if p.Sealed == nil {
-			continue
-		}
-		if keys[i], err = o.key(p.Key); err != nil {
-			return r, nil, err
-		}
-		if keys[i] == nil {
-			return r, nil, fmt.Errorf("%w: the key of the %s part of event %d is missing", ErrRewritten, audit.Slot(i), e.Index)
-		}
-		persons[i] = keys[i].person
-	}
-	for i, p := range e.Parts {
-		switch slot := audit.Slot(i); {
-		case p.Sealed == nil:
-		case !viewer.sees(persons):
-			withheld = append(withheld, slot)
-		default:
-			if r.Openings[i], err = openPart(keys[i].key, e.Leaf, slot, p.Sealed); err != nil {
-				return r, nil, fmt.Errorf("%w: the %s part of event %d: %w", ErrRewritten, slot, e.Index, err)
-			}
-		}
-	}
-	return r, withheld, nil
 }

@@ -49,7 +49,7 @@ func (r *Recorder) Record(ctx context.Context, store Store, e audit.Event) (id i
 	if err != nil {
 		return 0, err
 	}
-	row := Event{Index: Pending, Leaf: record.Leaf.Bytes()}
+	row := Event{Index: Pending, Leaf: record.Leaf.Bytes(), Group: groupOf(e)}
 	for i, o := range record.Openings {
 		if o == nil {
 			continue

@@ -42,7 +42,8 @@ var _ AuditLog = (*auditlog.Reader)(nil)
 
 // viewer is what a caller may see of the audit log.
 func (c *call) viewer() auditlog.Viewer {
-	return auditlog.Viewer{Everything: vault.Role(c.who.Role) == vault.RoleAdmin, Person: c.who.Person}
+	role := vault.Role(c.who.Role)
+	return auditlog.Viewer{Everything: role == vault.RoleAdmin, Person: c.who.Person, Manager: role == vault.RoleManager}
 }
 
 func (a *API) auditLog(c *call) error {
@@ -191,7 +192,7 @@ func eventOf(e auditlog.Entry) api.AuditEvent {
 	}
 	out.Type, out.TypeVersion = e.Event.Type.String(), int(e.Event.Version)
 	out.Operational, out.Actor, out.Subject = e.Event.Operational, e.Event.Actor, e.Event.Subject
-	out.Erased = slotsOf(e.Erased)
+	out.Erased, out.Withheld = slotsOf(e.Erased), slotsOf(e.Withheld)
 	return out
 }
 

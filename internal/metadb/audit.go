@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"stonevault/audit"
+	"stonevault/internal/access"
 	"stonevault/internal/auditlog"
 )
 
@@ -23,7 +24,7 @@ func (tx *Tx) Audit() auditlog.Store { return auditStore{tx} }
 const (
 	logColumns        = `id, origin, public, sealed_seed, begun_at`
 	auditKeyColumns   = `number, person, sealed`
-	eventColumns      = `id, log, leaf_index, leaf, operational, actor_key, actor, subject_key, subject`
+	eventColumns      = `id, log, leaf_index, leaf, operational, actor_key, actor, subject_key, subject, grp`
 	tileColumns       = `level, position, hashes`
 	checkpointColumns = `log, size, text, signed_at`
 )
@@ -130,9 +131,10 @@ func (s auditStore) InsertEvent(ctx context.Context, e auditlog.Event) (int64, e
 		return 0, err
 	}
 	p := e.Parts
-	id, err := s.tx.insertRow(ctx, `INSERT INTO audit_events (leaf, operational, actor_key, actor, subject_key, subject) VALUES ($1, $2, $3, $4, $5, $6)`,
+	id, err := s.tx.insertRow(ctx, `INSERT INTO audit_events (leaf, operational, actor_key, actor, subject_key, subject, grp) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 		e.Leaf, p[audit.Operational].Sealed, orNull(p[audit.Actor].Key == 0, p[audit.Actor].Key), orNull(p[audit.Actor].Sealed == nil, p[audit.Actor].Sealed),
-		orNull(p[audit.Subject].Key == 0, p[audit.Subject].Key), orNull(p[audit.Subject].Sealed == nil, p[audit.Subject].Sealed))
+		orNull(p[audit.Subject].Key == 0, p[audit.Subject].Key), orNull(p[audit.Subject].Sealed == nil, p[audit.Subject].Sealed),
+		orNull(e.Group == "", e.Group))
 	if errors.Is(err, errReference) {
 		return 0, fmt.Errorf("%w: %w", auditlog.ErrNotFound, err)
 	}
@@ -185,6 +187,24 @@ func (s auditStore) EventsBefore(ctx context.Context, id, key int64, limit int) 
 		ORDER BY id DESC LIMIT $3`, id, key, int64(limit))
 }
 
+// managedKeys are those of the person $1 and of the members of groups that he manages.
+const managedKeys = `(SELECT number FROM audit_keys WHERE person = $1
+	UNION ALL SELECT k.number FROM group_members own
+		JOIN group_members other ON other.grp = own.grp AND other.member = 1
+		JOIN audit_keys k ON k.person = other.person
+		WHERE own.person = $1 AND own.manager = 1)`
+
+// EventsManaged goes along an index that holds the keys and the group of each event, so that of those which do not fit
+// no more is read.
+func (s auditStore) EventsManaged(ctx context.Context, manager string, from, before int64, limit int) ([]auditlog.Event, error) {
+	return all(ctx, s.tx, scanEvent, `SELECT `+eventColumns+` FROM audit_events WHERE id IN (SELECT id FROM (
+			SELECT id FROM audit_events WHERE id >= $2 AND id < $3
+				AND (actor_key IN `+managedKeys+` OR subject_key IN `+managedKeys+`
+					OR grp IN (SELECT grp FROM group_members WHERE person = $1 AND manager = 1))
+			ORDER BY id DESC LIMIT $4) AS found)
+		ORDER BY id DESC`, manager, from, before, int64(limit))
+}
+
 func (s auditStore) PartsUnder(ctx context.Context, log, key int64) ([]int64, error) {
 	var parts []int64
 	for column, slot := range map[string]audit.Slot{"actor_key": audit.Actor, "subject_key": audit.Subject} {
@@ -198,6 +218,24 @@ func (s auditStore) PartsUnder(ctx context.Context, log, key int64) ([]int64, er
 	}
 	slices.Sort(parts)
 	return parts, nil
+}
+
+func (s auditStore) Role(ctx context.Context, person string) (access.Role, error) {
+	return get(ctx, s.tx, auditlog.ErrNotFound, func(row scanner) (r access.Role, err error) {
+		err = row.Scan(&r)
+		return r, err
+	}, `SELECT role FROM people WHERE id = $1`, person)
+}
+
+func (s auditStore) Acquaintance(ctx context.Context, asker, person string) (access.Acquaintance, error) {
+	return s.tx.Acquaintance(ctx, asker, person)
+}
+
+func (s auditStore) ManagedGroups(ctx context.Context, person string) ([]string, error) {
+	return all(ctx, s.tx, func(row scanner) (id string, err error) {
+		err = row.Scan(&id)
+		return id, err
+	}, `SELECT grp FROM group_members WHERE person = $1 AND manager = 1`, person)
 }
 
 func (s auditStore) Head(ctx context.Context, log int64) (audit.Tree, error) {
@@ -298,12 +336,13 @@ func scanAuditKey(row scanner) (k auditlog.Key, err error) {
 // scanEvent gives an event as it lies there: what reads it holds it against signed hashes.
 func scanEvent(row scanner) (e auditlog.Event, err error) {
 	var log, index, actor, subject sql.NullInt64
+	var group sql.NullString
 	p := &e.Parts
 	if err := row.Scan(&e.ID, &log, &index, &e.Leaf, &p[audit.Operational].Sealed, &actor, &p[audit.Actor].Sealed,
-		&subject, &p[audit.Subject].Sealed); err != nil {
+		&subject, &p[audit.Subject].Sealed, &group); err != nil {
 		return auditlog.Event{}, err
 	}
-	e.Log, e.Index = log.Int64, auditlog.Pending
+	e.Log, e.Index, e.Group = log.Int64, auditlog.Pending, group.String
 	if index.Valid {
 		e.Index = index.Int64
 	}
@@ -364,6 +403,7 @@ func checkEvent(e auditlog.Event) error {
 		{"leaf_index", e.Log == 0 && e.Index == auditlog.Pending},
 		{"leaf", len(e.Leaf) == audit.LeafSize},
 		{"operational", own.Key == 0 && len(own.Sealed) > 0},
+		{"grp", e.Group == "" || isID(e.Group)},
 	}
 	for _, slot := range []audit.Slot{audit.Actor, audit.Subject} {
 		p := e.Parts[slot]

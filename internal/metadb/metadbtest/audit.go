@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"stonevault/audit"
+	"stonevault/internal/access"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/vault"
 )
@@ -135,6 +136,12 @@ func testAuditEvents(t *testing.T, db Database) {
 	}
 	refusedAudit(t, db, "a taken index", vault.ErrExists, func(ctx context.Context, s auditlog.Store) error { return s.PlaceEvents(ctx, 2, 2, ids[10:11]) })
 	refusedAudit(t, db, "no log", nil, func(ctx context.Context, s auditlog.Store) error { return s.PlaceEvents(ctx, 3, 0, ids[10:11]) })
+	refusedAudit(t, db, "no id of a group", nil, func(ctx context.Context, s auditlog.Store) error {
+		e := event(99, 0, 0)
+		e.Group = "team"
+		_, err := s.InsertEvent(ctx, e)
+		return err
+	})
 	refusedAudit(t, db, "no key", auditlog.ErrNotFound, func(ctx context.Context, s auditlog.Store) error {
 		_, err := s.InsertEvent(ctx, event(99, 9, 0))
 		return err
@@ -228,6 +235,78 @@ func testAuditKeys(t *testing.T, db Database) {
 			t.Errorf("erasing key %d: %v", number, err)
 		}
 	}
+}
+
+// testAuditManaged: person 1 manages group 1, to which 2 and 3 belong and where 4 is a manager alone, and belongs to
+// group 2, as 5 does.
+func testAuditManaged(t *testing.T, db Database) {
+	people(t, db, 5)
+	groups(t, db, 2, in(1, 1, false, true), in(1, 2, true, false), in(1, 3, true, true), in(1, 4, false, true), in(2, 1, true, false), in(2, 5, true, false))
+	var ids []int64
+	rows := []struct{ actor, subject, group int }{
+		0: {1, 0, 0}, {2, 0, 0}, {4, 3, 0}, {4, 0, 0}, {5, 5, 0}, {4, 5, 1}, {0, 0, 2}, {2, 3, 1}, {0, 0, 1}, {0, 0, 0},
+	}
+	updateAudit(t, db, func(ctx context.Context, s auditlog.Store) error {
+		errs := []error{s.InsertLog(ctx, auditLog(1)), s.InsertKey(ctx, auditKey(9, ""))}
+		for n := 1; n <= 5; n++ {
+			errs = append(errs, s.InsertKey(ctx, auditKey(int64(9+n), string(Person(n).ID))))
+		}
+		for n, row := range rows {
+			key := func(person int) int64 {
+				if person == 0 {
+					return 0
+				}
+				return int64(9 + person)
+			}
+			e := event(byte(n), key(row.actor), key(row.subject))
+			if row.group > 0 {
+				e.Group = string(Group(row.group).ID)
+			}
+			id, err := s.InsertEvent(ctx, e)
+			ids, errs = append(ids, id), append(errs, err)
+		}
+		return errors.Join(errs...)
+	})
+	list := func(what string, manager int, from, before, limit int, want ...int) {
+		t.Helper()
+		viewAudit(t, db, func(ctx context.Context, s auditlog.Store) error {
+			found, err := s.EventsManaged(ctx, string(Person(manager).ID), ids[from], ids[len(ids)-1]+int64(before), limit)
+			var got []int
+			for _, e := range found {
+				n := slices.Index(ids, e.ID)
+				got = append(got, n)
+				if rows[n].group > 0 != (e.Group != "") {
+					t.Errorf("event %d is about the group %q", n, e.Group)
+				}
+			}
+			equal(t, what, got, want)
+			return err
+		})
+	}
+	list("of a manager", 1, 0, 1, 100, 8, 7, 5, 2, 1, 0)
+	list("the newest of a manager", 1, 0, 1, 2, 8, 7)
+	list("some of a manager", 1, 2, -1, 100, 7, 5, 2)
+	list("of a member who is a manager too", 3, 0, 1, 100, 8, 7, 5, 2, 1)
+	list("of a member", 2, 0, 1, 100, 7, 1)
+	update(t, db, func(ctx context.Context, tx vault.Tx) error {
+		return errors.Join(tx.Groups().Remove(ctx, Group(1).ID, Person(2).ID), tx.Groups().Put(ctx, in(1, 1, true, false)))
+	})
+	list("of a manager, after a member has left", 4, 0, 1, 100, 8, 7, 5, 3, 2, 0)
+	list("of who is no manager any more", 1, 0, 1, 100, 0)
+	viewAudit(t, db, func(ctx context.Context, s auditlog.Store) error {
+		managed, err := s.ManagedGroups(ctx, string(Person(4).ID))
+		equal(t, "managed groups", managed, []string{string(Group(1).ID)})
+		none, err2 := s.ManagedGroups(ctx, string(Person(5).ID))
+		equal(t, "no managed groups", len(none), 0)
+		role, err3 := s.Role(ctx, string(Person(4).ID))
+		equal(t, "role", string(role), string(Person(4).Role))
+		a, err4 := s.Acquaintance(ctx, string(Person(4).ID), string(Person(3).ID))
+		equal(t, "acquaintance", a, access.Acquaintance{Manages: true})
+		if _, err := s.Role(ctx, ID[string](99)); !errors.Is(err, auditlog.ErrNotFound) {
+			t.Errorf("the role of nobody: %v", err)
+		}
+		return errors.Join(err, err2, err3, err4)
+	})
 }
 
 func testAuditTrees(t *testing.T, db Database) {

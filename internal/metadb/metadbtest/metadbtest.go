@@ -78,6 +78,7 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"audit logs", testAuditLogs},
 		{"audit events", testAuditEvents},
 		{"audit keys", testAuditKeys},
+		{"what managers see of audit events", testAuditManaged},
 		{"audit trees", testAuditTrees},
 		{"an event and its change", testAuditTogether},
 		{"webhooks", testWebhooks},

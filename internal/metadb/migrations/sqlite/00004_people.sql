@@ -227,3 +227,8 @@ CREATE TABLE answers (
 ) STRICT;
 CREATE INDEX answers_person ON answers (person, created_at, key);
 CREATE INDEX answers_created_at ON answers (created_at);
+
+-- grp is the group that an event is about. The index is for managers, whose people and groups are looked for among all
+-- events.
+ALTER TABLE audit_events ADD COLUMN grp TEXT CHECK (length(grp) = 32);
+CREATE INDEX audit_events_whose ON audit_events (id, actor_key, subject_key, grp);

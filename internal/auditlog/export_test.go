@@ -1,0 +1,4 @@
+package auditlog
+
+// NamesFiles is namesFiles, for tests.
+var NamesFiles = namesFiles
