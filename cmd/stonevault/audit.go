@@ -51,11 +51,12 @@ func newAuditLog(a *app) *cobra.Command {
 		Use:   "log",
 		Short: "List what happened, the newest first",
 		Long: `Lists events, the newest first: the place in the log, the time, what happened, who did it, and to what. Admins see
-all; others see what they did and what was done to their account or their files. This is what the server says; "stonevault
-audit verify" checks it.
+all; others see what they did and what was done to their account or their files. Managers also see what the people of their
+groups did, without what files are called, and what was done to them and to the groups. This is what the server says;
+"stonevault audit verify" checks it.
 
 A moment is a date, a date and time, or how long ago: 2026-11-21, "2026-11-21 13:00", 36h.`,
-		Example: "  " + auditLogExample + "\n  stonevault audit log --person me --follow\n  stonevault audit log --file /letters/letter.txt",
+		Example: "  " + auditLogExample + "\n  stonevault audit log --person me --follow\n  stonevault audit log --person ann --type session.\n  stonevault audit log --file /letters/letter.txt",
 		Args:    operands(0, 0, "nothing but flags", auditLogExample),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.auditLog(cmd.Context(), f) },
 	}

@@ -193,7 +193,7 @@ var Kinds = []Kind{
 		Name: "The audit log",
 		Meaning: [relations]string{
 			Own:     "an event of which I am the actor or the subject",
-			Managed: "an event about a group that I manage, or about a person, not an admin, in it",
+			Managed: "an event about a group that I manage, or about a person, not an admin, in it; not what files are called",
 			Else:    "any other event",
 			Vault:   "the log as a whole: all events, or its tree",
 		},
