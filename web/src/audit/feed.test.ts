@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { AuditEvent, EventQuery } from '../api/audit';
-import { beginningOf, Feed, Merged, merge, queries, type Fetch, type Filter } from './feed';
+import { beginningOf, Feed, filterOf, Merged, merge, queries, type Fetch, type Filter } from './feed';
 
 const everything: Filter = { kind: 'all', person: '', file: '', since: '', until: '' };
 const event = (id: number, type: string, index: number | undefined = id): AuditEvent => ({ id, type, type_version: 1, time: '2026-01-01T00:00:00Z', ...(index === undefined ? {} : { index }) });
@@ -28,6 +28,28 @@ function logOf(count: number): Log {
   for (let id = 1; id <= count; id++) log.events.push(event(id, types[id % types.length]!));
   return log;
 }
+
+describe('what the address asks for', () => {
+  const [me, other] = ['a'.repeat(32), 'b'.repeat(32)];
+  const asked = (query: Record<string, string>, role: 'admin' | 'manager' | 'user'): Filter => filterOf((name) => query[name] ?? '', { id: me, role });
+
+  it('is all that somebody may see, where it says nothing', () => {
+    for (const role of ['admin', 'manager', 'user'] as const) expect(asked({}, role)).toEqual(everything);
+    expect(filterOf(() => '', null)).toEqual(everything);
+  });
+  it('is one person for who sees events of others, and for nobody else', () => {
+    for (const role of ['admin', 'manager'] as const) {
+      expect(asked({ person: other }, role).person).toBe(other);
+      expect(asked({ mine: '1' }, role).person).toBe(me);
+      expect(asked({ mine: '1', person: other }, role).person).toBe(me);
+    }
+    expect(asked({ person: other, mine: '1' }, 'user').person).toBe('');
+  });
+  it('is a kind, a file and days', () => {
+    expect(asked({ kind: 'files', file: other, from: '2026-03-01', until: '2026-03-01' }, 'user')).toEqual({ kind: 'files', person: '', file: other, since: beginningOf('2026-03-01'), until: beginningOf('2026-03-02') });
+    expect(asked({ kind: 'nonsense', from: 'yesterday' }, 'user')).toEqual(everything);
+  });
+});
 
 describe('several lists', () => {
   it('are one, in order, to the last event', async () => {

@@ -1,6 +1,7 @@
 import { reactive } from 'vue';
 import { eventPage, type AuditEvent, type EventQuery } from '../api/audit';
-import { prefixes, type Group } from './words';
+import type { Role } from '../api/people';
+import { groups, prefixes, type Group } from './words';
 
 /** The list of events, page by page, and what is new since. */
 
@@ -14,6 +15,20 @@ export interface Filter {
   since: string;
   until: string;
 }
+
+/** What the page's address asks for. Only who sees events of others can choose among people. */
+export function filterOf(of: (name: string) => string, me: { id: string; role: Role } | null): Filter {
+  return {
+    kind: groups.find((group) => group === of('kind')) ?? 'all',
+    person: !seesOthers(me?.role) ? '' : of('mine') === '1' ? (me?.id ?? '') : of('person'),
+    file: of('file'),
+    since: beginningOf(of('from')),
+    until: beginningOf(of('until'), 1),
+  };
+}
+
+/** Admins see what everybody does, managers what the people of their groups do. */
+export const seesOthers = (role: Role | undefined): boolean => role === 'admin' || role === 'manager';
 
 export type Fetch = typeof eventPage;
 

@@ -55,8 +55,12 @@ function whose(event: AuditEvent): string {
   return text(event, 'name', 'subject') || t('audit.whose.unknown');
 }
 
+const withheld = (event: AuditEvent): boolean => event.withheld?.includes('subject') ?? false;
+
 function fileName(event: AuditEvent, field = 'path'): string {
-  return text(event, field, 'subject') || t(event.erased?.includes('subject') ? 'audit.fileErased' : 'audit.fileHidden');
+  const folder = event.type === 'folder.created' || said(event, 'kind') === 'folder'; // the sentence says so itself
+  const hidden = withheld(event) ? (folder ? 'audit.nameWithheld' : 'audit.fileWithheld') : 'audit.fileHidden';
+  return text(event, field, 'subject') || t(event.erased?.includes('subject') ? 'audit.fileErased' : hidden);
 }
 
 const parent = (path: string): string => path.slice(0, path.lastIndexOf('/'));
@@ -78,7 +82,7 @@ const variants: { [type: string]: (event: AuditEvent) => string } = {
   'session.refused': (event) => text(event, 'reason'),
   'session.ended': (event) => text(event, 'reason'),
   'file.put': (event) => (number(event, 'version') > 1 ? 'again' : 'first'),
-  'file.moved': (event) => (event.subject && parent(text(event, 'from', 'subject')) === parent(text(event, 'to', 'subject')) ? 'renamed' : 'moved'),
+  'file.moved': (event) => (withheld(event) ? 'hidden' : event.subject && parent(text(event, 'from', 'subject')) === parent(text(event, 'to', 'subject')) ? 'renamed' : 'moved'),
   'file.deleted': (event) => text(event, 'kind'),
   'file.verified': (event) => (said(event, 'ok') === true ? 'sound' : 'unsound'),
   'upload.ended': (event) => text(event, 'reason'),

@@ -156,6 +156,7 @@ export const people = {
     title: 'People',
     panel: 'Person',
     close: 'Close the person',
+    activity: 'Activity of this person',
     forAdmins: 'Everybody who has an account. You see accounts and limits, and nobody’s files.',
     forManagers: 'The people of your groups. You see accounts and limits, and nobody’s files.',
     filter: 'Which people',
