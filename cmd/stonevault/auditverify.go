@@ -288,7 +288,7 @@ func (v *auditor) write() error {
 		fmt.Fprintf(&text, "%-9s  %s.\n", "erased", capital(e.String()))
 	}
 	if n := v.report.Withheld; n > 0 {
-		fmt.Fprintf(&text, "%-9s  %s not checked: only admins, and those whom they are about, may see what they say. That they were not exchanged is.\n",
+		fmt.Fprintf(&text, "%-9s  %s not checked: only admins, those whom they are about and, in part, their managers may see what they say. That they were not exchanged is.\n",
 			"withheld", counted(n, "part was", "parts were"))
 	}
 	_, err := v.a.stdout.WriteString(text.String())

@@ -452,6 +452,24 @@ describe('groups', () => {
     expect(await someone.getByRole('button', { name: /role|Erase|Switch/ }).count()).toBe(0);
     await visitor.examine('a person, to a manager');
 
+    // And what the member does, but not what the member's files are called.
+    await server.put('/diary.txt', 'dear diary', 'text/plain', other);
+    await someone.getByRole('link', { name: 'Activity of this person' }).click();
+    await page.getByText('What you and the people of your groups did').waitFor();
+    await page.getByRole('button', { name: `Only of ${other.name}` }).waitFor();
+    expect(await page.getByText('You made the group').count()).toBe(0);
+    const stored = page.getByRole('list', { name: 'Events' }).getByRole('listitem').filter({ hasText: `${other.name} stored a file (name not shown)` }).first();
+    await stored.getByRole('link').click();
+    const event = page.getByRole('complementary', { name: 'Event' });
+    await event.getByText('Not shown to you').waitFor();
+    await event.getByText('Proven: this event is in the log').waitFor();
+    expect(await page.getByText('diary').count()).toBe(0);
+    await visitor.examine('an event of a member, to a manager');
+    await page.getByRole('button', { name: `Only of ${other.name}` }).click();
+    await page.getByText('You made the group').waitFor();
+    await page.goto(`${server.url}/people`);
+    await page.getByRole('button', { name: 'Invitations' }).waitFor();
+
     // Somebody comes by an invitation into the group.
     await page.getByRole('button', { name: 'Invitations' }).click();
     await dialog().getByRole('button', { name: 'Make a link' }).click();
