@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"stonevault/internal/auditlog"
+	"stonevault/internal/auth"
 	"stonevault/internal/blob/local"
 	"stonevault/internal/config"
 	"stonevault/internal/datadir"
@@ -68,6 +69,7 @@ type store struct {
 	recorder  *auditlog.Recorder
 	reader    *auditlog.Reader
 	webhooks  *webhook.Service
+	signIn    atomic.Pointer[auth.Service]         // nil beside a server
 	sender    atomic.Pointer[webhooksender.Sender] // nil beside a server
 	reserve   *datadir.Reserve                     // nil beside a server, and where the disk has no room for one
 }

@@ -133,6 +133,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.store.signIn.Store(signIn)
 	var anchors httpapi.Anchors
 	if s.Config.Anchor.On() {
 		s.anchored = &anchorPage{}

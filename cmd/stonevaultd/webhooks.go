@@ -15,8 +15,8 @@ import (
 	webhooksender "stonevault/internal/webhook/sender"
 )
 
-// openWebhooks has every event from now on told to the webhooks, in its transaction. What commands put there beside a
-// server, the server sends.
+// openWebhooks has every event from now on told to the webhooks, in its transaction, and once it is durable to who
+// recognises people. What commands put there beside a server, the server sends.
 func (o *opener) openWebhooks(ctx context.Context, s *store) error {
 	about, err := s.vault.About(ctx)
 	if err != nil {
@@ -24,6 +24,9 @@ func (o *opener) openWebhooks(ctx context.Context, s *store) error {
 	}
 	outbox := &webhook.Outbox{Vault: about.VaultID, Rand: rand.Reader, Now: o.now, IsDownload: httpapi.IsDownload, Wake: s.wakeSender}
 	s.recorder.Observe(func(ctx context.Context, in auditlog.Store, id int64, e audit.Event) error {
+		if signIn := s.signIn.Load(); signIn != nil {
+			metadb.AfterCommit(in, func() { signIn.Heed(e) })
+		}
 		return outbox.Announce(ctx, metadb.WebhooksIn(in), id, e)
 	})
 	s.webhooks, err = webhook.New(webhook.Config{

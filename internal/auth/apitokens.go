@@ -149,9 +149,6 @@ func (s *Service) RevokeAPIToken(ctx context.Context, by Principal, person, id, 
 		}
 		return s.record(ctx, tx, audit.TokenRevoked, by.actor(address), audit.Values{"token": id, "all": false, "reason": "revoked"}, account.values())
 	})
-	if err == nil {
-		s.trusted.forget(id)
-	}
 	return wrapped("revoke an API token", err)
 }
 

@@ -187,7 +187,6 @@ func (s *Service) ConfirmFactor(ctx context.Context, by Principal, code, address
 	if err != nil {
 		return nil, wrapped("confirm a second factor", err)
 	}
-	s.trusted.forgetPerson(by.Person)
 	return codes, nil
 }
 
@@ -253,9 +252,6 @@ func (s *Service) RemoveFactor(ctx context.Context, by Principal, person, passwo
 		}
 		return s.putCodes(ctx, tx, by, account, "removed", nil, address)
 	})
-	if err == nil {
-		s.trusted.forgetPerson(person)
-	}
 	return wrapped("remove a second factor", err)
 }
 

@@ -24,6 +24,7 @@ type memory struct {
 	// failBefore fails an Update with nothing kept; failAfter fails it although all of it was kept.
 	failBefore, failAfter error
 	views                 int
+	heed                  func(audit.Event) // is told of what was committed
 }
 
 type state struct {
@@ -43,7 +44,7 @@ type state struct {
 }
 
 func newMemory() *memory {
-	return &memory{state: state{
+	return &memory{heed: func(audit.Event) {}, state: state{
 		accounts: map[string]Account{}, keys: map[string]string{}, sessions: map[string]Session{},
 		refresh: map[string]RefreshToken{}, tokens: map[string]TokenKey{},
 		api: map[string]APIToken{}, between: map[[2]string]access.Acquaintance{},
@@ -87,7 +88,13 @@ func (m *memory) UpdateAuth(_ context.Context, fn func(Tx) error) error {
 	if m.failBefore != nil {
 		return m.failBefore
 	}
+	before := len(m.state.events)
 	m.state = tx.state
+	if m.failAfter == nil {
+		for _, e := range m.state.events[before:] {
+			m.heed(e)
+		}
+	}
 	return m.failAfter
 }
 

@@ -99,9 +99,6 @@ func (s *Service) ChangePassword(ctx context.Context, by Principal, current, nex
 		}
 		return s.record(ctx, tx, audit.AccountChanged, by.actor(address), audit.Values{"what": "password", "value": "", "by": "self"}, account.values())
 	})
-	if err == nil {
-		s.trusted.forgetPerson(by.Person)
-	}
 	return wrapped("change a password", err)
 }
 

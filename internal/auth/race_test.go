@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"stonevault/audit"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/metadb"
@@ -64,6 +65,7 @@ func newOnSQLite(t testing.TB, hash string) *onSQLite {
 	if err != nil {
 		t.Fatal(err)
 	}
+	observed(log, o.Service)
 	moment := o.now().UTC().Truncate(time.Millisecond)
 	o.account = vault.Person{
 		ID: person, Name: "Zoë", NameKey: auth.NameKey("Zoë"), Role: vault.RoleUser, PasswordHash: hash,
@@ -173,7 +175,7 @@ func TestTriesAtOnce(t *testing.T) {
 	}
 }
 
-// What another server does is heeded within a second, and at once where this one is told.
+// What another server does is heeded within half a second, and at once where this one is told.
 func TestDeactivation(t *testing.T) {
 	o := newOnSQLite(t, cheapHash())
 	ctx := t.Context()
@@ -203,9 +205,9 @@ func TestDeactivation(t *testing.T) {
 		}
 		set(false)
 		if told {
-			o.Forget(person)
+			o.Heed(audit.Event{Type: audit.AccountChanged, Subject: audit.Values{"person": person}})
 		} else {
-			o.turn(time.Second)
+			o.turn(500 * time.Millisecond)
 		}
 		for i, token := range []string{g.AccessToken, text.Text()} {
 			if _, err := o.Authenticate(ctx, token); !errors.Is(err, auth.ErrUnauthenticated) {

@@ -184,7 +184,6 @@ func (s *Service) Refresh(ctx context.Context, token, address string) (Grant, er
 	case err != nil:
 		return Grant{}, fmt.Errorf("auth: exchange a refresh token: %w", err)
 	case reused:
-		s.trusted.forget(session.ID)
 		return Grant{}, ErrReused
 	}
 	return s.grant(ctx, who, session, text)
@@ -210,7 +209,6 @@ func (s *Service) SignOut(ctx context.Context, p Principal, address string) erro
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("auth: end a session: %w", err)
 	}
-	s.trusted.forget(p.Session)
 	return nil
 }
 

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"stonevault/audit"
 )
 
 // gcmSealer seals with a key of its own, as the master key does.
@@ -85,6 +87,7 @@ func (f *fixture) open(t testing.TB) *Service {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.store.heed = s.Heed
 	return s
 }
 
@@ -390,7 +393,7 @@ func TestSignOutOfSomebodyElse(t *testing.T) {
 	}
 }
 
-// A session is looked up once a second, not for every request, and never trusted longer.
+// A session is looked up once in trustFor, not for every request, and never trusted longer.
 func TestTrustIsShort(t *testing.T) {
 	f := newFixture(t)
 	g := f.signIn(t)
@@ -405,18 +408,50 @@ func TestTrustIsShort(t *testing.T) {
 		}
 	}
 	if f.store.views != views {
-		t.Errorf("%d looks at the store within a second", f.store.views-views)
+		t.Errorf("%d looks at the store where it trusts", f.store.views-views)
 	}
 	f.change(func(a *Account) { a.Role = "manager" })
 	f.clock.turn(trustFor)
 	if p, err := authenticate(); err != nil || p.Role != "manager" {
-		t.Errorf("after a second: %+v, %v", p, err)
+		t.Errorf("after that: %+v, %v", p, err)
 	}
 	for i := range trustLimit + 10 {
 		f.trusted.remember(Principal{Token: fmt.Sprint(i)}, []byte(fmt.Sprint(i)), f.clock.now(), f.trusted.forgets)
 	}
 	if n := max(len(f.trusted.by), len(f.trusted.tokens)); n > trustLimit {
 		t.Errorf("%d sessions are remembered", n)
+	}
+}
+
+// What is about an account or about sessions has its person looked up again, and settings everybody; a read does not.
+func TestHeed(t *testing.T) {
+	about := func(t audit.Type, person string) audit.Event {
+		return audit.Event{Type: t, Subject: audit.Values{"person": person}}
+	}
+	for name, row := range map[string]struct {
+		event audit.Event
+		looks bool
+	}{
+		"an account":              {about(audit.AccountChanged, annID), true},
+		"a session":               {about(audit.SessionEnded, annID), true},
+		"tokens":                  {about(audit.TokenRevoked, annID), true},
+		"a factor":                {about(audit.FactorChanged, annID), true},
+		"settings":                {audit.Event{Type: audit.SettingsChanged}, true},
+		"somebody else's account": {about(audit.AccountChanged, benID), false},
+		"nobody's":                {audit.Event{Type: audit.AccountInvited}, false},
+		"a file":                  {about(audit.FilePut, annID), false},
+		"a key":                   {about(audit.KeyPublished, annID), false},
+	} {
+		f := newFixture(t)
+		g := f.signIn(t)
+		if _, err := f.Authenticate(t.Context(), g.AccessToken); err != nil {
+			t.Fatal(err)
+		}
+		f.change(func(a *Account) { a.Active = false })
+		f.Heed(row.event)
+		if _, err := f.Authenticate(t.Context(), g.AccessToken); errors.Is(err, ErrUnauthenticated) != row.looks {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -45,9 +45,6 @@ func (s *Service) EndSession(ctx context.Context, by Principal, person, id, addr
 		}
 		return s.record(ctx, tx, audit.SessionEnded, by.actor(address), audit.Values{"reason": "revoked", "all": false}, account.values())
 	})
-	if err == nil {
-		s.trusted.forget(id)
-	}
 	return wrapped("end a session", err)
 }
 
@@ -68,9 +65,6 @@ func (s *Service) EndSessions(ctx context.Context, by Principal, person string, 
 		}
 		return tx.RaiseEpoch(ctx, person, s.now())
 	})
-	if err == nil {
-		s.trusted.forgetPerson(person)
-	}
 	return wrapped("end sessions", err)
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"stonevault/audit"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/metadb"
@@ -32,6 +33,14 @@ const (
 	person   = "a0000000000000000000000000000001"
 	password = "correct horse battery staple"
 )
+
+// observed has a service told of what a recorder's transactions commit.
+func observed(log *auditlog.Recorder, s *auth.Service) {
+	log.Observe(func(_ context.Context, store auditlog.Store, _ int64, e audit.Event) error {
+		metadb.AfterCommit(store, func() { s.Heed(e) })
+		return nil
+	})
+}
 
 // The whole life of a session on the real database, which is closed and opened again on the way.
 func TestSessionOnSQLite(t *testing.T) {
@@ -74,6 +83,7 @@ func TestSessionOnSQLite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		observed(log, s)
 		return db, s
 	}
 	db, s := open()

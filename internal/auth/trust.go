@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"stonevault/audit"
 )
 
 const (
-	trustFor   = time.Second // how long it is remembered between requests that somebody is good
-	trustLimit = 4096        // sessions and API tokens remembered at once
+	// trustFor is how long it is remembered between requests that somebody is good. With the half second in which a
+	// transfer asks once, it stays below a second what another server, or a command, has ended.
+	trustFor   = 400 * time.Millisecond
+	trustLimit = 4096 // sessions and API tokens remembered at once
 )
 
 // trust is a session or an API token that was good a moment ago.
@@ -74,32 +78,34 @@ func (t *trusted) remember(p Principal, hash []byte, now time.Time, before uint6
 	}
 }
 
-// forget ends the trust in a session or an API token.
-func (t *trusted) forget(id string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.forgets++
-	delete(t.by, id)
-}
-
-// forgetPerson ends the trust in all that is a person's.
-func (t *trusted) forgetPerson(person string) {
+// forget ends the trust in all that is a person's, or in everybody where person is empty.
+func (t *trusted) forget(person string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.forgets++
 	for id, was := range t.by {
-		if was.principal.Person == person {
+		if person == "" || was.principal.Person == person {
 			delete(t.by, id)
 		}
 	}
 }
 
-// Forget has this server look a person up again at the next request. It is for who changes accounts: without it the
-// change is heeded within a second.
-func (s *Service) Forget(person string) { s.trusted.forgetPerson(person) }
+// Heed is told of each event of the audit log once it is committed, and has this server look up again whom it may have
+// changed the standing of: whatever is about an account or about sessions, and the settings, which are about everybody.
+// Since no change is made without its event, none can be forgotten here; without Heed it counts after trustFor.
+func (s *Service) Heed(e audit.Event) {
+	whose, _ := e.Subject["person"].(string)
+	account, session := e.Type >= audit.AccountCreated && e.Type < audit.KeyPublished, e.Type >= audit.SessionOpened && e.Type < audit.FilePut
+	switch {
+	case e.Type == audit.SettingsChanged:
+		s.trusted.forget("")
+	case (account || session) && whose != "":
+		s.trusted.forget(whose)
+	}
+}
 
 // Authenticate tells whose access token or API token this is: ErrUnauthenticated, or an error of the store. Who was
-// good is trusted for one second; what this server itself ends is heeded at once.
+// good is trusted for trustFor, unless Heed is told otherwise.
 func (s *Service) Authenticate(ctx context.Context, token string) (Principal, error) {
 	if IsAPIToken(token) {
 		return s.authenticateToken(ctx, token)
@@ -123,7 +129,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (Principal, er
 }
 
 // Stands tells whether somebody who was recognised before would still be: for what takes long, such as a transfer. It
-// looks at the store once a second at most, and where it cannot, nobody stands.
+// looks at the store once in trustFor at most, and where it cannot, nobody stands.
 func (s *Service) Stands(ctx context.Context, p Principal) bool {
 	now := s.now()
 	current, ok, before := s.trusted.find(p.id(), now)

@@ -104,7 +104,7 @@ func TestEnrolFirst(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 	w.tokens["boss"] = s.AccessToken
-	time.Sleep(1100 * time.Millisecond) // for as long as the token was trusted without it
+	time.Sleep(500 * time.Millisecond) // for as long as the token was trusted without it
 	allowed := 0
 	for i := range routes {
 		rt := &routes[i]

@@ -114,7 +114,11 @@ func newEmptyWorld(t testing.TB) *world {
 	recorder := auditlog.NewRecorder(w.audit, sequencer.Wake)
 	w.tally = auditlog.NewTally(recorder)
 	outbox := &webhook.Outbox{Vault: "vault-id", Rand: rand.Reader, Now: time.Now, IsDownload: IsDownload, Wake: func() {}}
+	var service *auth.Service
 	recorder.Observe(func(ctx context.Context, store auditlog.Store, id int64, e audit.Event) error {
+		if service != nil {
+			metadb.AfterCommit(store, func() { service.Heed(e) })
+		}
 		return outbox.Announce(ctx, metadb.WebhooksIn(store), id, e)
 	})
 	w.webhooks, err = webhook.New(webhook.Config{Store: w.db, Sealer: master, Audit: recorder, Outbox: outbox, Rand: rand.Reader, Now: time.Now})
@@ -124,7 +128,7 @@ func newEmptyWorld(t testing.TB) *world {
 		Now: w.now,
 	})
 	check(err)
-	service, err := auth.New(ctx, auth.Config{Store: w.db, Sealer: master, Audit: recorder, Tally: w.tally, Issuer: "test", Now: time.Now})
+	service, err = auth.New(ctx, auth.Config{Store: w.db, Sealer: master, Audit: recorder, Tally: w.tally, Issuer: "test", Now: time.Now})
 	check(err)
 	w.code, err = auth.NewSetupCode(rand.Reader, func() { w.codeGone.Store(true) })
 	check(err)

@@ -240,11 +240,9 @@ func (a *API) setPasswordByLink(c *call) error {
 	if err != nil {
 		return err
 	}
-	p, err := a.Vault.SetPasswordByLink(ctx, c.stranger(), link, hash)
-	if err != nil {
+	if _, err := a.Vault.SetPasswordByLink(ctx, c.stranger(), link, hash); err != nil {
 		return err
 	}
-	a.Auth.Forget(string(p.ID))
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

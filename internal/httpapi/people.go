@@ -148,7 +148,6 @@ func (a *API) changePerson(c *call) error {
 	if err != nil {
 		return taken(err)
 	}
-	a.Auth.Forget(string(e.Person.ID))
 	out := personOf(e)
 	_, out.Receipt = a.receiptOf(c)
 	return writeJSON(c.w, http.StatusOK, out)

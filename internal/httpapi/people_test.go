@@ -333,7 +333,7 @@ func TestRegistrationOverHTTP(t *testing.T) {
 	if open() {
 		t.Error("open before anybody opened it")
 	}
-	settings := `{"registration":"open","second_factor_roles":["admin"],"default_files":7}`
+	settings := `{"registration":"open","second_factor_roles":["manager"],"default_files":7}`
 	if a := w.do("admin", "PUT", "/api/v1/settings", settings, jsonBody...); a.StatusCode != 204 || a.Header.Get("Stonevault-Event") == "" {
 		t.Fatalf("%d %s", a.StatusCode, a.body)
 	}

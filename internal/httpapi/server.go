@@ -69,7 +69,6 @@ type Auth interface {
 	CreateAPIToken(ctx context.Context, by auth.Principal, name string, scopes []string, expires time.Time, address string) (auth.APITokenText, auth.APIToken, error)
 	RevokeAPIToken(ctx context.Context, by auth.Principal, person, id, address string) error
 	Stands(ctx context.Context, p auth.Principal) bool
-	Forget(person string)
 	HashPassword(ctx context.Context, p auth.Policy, password string) (string, error)
 }
 

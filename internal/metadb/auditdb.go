@@ -29,6 +29,12 @@ func (a auditDatabase) Shred(ctx context.Context, fn func(auditlog.Store) error)
 	return a.db.shred(ctx, func(tx *Tx) error { return fn(tx.Audit()) })
 }
 
+// AfterCommit has fn run once the transaction of a store of this package's is durable, before its Update returns.
+func AfterCommit(store auditlog.Store, fn func()) {
+	tx := store.(auditStore).tx
+	tx.after = append(tx.after, fn)
+}
+
 // Shred is an Update that leaves nothing of what it removes, nor of what was removed before.
 func (db *DB) Shred(ctx context.Context, fn func(vault.Tx) error) error {
 	return db.shred(ctx, func(tx *Tx) error { return fn(tx) })

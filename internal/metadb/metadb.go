@@ -123,7 +123,16 @@ func (db *DB) WriteTx(ctx context.Context, fn func(*Tx) error) error {
 	}
 	for {
 		seen := db.given.Load()
-		err := db.writer.update(ctx, fn)
+		var last *Tx // the one that counts, where fn runs more than once
+		err := db.writer.update(ctx, func(tx *Tx) error {
+			last = tx
+			return fn(tx)
+		})
+		if err == nil {
+			for _, f := range last.after {
+				f()
+			}
+		}
 		if !errors.Is(err, vault.ErrNoSpace) || !db.giveRoom(seen) {
 			return err
 		}

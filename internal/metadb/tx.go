@@ -25,6 +25,7 @@ type Tx struct {
 	writes  bool
 	over    bool
 	failed  error
+	after   []func() // what runs once it is durable
 }
 
 var (

@@ -13,7 +13,7 @@ import (
 )
 
 // eraseGrace is how long an account is switched off before it is erased: by then no server takes its tokens any
-// more, which each trusts for a second, and so none records anything more about the person.
+// more, which each trusts for less than a second, and so none records anything more about the person.
 const eraseGrace = 2 * time.Second
 
 // settingTraces is "1" from the moment that a person is gone until the database was written anew without traces.
