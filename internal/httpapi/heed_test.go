@@ -59,6 +59,12 @@ func TestHeededAtOnce(t *testing.T) {
 		if a := row.end(g); a != nil && a.StatusCode >= 300 {
 			t.Errorf("%s: %d %s", name, a.StatusCode, a.body)
 		}
+		if row.ends.session && name != "erased" {
+			a := w.do("admin", "GET", person(g)+"/sessions", nil)
+			if list := decode[api.SessionList](t, a); len(list.Items) > 0 {
+				t.Errorf("%s: listed still: %s", name, a.body)
+			}
+		}
 		if got := (ends{!good(g.name), !good(g.name + "'s token")}); got != row.ends {
 			t.Errorf("%s: ended %+v, want %+v", name, got, row.ends)
 		}
