@@ -2762,7 +2762,7 @@ type ClientInterface interface {
 	// RemoveMember Take somebody out of a group, or leave it
 	//
 	// Taking somebody out is for admins and for the group's managers; leaving, with `me`, is for everybody who is in it,
-	// but not for its last manager (409 `last-manager`) unless he is an admin.
+	// but its last manager (409 `last-manager`), who can give up belonging to it alone.
 	//
 	// Corresponds with DELETE /api/v1/groups/{group}/members/{person} (the `RemoveMember` operationId).
 	RemoveMember(ctx context.Context, group GroupID, person PersonOrMe, params *RemoveMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2770,8 +2770,8 @@ type ClientInterface interface {
 	// PutMemberWithBody Say what somebody is in a group
 	//
 	// For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
-	// `admin` or `manager` can manage one, and the last one cannot dismiss himself (409 `last-manager`) unless he is an
-	// admin. A person is named by the id that a list or a look-up gave.
+	// `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
+	// A person is named by the id that a list or a look-up gave.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2781,8 +2781,8 @@ type ClientInterface interface {
 	// PutMember Say what somebody is in a group
 	//
 	// For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
-	// `admin` or `manager` can manage one, and the last one cannot dismiss himself (409 `last-manager`) unless he is an
-	// admin. A person is named by the id that a list or a look-up gave.
+	// `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
+	// A person is named by the id that a list or a look-up gave.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4154,7 +4154,7 @@ func (c *Client) ListMembers(ctx context.Context, group GroupID, params *ListMem
 // RemoveMember Take somebody out of a group, or leave it
 //
 // Taking somebody out is for admins and for the group's managers; leaving, with `me`, is for everybody who is in it,
-// but not for its last manager (409 `last-manager`) unless he is an admin.
+// but its last manager (409 `last-manager`), who can give up belonging to it alone.
 //
 // Corresponds with DELETE /api/v1/groups/{group}/members/{person} (the `RemoveMember` operationId).
 func (c *Client) RemoveMember(ctx context.Context, group GroupID, person PersonOrMe, params *RemoveMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4172,8 +4172,8 @@ func (c *Client) RemoveMember(ctx context.Context, group GroupID, person PersonO
 // PutMemberWithBody Say what somebody is in a group
 //
 // For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
-// `admin` or `manager` can manage one, and the last one cannot dismiss himself (409 `last-manager`) unless he is an
-// admin. A person is named by the id that a list or a look-up gave.
+// `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
+// A person is named by the id that a list or a look-up gave.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4193,8 +4193,8 @@ func (c *Client) PutMemberWithBody(ctx context.Context, group GroupID, person Pe
 // PutMember Say what somebody is in a group
 //
 // For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
-// `admin` or `manager` can manage one, and the last one cannot dismiss himself (409 `last-manager`) unless he is an
-// admin. A person is named by the id that a list or a look-up gave.
+// `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
+// A person is named by the id that a list or a look-up gave.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -11308,7 +11308,7 @@ type ClientWithResponsesInterface interface {
 	// RemoveMemberWithResponse Take somebody out of a group, or leave it
 	//
 	// Taking somebody out is for admins and for the group's managers; leaving, with `me`, is for everybody who is in it,
-	// but not for its last manager (409 `last-manager`) unless he is an admin.
+	// but its last manager (409 `last-manager`), who can give up belonging to it alone.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11318,8 +11318,8 @@ type ClientWithResponsesInterface interface {
 	// PutMemberWithBodyWithResponse Say what somebody is in a group
 	//
 	// For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
-	// `admin` or `manager` can manage one, and the last one cannot dismiss himself (409 `last-manager`) unless he is an
-	// admin. A person is named by the id that a list or a look-up gave.
+	// `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
+	// A person is named by the id that a list or a look-up gave.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11329,8 +11329,8 @@ type ClientWithResponsesInterface interface {
 	// PutMemberWithResponse Say what somebody is in a group
 	//
 	// For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
-	// `admin` or `manager` can manage one, and the last one cannot dismiss himself (409 `last-manager`) unless he is an
-	// admin. A person is named by the id that a list or a look-up gave.
+	// `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
+	// A person is named by the id that a list or a look-up gave.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -17012,7 +17012,7 @@ func (c *ClientWithResponses) ListMembersWithResponse(ctx context.Context, group
 // RemoveMemberWithResponse Take somebody out of a group, or leave it
 //
 // Taking somebody out is for admins and for the group's managers; leaving, with `me`, is for everybody who is in it,
-// but not for its last manager (409 `last-manager`) unless he is an admin.
+// but its last manager (409 `last-manager`), who can give up belonging to it alone.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -17028,8 +17028,8 @@ func (c *ClientWithResponses) RemoveMemberWithResponse(ctx context.Context, grou
 // PutMemberWithBodyWithResponse Say what somebody is in a group
 //
 // For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
-// `admin` or `manager` can manage one, and the last one cannot dismiss himself (409 `last-manager`) unless he is an
-// admin. A person is named by the id that a list or a look-up gave.
+// `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
+// A person is named by the id that a list or a look-up gave.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17045,8 +17045,8 @@ func (c *ClientWithResponses) PutMemberWithBodyWithResponse(ctx context.Context,
 // PutMemberWithResponse Say what somebody is in a group
 //
 // For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
-// `admin` or `manager` can manage one, and the last one cannot dismiss himself (409 `last-manager`) unless he is an
-// admin. A person is named by the id that a list or a look-up gave.
+// `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
+// A person is named by the id that a list or a look-up gave.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -70,7 +70,7 @@ var kinds = []kind{
 	{code: "audit-rewritten", status: http.StatusInternalServerError, title: "The audit log was rewritten", match: auditlog.ErrRewritten,
 		about: "The stored audit log is not the one that was signed. Keep your receipts, and tell the administrators, who find what was changed with: stonevaultd audit fsck."},
 	{code: "last-manager", status: http.StatusConflict, title: "The last manager", match: vault.ErrLastManager,
-		about: "The group would have no manager left. Name another manager first, or ask an administrator of the vault."},
+		about: "The group would have no manager left. Name another manager first, or delete the group."},
 	{code: "last-admin", status: http.StatusConflict, title: "The last admin", match: access.ErrLastAdmin,
 		about: "The vault would have no admin left. Make somebody else an admin first."},
 	{code: "still-active", status: http.StatusConflict, title: "The account is switched on", match: vault.ErrStillActive,

@@ -12,7 +12,7 @@ import (
 	"stonevault/internal/access"
 )
 
-// ErrLastManager is the one manager that a group has, who dismisses himself.
+// ErrLastManager is the one manager that a group has, whom somebody would dismiss, himself or another.
 var ErrLastManager = fmt.Errorf("%w: the group would have no manager left", ErrConflict)
 
 // NamesRequest asks for a page of a list that is in the order of names.
@@ -285,7 +285,7 @@ func (v *Vault) PutMember(ctx context.Context, a Actor, m Membership) error {
 		case m.Manager && !was.Manager && !access.Manages(access.Role(p.Role)):
 			return &InvalidError{"manager", "is not for this person, whose role is user; an admin makes him a manager first"}
 		case was.Manager && !m.Manager:
-			if err := staysManaged(ctx, tx, asker, was); err != nil {
+			if err := staysManaged(ctx, tx, p, m.Group); err != nil {
 				return err
 			}
 		}
@@ -335,13 +335,13 @@ func relationsTo(ctx context.Context, tx Tx, asker, p Person) ([]access.Relation
 	}), err
 }
 
-// staysManaged refuses that a group's only manager dismisses himself. Admins care for a group without one, and so
-// may leave it to themselves.
-func staysManaged(ctx context.Context, tx Tx, asker Person, m Membership) error {
-	if m.Person != asker.ID || asker.Role == RoleAdmin || !access.Manages(access.Role(asker.Role)) {
+// staysManaged refuses to take the last manager from a group, whoever asks. Who is switched off or a user manages
+// nothing, and so may always go.
+func staysManaged(ctx context.Context, tx Tx, p Person, id GroupID) error {
+	if !p.Active || !access.Manages(access.Role(p.Role)) {
 		return nil
 	}
-	n, err := tx.Groups().OtherManagers(ctx, m.Group, m.Person)
+	n, err := tx.Groups().OtherManagers(ctx, id, p.ID)
 	if err == nil && n == 0 {
 		err = ErrLastManager
 	}
@@ -374,14 +374,14 @@ func (v *Vault) RemoveMember(ctx context.Context, a Actor, id GroupID, person Pe
 		if err != nil { // nobody who is in the group
 			return err
 		}
-		if was.Manager {
-			if err := staysManaged(ctx, tx, asker, was); err != nil {
-				return err
-			}
-		}
 		p, err := tx.People().ByID(ctx, person)
 		if err != nil {
 			return err
+		}
+		if was.Manager {
+			if err := staysManaged(ctx, tx, p, id); err != nil {
+				return err
+			}
 		}
 		return v.removeMember(ctx, tx, a, p, id, reason)
 	})

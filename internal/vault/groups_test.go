@@ -307,7 +307,7 @@ func TestGroupLists(t *testing.T) {
 	}
 }
 
-// TestLastManager: no manager leaves a group to nobody; an admin may.
+// TestLastManager: nobody takes the last manager from a group, not himself, not an admin, and not an admin who is it.
 func TestLastManager(t *testing.T) {
 	h := newHouse(t)
 	root, mia, max := h.of(vault.RoleAdmin, "root"), h.of(vault.RoleManager, "mia"), h.of(vault.RoleManager, "max")
@@ -337,10 +337,29 @@ func TestLastManager(t *testing.T) {
 	if g, err := h.Group(ctx, mia, id); err != nil || !g.Member || g.Manager || g.Managers != 1 {
 		t.Errorf("%+v, %v", g, err)
 	}
-	if err := h.RemoveMember(ctx, root, id, max.Person); err != nil {
-		t.Errorf("an admin: %v", err)
+	for _, err := range []error{dismiss(root, max), h.RemoveMember(ctx, root, id, max.Person)} {
+		if !errors.Is(err, vault.ErrLastManager) {
+			t.Errorf("an admin takes the last manager away: %v", err)
+		}
 	}
-	if g, err := h.Group(ctx, root, id); err != nil || g.Managers != 0 {
+	h.join(root, id, root, false, true)
+	h.join(root, id, root, true, true)
+	if err := h.RemoveMember(ctx, root, id, max.Person); err != nil {
+		t.Errorf("beside the admin: %v", err)
+	}
+	for _, err := range []error{dismiss(root, root), h.RemoveMember(ctx, root, id, root.Person)} {
+		if !errors.Is(err, vault.ErrLastManager) {
+			t.Errorf("an admin who is the last manager goes: %v", err)
+		}
+	}
+	// He may still stop to belong to it, and whoever is switched off or a user counts for nothing.
+	h.join(root, id, root, false, true)
+	h.join(root, id, max, true, true)
+	h.alter(max, func(p *vault.Person) { p.Active = false })
+	if err := h.RemoveMember(ctx, root, id, max.Person); err != nil {
+		t.Errorf("one who is switched off: %v", err)
+	}
+	if g, err := h.Group(ctx, root, id); err != nil || g.Managers != 1 || g.Members != 1 {
 		t.Errorf("%+v, %v", g, err)
 	}
 }

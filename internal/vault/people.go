@@ -130,7 +130,7 @@ func (v *Vault) createPerson(ctx context.Context, a Actor, by, name string, role
 	return p, made, nil
 }
 
-// ResetPassword replaces a person's password and revokes every access token.
+// ResetPassword replaces a person's password, and ends the person's sessions and links.
 func (v *Vault) ResetPassword(ctx context.Context, a Actor, name, passwordHash string) (Person, error) {
 	var p Person
 	err := v.change(ctx, func(tx Tx) error {
