@@ -2771,7 +2771,7 @@ type ClientInterface interface {
 	//
 	// For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
 	// `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
-	// A person is named by the id that a list or a look-up gave.
+	// Only an admin adds an admin as a member. A person is named by the id that a list or a look-up gave.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2782,7 +2782,7 @@ type ClientInterface interface {
 	//
 	// For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
 	// `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
-	// A person is named by the id that a list or a look-up gave.
+	// Only an admin adds an admin as a member. A person is named by the id that a list or a look-up gave.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4173,7 +4173,7 @@ func (c *Client) RemoveMember(ctx context.Context, group GroupID, person PersonO
 //
 // For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
 // `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
-// A person is named by the id that a list or a look-up gave.
+// Only an admin adds an admin as a member. A person is named by the id that a list or a look-up gave.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4194,7 +4194,7 @@ func (c *Client) PutMemberWithBody(ctx context.Context, group GroupID, person Pe
 //
 // For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
 // `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
-// A person is named by the id that a list or a look-up gave.
+// Only an admin adds an admin as a member. A person is named by the id that a list or a look-up gave.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -11319,7 +11319,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
 	// `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
-	// A person is named by the id that a list or a look-up gave.
+	// Only an admin adds an admin as a member. A person is named by the id that a list or a look-up gave.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11330,7 +11330,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
 	// `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
-	// A person is named by the id that a list or a look-up gave.
+	// Only an admin adds an admin as a member. A person is named by the id that a list or a look-up gave.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -17029,7 +17029,7 @@ func (c *ClientWithResponses) RemoveMemberWithResponse(ctx context.Context, grou
 //
 // For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
 // `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
-// A person is named by the id that a list or a look-up gave.
+// Only an admin adds an admin as a member. A person is named by the id that a list or a look-up gave.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17046,7 +17046,7 @@ func (c *ClientWithResponses) PutMemberWithBodyWithResponse(ctx context.Context,
 //
 // For admins, and for the group's managers. Who manages a group need not belong to it. Only a person whose role is
 // `admin` or `manager` can manage one, and nobody dismisses the last one (409 `last-manager`): name another first.
-// A person is named by the id that a list or a look-up gave.
+// Only an admin adds an admin as a member. A person is named by the id that a list or a look-up gave.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

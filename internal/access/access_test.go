@@ -239,6 +239,19 @@ func TestToPerson(t *testing.T) {
 	}
 }
 
+func TestTakesIn(t *testing.T) {
+	for _, row := range []struct {
+		asker, whose Role
+		want         bool
+	}{
+		{Admin, Admin, true}, {Admin, User, true}, {Manager, Admin, false}, {Manager, Manager, true}, {Manager, User, true}, {"", Admin, false},
+	} {
+		if got := TakesIn(row.asker, row.whose); got != row.want {
+			t.Errorf("%s takes %s in: %v", row.asker, row.whose, got)
+		}
+	}
+}
+
 func TestToGroup(t *testing.T) {
 	for _, row := range []struct {
 		asker           Role

@@ -154,6 +154,10 @@ func ToPerson(asker, whose Role, a Acquaintance) []Relation {
 // Manages tells whether a role lets somebody manage the groups that he is a manager of.
 func Manages(role Role) bool { return role == Admin || role == Manager }
 
+// TakesIn tells whether somebody who may add members to a group may add a person of a role. Whoever belongs to a group
+// is bound by its quota, and no manager has power over an admin.
+func TakesIn(asker, whose Role) bool { return asker == Admin || whose != Admin }
+
 // ToGroup returns the relations of an asker to a group that he is a member of, or a manager, or neither. Who has
 // become a user manages no group.
 func ToGroup(asker Role, member, manager bool) []Relation {

@@ -13,8 +13,11 @@ const pageTop = "# Who may do what\n\n" +
 	"the vault's as a whole. Where several of these hold, the most favourable counts; only one's own account is nothing\n" +
 	"else, so that nobody manages himself.\n\n" +
 	"- Admins run accounts, settings and the audit log. By their role they read nobody's files.\n" +
-	"- Managers see and manage the people, the quotas and the audit of the groups that they manage. An admin in such a\n" +
-	"  group is not theirs to manage.\n" +
+	"- Managers see and manage the people, the quotas and the audit of the groups that they manage. They take whom they\n" +
+	"  like into such a group, anybody who is active but an admin, and so manage him: sessions, API tokens, quota and audit,\n" +
+	"  never files, password or second factor. Admins give this role to those whom they trust with that. Who is taken in\n" +
+	"  has it in his own log, and may stop belonging to a group at any time. An admin in such a group, whom another admin\n" +
+	"  added, is not theirs to manage.\n" +
 	"- Users have what is their own and what is shared with them. Who is a user manages nothing, even where a group still\n" +
 	"  names him as its manager.\n" +
 	"- The last active admin cannot give up the role, be switched off or be erased.\n" +

@@ -282,6 +282,8 @@ func (v *Vault) PutMember(ctx context.Context, a Actor, m Membership) error {
 		switch {
 		case was.Member == m.Member && was.Manager == m.Manager:
 			return nil
+		case m.Member && !was.Member && p.ID != asker.ID && !access.TakesIn(access.Role(asker.Role), access.Role(p.Role)):
+			return &InvalidError{"member", "is not for this person, who is an admin; only an admin adds admins"}
 		case m.Manager && !was.Manager && !access.Manages(access.Role(p.Role)):
 			return &InvalidError{"manager", "is not for this person, whose role is user; an admin makes him a manager first"}
 		case was.Manager && !m.Manager:

@@ -421,6 +421,22 @@ func TestWhoCanBeAdded(t *testing.T) {
 	if err := add(root, unknown.Person); err != nil {
 		t.Errorf("by an admin: %v", err)
 	}
+	// A group's quota binds its members: no manager binds an admin by it.
+	chief := h.of(vault.RoleAdmin, "chief")
+	var invalid *vault.InvalidError
+	if err := add(mia, chief.Person); !errors.As(err, &invalid) || invalid.Field != "member" {
+		t.Errorf("a manager adds an admin: %v", err)
+	}
+	h.join(mia, second, chief, false, true) // to manage a group binds nobody
+	if err := h.PutMember(ctx, mia, vault.Membership{Group: second, Person: chief.Person, Member: true, Manager: true}); !errors.As(err, &invalid) {
+		t.Errorf("a manager adds an admin who manages: %v", err)
+	}
+	if err := h.PutMember(ctx, chief, vault.Membership{Group: second, Person: chief.Person, Member: true, Manager: true}); err != nil {
+		t.Errorf("an admin who manages adds himself: %v", err)
+	}
+	if err := add(root, chief.Person); err != nil {
+		t.Errorf("an admin by an admin: %v", err)
+	}
 }
 
 // TestErasedLeaveGroups: whoever is erased is in no group, and each group's log says why.
