@@ -3,6 +3,7 @@ package metadb
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -178,5 +179,63 @@ func BenchmarkList(b *testing.B) {
 				})
 			}
 		}
+	}
+}
+
+// BenchmarkGroupBounds is what a put asks of a group's quota, with 10,000 members and as many uploads in progress as said.
+func BenchmarkGroupBounds(b *testing.B) {
+	const members = 10_000
+	db := open(b, filepath.Join(benchDir(b), "meta.db"))
+	uploads, put := 0, 0
+	person := func(n int) vault.PersonID { return metadbtest.Person(n).ID }
+	update := func(fn func(tx vault.Tx) error) {
+		b.Helper()
+		if err := db.Update(b.Context(), fn); err != nil {
+			b.Fatal(err)
+		}
+	}
+	group := metadbtest.Group(1)
+	update(func(tx vault.Tx) error {
+		err := errors.Join(tx.Groups().Insert(b.Context(), group), tx.Quotas().SetGroup(b.Context(), group.ID, vault.Limits{Bytes: 1 << 50, Files: 1 << 30}))
+		for n := 1; n <= members && err == nil; n++ {
+			node, version := benchFile(int64(n), person(n), "")
+			err = errors.Join(tx.People().Insert(b.Context(), metadbtest.Person(n)), metadbtest.InsertFile(b.Context(), tx, node, version),
+				tx.Groups().Put(b.Context(), vault.Membership{Group: group.ID, Person: person(n), Member: true, Since: node.CreatedAt}))
+		}
+		return err
+	})
+	for _, total := range []int{0, 1000} {
+		update(func(tx vault.Tx) (err error) {
+			for ; uploads < total && err == nil; uploads++ {
+				err = tx.Uploads().Insert(b.Context(), vault.Upload{
+					ID: scatter(int64(uploads + 1)), Owner: person(1 + uploads*7%members), Path: "/u", Class: string(stone.ClassNormal), SealedKey: make([]byte, 100),
+					Size: -1, Offset: 1000, CreatedAt: group.CreatedAt, ExpiresAt: group.CreatedAt, ModifiedAt: group.CreatedAt,
+				})
+			}
+			return err
+		})
+		b.Run(fmt.Sprintf("bounds/uploads=%d", total), func(b *testing.B) {
+			for b.Loop() {
+				if err := db.View(b.Context(), func(tx vault.Tx) error {
+					_, err := tx.Quotas().Bounds(b.Context(), person(5), stone.FileID{})
+					return err
+				}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	// What the rows of a put cost where a group's sums are kept along with them.
+	for name, owner := range map[string]vault.PersonID{"a member's": person(5), "a stranger's": person(members + 1)} {
+		if owner == person(members+1) {
+			update(func(tx vault.Tx) error { return tx.People().Insert(b.Context(), metadbtest.Person(members+1)) })
+		}
+		b.Run("put/"+name, func(b *testing.B) {
+			for b.Loop() {
+				put++
+				node, version := benchFile(int64(members+put), owner, "")
+				update(func(tx vault.Tx) error { return metadbtest.InsertFile(b.Context(), tx, node, version) })
+			}
+		})
 	}
 }

@@ -200,6 +200,10 @@ func TestCheck(t *testing.T) {
 		{`UPDATE nodes SET parent = $1 || '' WHERE parent <> '' AND id > $1`, "lies in a folder that is not there", `UPDATE nodes SET parent = '00000000000000000000000000000001' WHERE parent = $1`},
 		{`UPDATE versions SET document = 'x' WHERE document = $1`, "document " + string(node.ID) + " has no current version", ``},
 		{`SELECT $1`, "a row refers to one that is not there: versions row ", `UPDATE versions SET document = $1 WHERE document = 'x'`},
+		{`UPDATE usage SET bytes = bytes + 1 WHERE person = (SELECT owner FROM nodes WHERE id = $1)`, "use of person " + string(owner) + " is not",
+			`UPDATE usage SET bytes = bytes - 1 WHERE person = (SELECT owner FROM nodes WHERE id = $1)`},
+		{`INSERT INTO groups (id, name, name_key, created_at, updated_at, files) VALUES ($1, 'g', 'g', 0, 0, 1)`, "use of group " + string(node.ID) + " is not",
+			`DELETE FROM groups WHERE id = $1`},
 		{`UPDATE nodes SET size = -5 WHERE id = $1`, "the database file is damaged: CHECK constraint failed in nodes", ``},
 	} {
 		if _, err := raw.Exec(tt.damage, string(node.ID)); err != nil {

@@ -237,7 +237,14 @@ var consistency = []struct{ complaint, query string }{
 		LEFT JOIN usage u ON u.person = p.id
 		LEFT JOIN (SELECT owner, sum(size) AS bytes FROM versions GROUP BY owner) v ON v.owner = p.id
 		LEFT JOIN (SELECT owner, count(*) AS files FROM nodes WHERE kind = 'file' GROUP BY owner) n ON n.owner = p.id
-		WHERE coalesce(u.bytes, 0) <> coalesce(v.bytes, 0) OR coalesce(u.files, 0) <> coalesce(n.files, 0) ORDER BY p.id LIMIT $1`},
+		LEFT JOIN (SELECT owner, sum(position) AS uploading FROM uploads GROUP BY owner) t ON t.owner = p.id
+		WHERE u.person IS NULL OR u.bytes <> coalesce(v.bytes, 0) OR u.files <> coalesce(n.files, 0)
+			OR u.uploading <> coalesce(t.uploading, 0) ORDER BY p.id LIMIT $1`},
+	{"what is counted as the use of group %s is not what its members use", `SELECT g.id FROM groups g
+		LEFT JOIN (SELECT m.grp, sum(u.bytes) AS bytes, sum(u.files) AS files, sum(u.uploading) AS uploading
+			FROM group_members m JOIN usage u ON u.person = m.person WHERE m.member = 1 GROUP BY m.grp) s ON s.grp = g.id
+		WHERE g.bytes <> coalesce(s.bytes, 0) OR g.files <> coalesce(s.files, 0) OR g.uploading <> coalesce(s.uploading, 0)
+		ORDER BY g.id LIMIT $1`},
 	{"group %s has no identity in use", `SELECT g.id FROM groups g LEFT JOIN identities i ON i.kind = 'group' AND i.grp = g.id
 		AND i.retired_at IS NULL WHERE i.id IS NULL ORDER BY g.id LIMIT $1`},
 	{"identity %s is in use for a group that is not there", `SELECT i.id FROM identities i LEFT JOIN groups g ON g.id = i.grp

@@ -10,19 +10,18 @@ import (
 
 type quotas struct{ tx *Tx }
 
-// groupBound selects quotas q of groups g, with what their members use. $2 is an upload that does not count.
-const groupBound = `SELECT g.id, g.name, q.grp IS NOT NULL, q.bytes, q.files,
-		(SELECT coalesce(sum(u.bytes), 0) FROM group_members n JOIN usage u ON u.person = n.person WHERE n.grp = g.id AND n.member = 1),
-		(SELECT coalesce(sum(u.files), 0) FROM group_members n JOIN usage u ON u.person = n.person WHERE n.grp = g.id AND n.member = 1),
-		(SELECT coalesce(sum(t.position), 0) FROM group_members n JOIN uploads t ON t.owner = n.person
-			WHERE n.grp = g.id AND n.member = 1 AND t.id <> $2) `
+// The use is kept by triggers, a person's and a group's alike, so that a quota is a few rows, however many belong to a
+// group. $2 is an upload of the person $1 that does not count.
+const (
+	beside     = `coalesce((SELECT t.position FROM uploads t WHERE t.id = $2 AND t.owner = $1), 0)`
+	groupBound = `SELECT g.id, g.name, q.grp IS NOT NULL, q.bytes, q.files, g.bytes, g.files, g.uploading`
+)
 
-func (s quotas) Bounds(ctx context.Context, person vault.PersonID, beside stone.FileID) ([]vault.Bound, error) {
-	bounds, err := all(ctx, s.tx, scanBound, `SELECT '', '', q.person IS NOT NULL, q.bytes, q.files, coalesce(u.bytes, 0), coalesce(u.files, 0),
-		(SELECT coalesce(sum(t.position), 0) FROM uploads t WHERE t.owner = p.id AND t.id <> $2)
-		FROM people p LEFT JOIN quotas q ON q.person = p.id LEFT JOIN usage u ON u.person = p.id WHERE p.id = $1
-		UNION ALL `+groupBound+`FROM group_members m JOIN quotas q ON q.grp = m.grp JOIN groups g ON g.id = m.grp
-			WHERE m.person = $1 AND m.member = 1`, string(person), beside.String())
+func (s quotas) Bounds(ctx context.Context, person vault.PersonID, upload stone.FileID) ([]vault.Bound, error) {
+	bounds, err := all(ctx, s.tx, scanBound, `SELECT '', '', q.person IS NOT NULL, q.bytes, q.files, u.bytes, u.files, u.uploading - `+beside+`
+		FROM usage u LEFT JOIN quotas q ON q.person = u.person WHERE u.person = $1
+		UNION ALL `+groupBound+` - `+beside+` FROM group_members m JOIN quotas q ON q.grp = m.grp JOIN groups g ON g.id = m.grp
+			WHERE m.person = $1 AND m.member = 1`, string(person), upload.String())
 	if err == nil && (len(bounds) == 0 || bounds[0].Group != "") {
 		return nil, vault.ErrNotFound
 	}
@@ -31,7 +30,7 @@ func (s quotas) Bounds(ctx context.Context, person vault.PersonID, beside stone.
 
 func (s quotas) OfGroup(ctx context.Context, id vault.GroupID) (vault.Bound, error) {
 	return get(ctx, s.tx, vault.ErrNotFound, scanBound,
-		groupBound+`FROM groups g LEFT JOIN quotas q ON q.grp = g.id WHERE g.id = $1`, string(id), "")
+		groupBound+` FROM groups g LEFT JOIN quotas q ON q.grp = g.id WHERE g.id = $1`, string(id))
 }
 
 func (s quotas) SetPerson(ctx context.Context, id vault.PersonID, l vault.Limits) error {

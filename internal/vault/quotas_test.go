@@ -381,9 +381,9 @@ func TestQuotaRights(t *testing.T) {
 	root, mia, max := h.of(vault.RoleAdmin, "root"), h.of(vault.RoleManager, "mia"), h.of(vault.RoleManager, "max")
 	ada, ben := h.person("ada"), h.person("ben")
 	id := h.group(mia, "g")
-	for _, who := range []vault.Actor{ada, root, mia} {
-		h.join(mia, id, who, true, who == mia)
-	}
+	h.join(mia, id, ada, true, false)
+	h.join(mia, id, mia, true, true)
+	h.join(h.of(vault.RoleAdmin, "chief"), id, root, true, false)
 	yes, no, none := error(nil), vault.ErrForbidden, vault.ErrNotFound
 	for _, row := range []struct {
 		by, of   vault.Actor

@@ -53,6 +53,7 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"groups", testGroups},
 		{"lists of groups", testGroupLists},
 		{"quotas and use", testQuotas},
+		{"use, whatever is done", testUseWalk},
 		{"bad values", testBadValues},
 		{"accounts and sessions", testSessions},
 		{"refresh tokens", testRefresh},

@@ -9,7 +9,10 @@ CREATE TABLE groups (
     name       TEXT NOT NULL CHECK (name <> ''),
     name_key   TEXT NOT NULL UNIQUE CHECK (name_key <> ''),
     created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL
+    updated_at INTEGER NOT NULL,
+    bytes      INTEGER NOT NULL DEFAULT 0 CHECK (bytes >= 0), -- the sums of usage over the members, kept by triggers
+    files      INTEGER NOT NULL DEFAULT 0 CHECK (files >= 0),
+    uploading  INTEGER NOT NULL DEFAULT 0 CHECK (uploading >= 0)
 ) STRICT;
 
 -- Who manages a group need not belong to it.
@@ -57,20 +60,27 @@ CREATE TABLE quotas (
     CHECK ((person IS NULL) <> (grp IS NULL))
 ) STRICT;
 
--- What a person's versions and files take, kept by the triggers below in the same transaction. No row is nothing.
+-- What a person's versions, files and uploads in progress take, kept by the triggers below in the same transaction, as
+-- are the groups' sums.
 CREATE TABLE usage (
-    person TEXT NOT NULL PRIMARY KEY REFERENCES people (id) ON DELETE CASCADE,
-    bytes  INTEGER NOT NULL CHECK (bytes >= 0),
-    files  INTEGER NOT NULL CHECK (files >= 0)
+    person    TEXT NOT NULL PRIMARY KEY REFERENCES people (id) ON DELETE CASCADE,
+    bytes     INTEGER NOT NULL DEFAULT 0 CHECK (bytes >= 0),
+    files     INTEGER NOT NULL DEFAULT 0 CHECK (files >= 0),
+    uploading INTEGER NOT NULL DEFAULT 0 CHECK (uploading >= 0)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO usage (person, bytes, files)
+INSERT INTO usage (person, bytes, files, uploading)
     SELECT id, (SELECT coalesce(sum(size), 0) FROM versions WHERE owner = people.id),
-        (SELECT count(*) FROM nodes WHERE owner = people.id AND kind = 'file') FROM people;
+        (SELECT count(*) FROM nodes WHERE owner = people.id AND kind = 'file'),
+        (SELECT coalesce(sum(position), 0) FROM uploads WHERE owner = people.id) FROM people;
 
 -- +goose StatementBegin
+CREATE TRIGGER usage_person AFTER INSERT ON people BEGIN
+    INSERT INTO usage (person) VALUES (new.id) ON CONFLICT (person) DO NOTHING;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
 CREATE TRIGGER usage_version AFTER INSERT ON versions BEGIN
-    INSERT INTO usage (person, bytes, files) VALUES (new.owner, new.size, 0)
-        ON CONFLICT (person) DO UPDATE SET bytes = bytes + excluded.bytes, files = files + excluded.files;
+    UPDATE usage SET bytes = bytes + new.size WHERE person = new.owner;
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
@@ -81,14 +91,12 @@ END;
 -- +goose StatementBegin
 CREATE TRIGGER usage_other_version AFTER UPDATE OF owner, size ON versions WHEN old.owner <> new.owner OR old.size <> new.size BEGIN
     UPDATE usage SET bytes = bytes - old.size WHERE person = old.owner;
-    INSERT INTO usage (person, bytes, files) VALUES (new.owner, new.size, 0)
-        ON CONFLICT (person) DO UPDATE SET bytes = bytes + excluded.bytes, files = files + excluded.files;
+    UPDATE usage SET bytes = bytes + new.size WHERE person = new.owner;
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER usage_file AFTER INSERT ON nodes WHEN new.kind = 'file' BEGIN
-    INSERT INTO usage (person, bytes, files) VALUES (new.owner, 0, 1)
-        ON CONFLICT (person) DO UPDATE SET bytes = bytes + excluded.bytes, files = files + excluded.files;
+    UPDATE usage SET files = files + 1 WHERE person = new.owner;
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
@@ -99,8 +107,53 @@ END;
 -- +goose StatementBegin
 CREATE TRIGGER usage_other_file AFTER UPDATE OF owner ON nodes WHEN new.kind = 'file' AND old.owner <> new.owner BEGIN
     UPDATE usage SET files = files - 1 WHERE person = old.owner;
-    INSERT INTO usage (person, bytes, files) VALUES (new.owner, 0, 1)
-        ON CONFLICT (person) DO UPDATE SET bytes = bytes + excluded.bytes, files = files + excluded.files;
+    UPDATE usage SET files = files + 1 WHERE person = new.owner;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER usage_upload AFTER INSERT ON uploads BEGIN
+    UPDATE usage SET uploading = uploading + new.position WHERE person = new.owner;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER usage_no_upload AFTER DELETE ON uploads BEGIN
+    UPDATE usage SET uploading = uploading - old.position WHERE person = old.owner;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER usage_other_upload AFTER UPDATE OF position ON uploads BEGIN
+    UPDATE usage SET uploading = uploading + new.position - old.position WHERE person = new.owner;
+END;
+-- +goose StatementEnd
+
+-- The groups' sums follow usage, whose rows come and go at zero, and the members. A missing row is none of a person's,
+-- or of one who is being removed.
+-- +goose StatementBegin
+CREATE TRIGGER group_usage AFTER UPDATE ON usage BEGIN
+    UPDATE groups SET bytes = bytes + new.bytes - old.bytes, files = files + new.files - old.files,
+        uploading = uploading + new.uploading - old.uploading
+        WHERE id IN (SELECT grp FROM group_members WHERE person = new.person AND member = 1);
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER group_usage_member AFTER INSERT ON group_members WHEN new.member = 1 BEGIN
+    UPDATE groups SET bytes = bytes + coalesce((SELECT u.bytes FROM usage u WHERE u.person = new.person), 0),
+        files = files + coalesce((SELECT u.files FROM usage u WHERE u.person = new.person), 0),
+        uploading = uploading + coalesce((SELECT u.uploading FROM usage u WHERE u.person = new.person), 0) WHERE id = new.grp;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER group_usage_no_member AFTER DELETE ON group_members WHEN old.member = 1 BEGIN
+    UPDATE groups SET bytes = bytes - coalesce((SELECT u.bytes FROM usage u WHERE u.person = old.person), 0),
+        files = files - coalesce((SELECT u.files FROM usage u WHERE u.person = old.person), 0),
+        uploading = uploading - coalesce((SELECT u.uploading FROM usage u WHERE u.person = old.person), 0) WHERE id = old.grp;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER group_usage_other_member AFTER UPDATE OF member ON group_members WHEN old.member <> new.member BEGIN
+    UPDATE groups SET bytes = bytes + (new.member - old.member) * coalesce((SELECT u.bytes FROM usage u WHERE u.person = new.person), 0),
+        files = files + (new.member - old.member) * coalesce((SELECT u.files FROM usage u WHERE u.person = new.person), 0),
+        uploading = uploading + (new.member - old.member) * coalesce((SELECT u.uploading FROM usage u WHERE u.person = new.person), 0) WHERE id = new.grp;
 END;
 -- +goose StatementEnd
 
