@@ -222,6 +222,8 @@ var definitions = []Definition{
 		with(version, flag("ok"), count("segments"), count("bytes")), actor, place}},
 	{FileResealed, 1, "file.resealed", "An envelope was replaced without a change to its file.", [slotCount][]Field{
 		with(sealed, among("reason", "rotation")), actor, place}},
+	{FileResealed, 2, "file.resealed", "An envelope was replaced without a change to its file; where files are handed over, that of each earlier version.", [slotCount][]Field{
+		with(sealed, among("reason", "rotation", "hand-over")), actor, place}},
 
 	{GroupCreated, 1, "group.created", "A group was made.", [slotCount][]Field{{id("group"), text("name", 255)}, actor, nil}},
 	{GroupChanged, 1, "group.changed", "A group got another name.", [slotCount][]Field{{id("group"), text("name", 255)}, actor, nil}},

@@ -107,9 +107,10 @@ func (v *Vault) recordDeleted(ctx context.Context, tx Tx, a Actor, n Node, versi
 		placeOf(n.Owner, path))
 }
 
-// recordResealed records another envelope of a version that is otherwise as it was.
-func (v *Vault) recordResealed(ctx context.Context, tx Tx, e Entry) error {
-	return v.record(ctx, tx, audit.FileResealed, nil, and(sealedAs(e.Version), audit.Values{"reason": "rotation"}), placeOf(e.Node.Owner, e.Path))
+// recordResealed records another envelope of a version that is otherwise as it was. by is nil where the server acts by
+// itself.
+func (v *Vault) recordResealed(ctx context.Context, tx Tx, by *Actor, version Version, reason string, place audit.Values) error {
+	return v.record(ctx, tx, audit.FileResealed, by, and(sealedAs(version), audit.Values{"reason": reason}), place)
 }
 
 // makeFolders inserts folders, the last of those that names name, and records each.

@@ -425,7 +425,7 @@ func (h *handOver) reseal(ctx context.Context, was, e Entry, version Version, s 
 	return r, err
 }
 
-// commit makes a document the other's, with all its versions, and records that it moved.
+// commit makes a document the other's, with all its versions, and records that it moved, and each new envelope.
 func (h *handOver) commit(ctx context.Context, tx Tx, was, e Entry, rewrites []*rewrite) error {
 	if _, _, err := h.parties(ctx, tx); err != nil {
 		return err
@@ -471,6 +471,11 @@ func (h *handOver) commit(ctx context.Context, tx Tx, was, e Entry, rewrites []*
 		s.Bytes += r.e.Version.Size
 		if id == was.Node.Current {
 			e.Version = r.e.Version
+			continue
+		}
+		// The event about the document has the newest version's envelope.
+		if err := h.v.recordResealed(ctx, tx, &h.a, r.e.Version, "hand-over", placeOf(h.from, was.Path)); err != nil {
+			return err
 		}
 	}
 	// It is about the one whose file it was, and is forgotten with that person.

@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"stonevault/audit"
+	"stonevault/internal/auditlog"
 	"stonevault/internal/vault"
 	"stonevault/stone"
 )
@@ -133,6 +135,28 @@ func TestHandOver(t *testing.T) {
 	}
 	if e, err := h.Person(ctx, root, ben.Person); err != nil || e.Bytes != done.Bytes+1 || e.Files != 5 {
 		t.Errorf("the new owner uses %d bytes, %d files, %v", e.Bytes, e.Files, err)
+	}
+	// Each new envelope has its event, with who did it, about the former owner: the newest version's says that the file
+	// moved, and those of earlier ones that they were sealed anew.
+	recorded := map[string]bool{}
+	for _, e := range h.events(auditlog.Viewer{Everything: true}) {
+		resealed := e.Type == audit.FileResealed && e.Operational["reason"] == "hand-over"
+		if (resealed || e.Type == audit.FileMoved && e.Operational["kind"] == "file") && e.Subject["person"] == string(ann.Person) && e.Actor["name"] == "root" {
+			recorded[fmt.Sprint(e.Type, e.Operational["file"], e.Operational["revision"], e.Operational["manifest"])] = true
+		}
+	}
+	for _, version := range all {
+		as := audit.FileResealed
+		if version.Version.FileID == e.Version.FileID {
+			as = audit.FileMoved
+		}
+		v := version.Version
+		if !recorded[fmt.Sprint(as, v.FileID.String(), v.Revision, hex.EncodeToString(v.ManifestDigest))] {
+			t.Errorf("version %d: its new envelope has no event", v.Number)
+		}
+	}
+	if len(recorded) != 5 { // of four documents, one with two versions
+		t.Errorf("%d new envelopes are recorded", len(recorded))
 	}
 	lines := h.recorded(audit.FilesHandedOver)
 	if want := fmt.Sprintf("map[bytes:%d documents:4 folder:An|n (2) to:%s] An|n", done.Bytes, ben.Person); !slices.Equal(lines, []string{want}) {

@@ -296,7 +296,9 @@ func (v *Vault) rotateFile(ctx context.Context, id stone.FileID) (wrote bool, er
 		}
 		return e.metadata()
 	}
-	r, err := v.rewrite(ctx, e, e, state, h, metadata, func(ctx context.Context, tx Tx, _, e Entry) error { return v.recordResealed(ctx, tx, e) })
+	r, err := v.rewrite(ctx, e, e, state, h, metadata, func(ctx context.Context, tx Tx, _, e Entry) error {
+		return v.recordResealed(ctx, tx, nil, e.Version, "rotation", placeOf(e.Node.Owner, e.Path))
+	})
 	if err != nil {
 		return false, err
 	}

@@ -572,7 +572,7 @@ export const en = {
       password: 'password', role: 'role', name: 'name', active: 'switched on or off', root: 'root of the vault', person: 'person', vault: 'vault', group: 'group', log: 'log',
       begun: 'begun', done: 'done', credentials: 'wrong name or password', limit: 'too many tries', 'signed-out': 'signed out', 'token-reused': 'used in two places',
       'password-changed': 'the password was changed', revoked: 'ended by somebody', normal: 'normal', restricted: 'restricted', put: 'in one piece', upload: 'upload in pieces',
-      file: 'file', folder: 'folder', cancelled: 'cancelled', expired: 'nothing more came', content: 'the file itself', archive: 'in a zip', complete: 'complete', 'broken-off': 'broken off', rotation: 'keys were replaced',
+      file: 'file', folder: 'folder', cancelled: 'cancelled', expired: 'nothing more came', content: 'the file itself', archive: 'in a zip', complete: 'complete', 'broken-off': 'broken off', rotation: 'keys were replaced', 'hand-over': 'handed over',
       invitation: 'invitation', registration: 'registration', profile: 'profile', self: 'themselves', link: 'one-time link', created: 'created', withdrawn: 'withdrawn', used: 'used',
       enrolled: 'set up', removed: 'removed', 'codes-drawn': 'recovery codes drawn', 'code-used': 'recovery code used', left: 'left', erased: 'erased', totp: 'password and code', 'recovery-code': 'password and recovery code',
       'second-factor': 'wrong second factor', deactivated: 'the account was switched off', changed: 'changed', secret: 'new secret', deleted: 'deleted',
