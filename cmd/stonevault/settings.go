@@ -87,7 +87,7 @@ func newSettings(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := c.Settings(cmd.Context())
+			s, _, err := c.Settings(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -145,14 +145,14 @@ func (a *app) setSetting(ctx context.Context, name, value string, asJSON bool) e
 		if err != nil {
 			return err
 		}
-		s, err := c.Settings(ctx)
+		s, etag, err := c.Settings(ctx)
 		if err != nil {
 			return err
 		}
 		if err := row.set(s, value); err != nil {
 			return err
 		}
-		if err := c.ChangeSettings(ctx, s); err != nil {
+		if err := c.ChangeSettings(ctx, s, etag); err != nil {
 			return err
 		}
 		return a.showSettings(s, asJSON)

@@ -143,16 +143,29 @@ func (c *Client) WithdrawInvitation(ctx context.Context, id string) error {
 	})
 }
 
-// Settings are the vault's.
-func (c *Client) Settings(ctx context.Context) (*api.Settings, error) {
-	return ask[api.Settings](ctx, c, "", func(ctx context.Context, auth api.RequestEditorFn) (*http.Response, error) {
-		return c.api.GetSettings(ctx, auth)
+// Settings are the vault's, with their ETag.
+func (c *Client) Settings(ctx context.Context) (s *api.Settings, etag string, err error) {
+	s, err = ask[api.Settings](ctx, c, "", func(ctx context.Context, auth api.RequestEditorFn) (*http.Response, error) {
+		resp, err := c.api.GetSettings(ctx, auth)
+		if err == nil {
+			etag = resp.Header.Get("ETag")
+		}
+		return resp, err
 	})
+	return s, etag, err
 }
 
-// ChangeSettings replaces all of the settings.
-func (c *Client) ChangeSettings(ctx context.Context, to *api.Settings) error {
-	return c.do(ctx, func(auth api.RequestEditorFn) (*http.Response, error) {
-		return c.api.PutSettings(ctx, nil, *to, auth)
+// ErrSettingsChanged is that somebody else has changed the settings meanwhile.
+var ErrSettingsChanged = errors.New("somebody else has changed the settings at this moment; nothing was set. Look at them, and set it again")
+
+// ChangeSettings replaces all of the settings, which have this ETag; ErrSettingsChanged where they have another.
+func (c *Client) ChangeSettings(ctx context.Context, to *api.Settings, etag string) error {
+	err := c.do(ctx, func(auth api.RequestEditorFn) (*http.Response, error) {
+		return c.api.PutSettings(ctx, &api.PutSettingsParams{IfMatch: &etag}, *to, auth)
 	})
+	var p *Problem
+	if errors.As(err, &p) && p.Status == http.StatusPreconditionFailed {
+		return ErrSettingsChanged
+	}
+	return err
 }

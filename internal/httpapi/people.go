@@ -34,7 +34,7 @@ type People interface {
 	Register(ctx context.Context, a vault.Actor, name, passwordHash string) (vault.Person, error)
 
 	Settings(ctx context.Context, a vault.Actor) (vault.Settings, error)
-	ChangeSettings(ctx context.Context, a vault.Actor, s vault.Settings) error
+	ChangeSettings(ctx context.Context, a vault.Actor, s vault.Settings, ifMatch string) error
 }
 
 // personID is personIn for the vault.

@@ -340,7 +340,16 @@ func TestRegistrationOverHTTP(t *testing.T) {
 	if !open() {
 		t.Error("strangers are not told that they may make accounts")
 	}
-	s := decode[api.Settings](t, w.do("admin", "GET", "/api/v1/settings", nil))
+	now := w.do("admin", "GET", "/api/v1/settings", nil)
+	s := decode[api.Settings](t, now)
+	for _, row := range []struct {
+		etag string
+		want int
+	}{{`"0123"`, 412}, {now.Header.Get("ETag"), 204}, {"*", 204}} {
+		if a := w.do("admin", "PUT", "/api/v1/settings", settings, append(jsonBody, "If-Match: "+row.etag)...); a.StatusCode != row.want {
+			t.Errorf("If-Match %s: %d %s", row.etag, a.StatusCode, a.body)
+		}
+	}
 	if s.Registration != api.SettingsRegistrationOpen || len(s.SecondFactorRoles) != 1 || s.DefaultBytes != nil || *s.DefaultFiles != 7 {
 		t.Errorf("%+v", s)
 	}

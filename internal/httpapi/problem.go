@@ -54,7 +54,7 @@ var kinds = []kind{
 	{code: "busy", status: http.StatusServiceUnavailable, title: "Too busy", match: auth.ErrBusy, retry: 2,
 		about: "Too many people are signing in at once. Try again in a moment."},
 	{code: "precondition-failed", status: http.StatusPreconditionFailed, title: "Precondition failed", match: vault.ErrPrecondition,
-		about: "The file is not what If-Match or If-None-Match demands. Look at what is there now, and decide again."},
+		about: "This is not what If-Match or If-None-Match demands: somebody has changed it meanwhile, or it is there already. Look at what is there now, and decide again."},
 	{code: "exists", status: http.StatusConflict, title: "Something is there already", match: vault.ErrExists,
 		about: "There is a file or folder at this path already. Choose another path, or remove what is there."},
 	{code: "not-empty", status: http.StatusConflict, title: "The folder is not empty", match: vault.ErrNotEmpty,

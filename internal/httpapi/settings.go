@@ -15,6 +15,11 @@ func (a *API) settings(c *call) error {
 	if err != nil {
 		return err
 	}
+	etag, err := s.ETag()
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set("ETag", etag)
 	out := api.Settings{
 		Registration: api.SettingsRegistration(s.Registration), SecondFactorRoles: make([]api.Role, len(s.SecondFactorRoles)),
 		DefaultBytes: s.DefaultBytes, DefaultFiles: s.DefaultFiles,
@@ -26,6 +31,10 @@ func (a *API) settings(c *call) error {
 }
 
 func (a *API) changeSettings(c *call) error {
+	ifMatch, err := single(c.r, "If-Match")
+	if err != nil {
+		return err
+	}
 	var in api.Settings
 	if err := readJSON(c.r, &in); err != nil {
 		return err
@@ -40,7 +49,7 @@ func (a *API) changeSettings(c *call) error {
 	for i, role := range in.SecondFactorRoles {
 		s.SecondFactorRoles[i] = vault.Role(role)
 	}
-	if err := a.Vault.ChangeSettings(c.r.Context(), c.actor(), s); err != nil {
+	if err := a.Vault.ChangeSettings(c.r.Context(), c.actor(), s, ifMatch); err != nil {
 		return err
 	}
 	return a.done(c)

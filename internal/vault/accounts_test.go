@@ -328,10 +328,26 @@ func TestSettings(t *testing.T) {
 		t.Errorf("registering where it is closed: %v", err)
 	}
 	want := vault.Settings{Registration: "open", SecondFactorRoles: []vault.Role{"manager", "admin", "admin"}, DefaultBytes: to(int64(1000)), DefaultFiles: to(int64(0))}
-	if err := h.ChangeSettings(ctx, root, want); err != nil {
+	if err := h.ChangeSettings(ctx, root, want, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.ChangeSettings(ctx, root, want); err != nil { // again records nothing
+	stale, err := s.ETag() // of a new vault
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := vault.Settings{Registration: "closed"}
+	if err := h.ChangeSettings(ctx, root, other, stale); !errors.Is(err, vault.ErrPrecondition) {
+		t.Errorf("over what somebody else set meanwhile: %v", err)
+	}
+	now, err := h.Settings(ctx, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := now.ETag()
+	if err != nil || fresh == stale {
+		t.Errorf("the ETag did not change: %s %v", fresh, err)
+	}
+	if err := h.ChangeSettings(ctx, root, want, `"x", `+fresh); err != nil { // again records nothing
 		t.Fatal(err)
 	}
 	s, err = h.Settings(ctx, root)
@@ -353,7 +369,7 @@ func TestSettings(t *testing.T) {
 		t.Errorf("%+v %v", eve, err)
 	}
 	want.DefaultBytes = nil
-	if err := h.ChangeSettings(ctx, root, want); err != nil {
+	if err := h.ChangeSettings(ctx, root, want, ""); err != nil {
 		t.Fatal(err)
 	}
 	if s, err = h.Settings(ctx, root); err != nil || s.DefaultBytes != nil {
@@ -364,14 +380,14 @@ func TestSettings(t *testing.T) {
 		"default_bytes": {Registration: "open", DefaultBytes: to(int64(-1))}, "default_files": {Registration: "open", DefaultFiles: to(int64(audit.MaxCount + 1))},
 	} {
 		var invalid *vault.InvalidError
-		if err := h.ChangeSettings(ctx, root, s); !errors.As(err, &invalid) || invalid.Field != what {
+		if err := h.ChangeSettings(ctx, root, s, ""); !errors.As(err, &invalid) || invalid.Field != what {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	if _, err := h.Settings(ctx, ann); !errors.Is(err, vault.ErrForbidden) {
 		t.Errorf("a user sees them: %v", err)
 	}
-	if err := h.ChangeSettings(ctx, ann, want); !errors.Is(err, vault.ErrForbidden) {
+	if err := h.ChangeSettings(ctx, ann, want, ""); !errors.Is(err, vault.ErrForbidden) {
 		t.Errorf("a user changes them: %v", err)
 	}
 }

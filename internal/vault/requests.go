@@ -99,10 +99,13 @@ func (e Entry) ETag() string {
 	return fmt.Sprintf(`"%s-%d"`, e.Version.FileID, e.Version.Revision)
 }
 
-// matches evaluates an If-Match header (RFC 9110, section 13.1.1) against an existing entry.
-func (e Entry) matches(header string) bool {
+// matches evaluates an If-Match header against an existing entry.
+func (e Entry) matches(header string) bool { return ifMatch(header, e.ETag()) }
+
+// ifMatch evaluates an If-Match header (RFC 9110, section 13.1.1) against the ETag of something that exists.
+func ifMatch(header, etag string) bool {
 	for tag := range strings.SplitSeq(header, ",") {
-		if tag = strings.TrimSpace(tag); tag == "*" || tag == e.ETag() {
+		if tag = strings.TrimSpace(tag); tag == "*" || tag == etag {
 			return true
 		}
 	}

@@ -3,6 +3,7 @@ package vault
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -75,6 +76,19 @@ func (s *Settings) check() error {
 	return nil
 }
 
+// ETag is another one for other settings.
+func (s Settings) ETag() (string, error) {
+	h := sha256.New()
+	for _, row := range settingsTable {
+		value, err := json.Marshal(row.value(&s))
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %s\n", row.name, value)
+	}
+	return fmt.Sprintf(`"%x"`, h.Sum(nil)[:16]), nil
+}
+
 // maySettings refuses whoever may not do this with the settings.
 func maySettings(ctx context.Context, tx Tx, a Actor, action access.Action) error {
 	asker, err := asking(ctx, tx, a)
@@ -96,8 +110,9 @@ func (v *Vault) Settings(ctx context.Context, a Actor) (s Settings, err error) {
 	return s, err
 }
 
-// ChangeSettings sets all settings, and records each that is another than before.
-func (v *Vault) ChangeSettings(ctx context.Context, a Actor, s Settings) error {
+// ChangeSettings sets all settings, and records each that is another than before. Where match, an If-Match
+// header, is not empty and those before have another ETag, it is ErrPrecondition.
+func (v *Vault) ChangeSettings(ctx context.Context, a Actor, s Settings, match string) error {
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -108,6 +123,11 @@ func (v *Vault) ChangeSettings(ctx context.Context, a Actor, s Settings) error {
 		was, err := settings(ctx, tx)
 		if err != nil {
 			return err
+		}
+		if etag, err := was.ETag(); err != nil {
+			return err
+		} else if match != "" && !ifMatch(match, etag) {
+			return ErrPrecondition
 		}
 		for _, row := range settingsTable {
 			before, err := json.Marshal(row.value(&was))
