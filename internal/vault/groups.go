@@ -283,7 +283,7 @@ func (v *Vault) PutMember(ctx context.Context, a Actor, m Membership) error {
 		case was.Member == m.Member && was.Manager == m.Manager:
 			return nil
 		case m.Member && !was.Member && p.ID != asker.ID && !access.TakesIn(access.Role(asker.Role), access.Role(p.Role)):
-			return &InvalidError{"member", "is not for this person, who is an admin; only an admin adds admins"}
+			return &InvalidError{"member", "is not for this person, who is an admin; ask an admin to add him"}
 		case m.Manager && !was.Manager && !access.Manages(access.Role(p.Role)):
 			return &InvalidError{"manager", "is not for this person, whose role is user; an admin makes him a manager first"}
 		case was.Manager && !m.Manager:

@@ -81,7 +81,7 @@ func (h *handOver) parties(ctx context.Context, tx Tx) (from, to Person, err err
 	}
 	to, err = tx.People().ByID(ctx, h.to)
 	if isMissing(err) || err == nil && (!to.Active || to.ID == from.ID) {
-		err = &InvalidError{"to", "is nobody who can have them: give the id of another account that is switched on"}
+		err = &InvalidError{"to", "is nobody who can have them; name somebody else, whose account is switched on"}
 	}
 	return from, to, err
 }
