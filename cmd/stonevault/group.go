@@ -241,7 +241,7 @@ func newGroupAdd(a *app) *cobra.Command {
 				if err := c.SetMember(ctx, group, person, member, manages); err != nil {
 					return err
 				}
-				a.say("%s is %s of %s.", shown(name), membership(member, manages), shown(args[0]))
+				a.say("%s is a %s of %s.", shown(name), membership(member, manages), shown(args[0]))
 				return nil
 			})
 		})
