@@ -58,7 +58,7 @@ var layers = []layer{
 	{
 		name: "test kit", // imported by tests alone
 		packages: []string{"internal/layering", "internal/vectors", "internal/anchor/anviltest", "internal/anchor/journaltest",
-			"internal/cache/cachetest", "internal/cache/redistest"},
+			"internal/cache/cachetest", "internal/cache/redistest", "internal/metadb/postgrestest"},
 		may: []string{"core"},
 	},
 }
@@ -88,6 +88,7 @@ var libraries = []struct {
 	{"database/sql", []string{"internal/metadb"}},
 	{"github.com/jackc/pgx/v5", []string{"internal/metadb"}},
 	{"github.com/pressly/goose/v3", []string{"internal/metadb"}},
+	{"github.com/jackc/pgx/v5", []string{"internal/metadb"}},
 	{"modernc.org/libc", []string{"internal/metadb"}},
 	{"modernc.org/sqlite", []string{"internal/metadb"}},
 

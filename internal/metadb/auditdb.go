@@ -45,6 +45,9 @@ func (db *DB) shred(ctx context.Context, fn func(*Tx) error) error {
 	err := db.WriteTx(ctx, func(tx *Tx) error {
 		// Not prepared once for all: SQLite acts on these while it prepares them.
 		set := func(text string) error {
+			if text == "" {
+				return nil
+			}
 			_, err := tx.session.conn.ExecContext(context.WithoutCancel(ctx), text)
 			return err
 		}

@@ -19,6 +19,8 @@ var (
 	ErrCorrupt error = corrupt{}
 	// ErrBusy is a database that another program kept locked for ten seconds.
 	ErrBusy = errors.New("metadb: another program keeps the database locked; try again when it has finished")
+	// ErrUnavailable is a database that cannot be reached or is not ready to answer.
+	ErrUnavailable = fmt.Errorf("%w: the database does not answer; check that it runs and can be reached", vault.ErrUnavailable)
 	// ErrUnsafe is a disk that failed to sync. What it holds is unknown, so that nothing more is written.
 	ErrUnsafe = errors.New("metadb: the disk could not store the last change durably; check the disk and restart")
 
@@ -39,10 +41,11 @@ func (e *NewerError) Error() string {
 // OlderError refuses to read a database that this program would first migrate.
 type OlderError struct {
 	Schema, Needed int64
+	Remedy         string // what to do, as a clause
 }
 
 func (e *OlderError) Error() string {
-	return fmt.Sprintf("the database has schema %d and this program needs %d: start the server once, which migrates it", e.Schema, e.Needed)
+	return fmt.Sprintf("the database has schema %d and this program needs %d: %s", e.Schema, e.Needed, e.Remedy)
 }
 
 // sqliteMeaning says what an SQLite result code means to callers. An extended code is looked up before

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"math"
 	"time"
 
 	"stonevault/internal/auth"
@@ -97,7 +98,7 @@ func (tx *Tx) PutDevice(ctx context.Context, d auth.Device) error {
 		return err
 	}
 	_, err := tx.exec(ctx, `DELETE FROM devices WHERE person = $1 AND hash IN (
-		SELECT hash FROM devices WHERE person = $1 ORDER BY last_at DESC, hash LIMIT -1 OFFSET $2)`, d.Person, auth.MaxDevices)
+		SELECT hash FROM devices WHERE person = $1 ORDER BY last_at DESC, hash LIMIT $3 OFFSET $2)`, d.Person, int64(auth.MaxDevices), int64(math.MaxInt64))
 	return err
 }
 

@@ -333,7 +333,7 @@ func TestUnsafe(t *testing.T) {
 	failing := real
 	failing.classify = func(error) error { return real.classify(coded(10 | 4<<8)) }
 	if err := db.WriteTx(t.Context(), func(tx *Tx) error {
-		db.writer.dialect = &failing // the writer waits for this turn to end
+		db.writer.(*writer).dialect = &failing // the writer waits for this turn to end
 		_, err := tx.session.conn.ExecContext(t.Context(), "PRAGMA defer_foreign_keys = 1")
 		if err == nil {
 			_, err = tx.session.conn.ExecContext(t.Context(), "INSERT INTO refresh_tokens VALUES (zeroblob(32), 'nobody', 0, 0, NULL)")

@@ -2,19 +2,23 @@
 // intents, settings, webhooks, and what signing in needs.
 //
 // A DB implements vault.Database, auth.Store and webhook.Store; all give out the same *Tx. Reads run on a pool of
-// connections, each View in one snapshot. Writes run on one connection: Updates that arrive together
-// share one commit, each under a savepoint of its own, so that a durable small write costs a fraction of
-// one fsync. Another program may write to the same database at the same time.
+// connections, each View in one snapshot. Updates are serializable. Another program may write to the same database
+// at the same time.
+//
+// On SQLite, writes run on one connection: Updates that arrive together share one commit, each under a savepoint of
+// its own, so that a durable small write costs a fraction of one fsync. On PostgreSQL each Update is a transaction on
+// a connection of its own; see postgresWriter.
 //
 // Invariants:
 //   - What Update answered with nil is durable. What it answered with anything else has left nothing,
 //     with one exception that no database can rule out: when the commit itself failed, a crash before
-//     the next commit may bring it back.
+//     the next commit may bring it back, and when its answer was lost it may have been made.
 //   - A context that ends before an Update's turn drops it. During its turn, the next statement reports
 //     the context's error. Once fn has returned nil the Update is reported by what became of it.
-//   - An fn that fails, panics or ends its goroutine takes only its own change back.
+//   - An fn that fails, panics or ends its goroutine takes only its own change back. It may be run more than once,
+//     the last time being the one that counts.
 //   - A row is checked before it is written and after it is read; what does not fit is ErrCorrupt.
-//   - All SQL text is the same for every database; only the migrations and two BEGINs differ.
+//   - All SQL text is the same for every database; what differs is in the migrations and in one dialect each.
 //
 // An fn must not call Update or View of the same DB: the first waits for itself, the second may.
 //
@@ -28,6 +32,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"stonevault/internal/auth"
 	"stonevault/internal/once"
@@ -39,21 +44,22 @@ import (
 type dialect struct {
 	beginRead, beginWrite string
 	classify              func(error) error
-	integrity             string // a query whose rows are complaints, or "ok"
-	references            string // a query whose rows are rows that refer to nothing
-	shredding, shredded   string // what overwrites deleted content from now on, and what ends that
+	prepares              bool          // statements are prepared here, not by the driver
+	statementLimit        time.Duration // see session
+	returning             string        // what an INSERT ends with to return the row's integer key, unless the driver knows it
+	integrity             string        // a query whose rows are complaints, or "ok"; or ""
+	references            string        // a query whose rows are rows that refer to nothing
+	shredding, shredded   string        // what overwrites deleted content from now on, and what ends that
 }
 
 // DB is an open database. Its methods may be called from any goroutine.
 type DB struct {
 	dialect  *dialect
 	readers  *pool
-	writer   *writer // nil when open for reading only
-	writeDB  *sql.DB
+	writer   updater // nil when open for reading only
 	closing  chan struct{}
 	close    sync.Once
 	closed   error
-	finish   func(*session) error        // the writer's last statement, or nil
 	makeRoom func() bool                 // see Options
 	giving   sync.Mutex                  // held while makeRoom runs
 	given    atomic.Int64                // how often it had room to give
@@ -67,13 +73,15 @@ var (
 	_ once.Store     = (*DB)(nil)
 )
 
-// newDB takes over both handles. writeDB is nil for a database that is only read.
-func newDB(d *dialect, readDB, writeDB *sql.DB, readers int, finish func(*session) error) *DB {
-	db := &DB{dialect: d, readers: newPool(readDB, readers), writeDB: writeDB, closing: make(chan struct{}), finish: finish}
-	if writeDB != nil {
-		db.writer = newWriter(d, writeDB, db.closing)
-	}
-	return db
+// updater runs Updates.
+type updater interface {
+	update(ctx context.Context, fn func(*Tx) error) error
+	close() error // once closing is closed; lets those that have begun end
+}
+
+// newDB takes over the handle. A writer is added by who has one.
+func newDB(d *dialect, readDB *sql.DB, readers int) *DB {
+	return &DB{dialect: d, readers: newPool(d, readDB, readers), closing: make(chan struct{})}
 }
 
 // View runs fn on one snapshot.
@@ -168,15 +176,12 @@ func (db *DB) Schema(ctx context.Context) (n int64, err error) {
 
 // ReadTx is View for those who need both sides of a transaction.
 func (db *DB) ReadTx(ctx context.Context, fn func(*Tx) error) error {
-	s, err := db.readers.get(ctx, db.closing)
+	s, err := db.readers.begin(ctx, db.closing, db.dialect.beginRead)
 	if err != nil {
-		return db.dialect.classify(err)
+		return err
 	}
 	clean := false
 	defer func() { db.readers.put(s, clean) }()
-	if err := s.exec(db.dialect.beginRead); err != nil {
-		return db.dialect.classify(err)
-	}
 	tx := &Tx{session: s, dialect: db.dialect}
 	defer func() { // also when fn panics
 		tx.over = true
@@ -206,23 +211,11 @@ func (db *DB) Close() error {
 		close(db.closing)
 		err := db.readers.close()
 		if db.writer != nil {
-			<-db.writer.stopped
-			err = errors.Join(err, db.closeWriter())
+			err = errors.Join(err, db.writer.close())
 		}
 		db.closed = err
 	})
 	return db.closed
-}
-
-func (db *DB) closeWriter() error {
-	var err error
-	if s := db.writer.session; s != nil {
-		if db.finish != nil {
-			err = db.dialect.classify(db.finish(s))
-		}
-		s.close()
-	}
-	return errors.Join(err, db.writeDB.Close())
 }
 
 // consistency are queries for rows that no constraint of the tables rules out and that cannot be.
@@ -259,13 +252,15 @@ const maxComplaints = 20
 func (db *DB) Check(ctx context.Context) (complaints []string, err error) {
 	err = db.ReadTx(ctx, func(tx *Tx) error {
 		scan := func(row scanner) (s string, err error) { return s, row.Scan(&s) }
-		found, err := all(ctx, tx, scan, db.dialect.integrity)
-		if err != nil {
-			return err
-		}
-		for _, f := range found {
-			if f != "ok" {
-				complaints = append(complaints, "the database file is damaged: "+f)
+		var found []string
+		if db.dialect.integrity != "" {
+			if found, err = all(ctx, tx, scan, db.dialect.integrity); err != nil {
+				return err
+			}
+			for _, f := range found {
+				if f != "ok" {
+					complaints = append(complaints, "the database file is damaged: "+f)
+				}
 			}
 		}
 		if db.dialect.references != "" {

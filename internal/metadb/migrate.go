@@ -3,6 +3,7 @@ package metadb
 import (
 	"context"
 	"database/sql"
+	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,11 +14,46 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// migration brings one SQLite database to the schema of this program.
+//go:embed migrations/*/*.sql
+var migrationFiles embed.FS
+
+func migrationsOf(database string) fs.FS {
+	sub, err := fs.Sub(migrationFiles, "migrations/"+database)
+	if err != nil {
+		panic(err) // the paths above are embedded
+	}
+	return sub
+}
+
+// kind is what migrating asks of a database.
+type kind struct {
+	goose  goose.Dialect
+	tables string // counts all tables, those of goose and those of this program
+	remedy string // how an older database comes to the newest schema
+}
+
+var (
+	sqliteKind = kind{
+		goose: goose.DialectSQLite3,
+		tables: `SELECT count(*), count(*) FILTER (WHERE name = 'goose_db_version'), count(*) FILTER (WHERE name = 'schema_writer')
+			FROM sqlite_master WHERE type = 'table'`,
+		remedy: "start the server once, which migrates it",
+	}
+	postgresKind = kind{
+		goose: goose.DialectPostgres,
+		tables: `SELECT count(*), count(*) FILTER (WHERE tablename = 'goose_db_version'), count(*) FILTER (WHERE tablename = 'schema_writer')
+			FROM pg_tables WHERE schemaname = current_schema()`,
+		remedy: "stop the servers, make a backup with pg_dump, and run: stonevaultd migrate up",
+	}
+)
+
+// migration brings one database to the schema of this program.
 type migration struct {
-	path    string
+	kind    kind
+	path    string // of an SQLite database, which is copied before
 	files   fs.FS
 	program string
+	upgrade bool // an older database may be changed
 }
 
 // state is what a database says about itself.
@@ -28,7 +64,7 @@ type state struct {
 }
 
 func (m *migration) provider(db *sql.DB) (*goose.Provider, error) {
-	return goose.NewProvider(goose.DialectSQLite3, db, m.files, goose.WithDisableGlobalRegistry(true))
+	return goose.NewProvider(m.kind.goose, db, m.files, goose.WithDisableGlobalRegistry(true))
 }
 
 // target is the schema of this program.
@@ -40,15 +76,14 @@ func target(p *goose.Provider) int64 {
 // read looks at a database without changing it.
 func (m *migration) read(ctx context.Context, db *sql.DB) (s state, err error) {
 	var tables, versions, writers int64
-	err = db.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE name = 'goose_db_version'),
-		count(*) FILTER (WHERE name = 'schema_writer') FROM sqlite_master WHERE type = 'table'`).Scan(&tables, &versions, &writers)
+	err = db.QueryRowContext(ctx, m.kind.tables).Scan(&tables, &versions, &writers)
 	switch {
 	case err != nil:
 		return s, err
 	case tables == 0:
 		return state{empty: true}, nil
 	case versions == 0:
-		return s, errors.New("this is a database of another program: choose another directory")
+		return s, errors.New("this is a database of another program: choose an empty one")
 	}
 	if err := db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version`).Scan(&s.schema); err != nil {
 		return s, err
@@ -87,9 +122,29 @@ func (m *migration) verify(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if s.schema < target(p) {
-		return &OlderError{Schema: s.schema, Needed: target(p)}
+		return m.older(s, target(p))
 	}
 	return nil
+}
+
+func (m *migration) older(s state, target int64) error {
+	return &OlderError{Schema: s.schema, Needed: target, Remedy: m.kind.remedy}
+}
+
+// migrationLock is the advisory lock of whoever migrates a PostgreSQL database.
+const migrationLock = 0x73746f6e65 // "stone"
+
+// runAlone is run while no other program does the same. The lock is a transaction's, which a proxy passes on.
+func (m *migration) runAlone(ctx context.Context, db *sql.DB) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(migrationLock)); err != nil {
+		return err
+	}
+	return m.run(ctx, db)
 }
 
 // run migrates and records the program. Another program may do the same at the same time: whoever comes
@@ -107,6 +162,9 @@ func (m *migration) run(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if !s.empty && s.schema > 0 && s.schema < target(p) {
+		if !m.upgrade {
+			return m.older(s, target(p))
+		}
 		if err := m.copyBefore(ctx, db, target(p)); err != nil {
 			return fmt.Errorf("copying the database before its migration: %w", err)
 		}
@@ -133,9 +191,12 @@ func (m *migration) run(ctx context.Context, db *sql.DB) error {
 	return err
 }
 
-// copyBefore writes a consistent copy beside the database. It appears under its name once it is durable,
+// copyBefore writes a consistent copy beside a database that is a file. It appears under its name once it is durable,
 // and replaces no earlier one.
 func (m *migration) copyBefore(ctx context.Context, db *sql.DB, version int64) error {
+	if m.path == "" {
+		return nil
+	}
 	f, err := os.CreateTemp(filepath.Dir(m.path), filepath.Base(m.path)+".copying-*") // 0600
 	if err != nil {
 		return err

@@ -121,14 +121,13 @@ func scanPersonEntry(row scanner) (vault.PersonEntry, error) {
 	var r personRow
 	var e vault.PersonEntry
 	var fingerprint []byte
-	var factor, own int64
 	var bytes, files sql.NullInt64
-	if err := row.Scan(append(r.fields(), &fingerprint, &factor, &e.Bytes, &e.Files, &own, &bytes, &files)...); err != nil {
+	if err := row.Scan(append(r.fields(), &fingerprint, &e.SecondFactor, &e.Bytes, &e.Files, &e.OwnLimits, &bytes, &files)...); err != nil {
 		return vault.PersonEntry{}, err
 	}
 	var err error
 	e.Person, err = r.value()
-	e.Fingerprint, e.SecondFactor, e.OwnLimits = identity.Fingerprint(fingerprint), factor == 1, own == 1
+	e.Fingerprint = identity.Fingerprint(fingerprint)
 	e.BytesLimit, e.FilesLimit = optional(bytes), optional(files)
 	return e, err
 }

@@ -127,7 +127,7 @@ func TestConformance(t *testing.T) {
 			if err := db.Close(); err != nil {
 				t.Error(err)
 			}
-			if s := db.writer.session; s != nil {
+			if s := db.writer.(*writer).session; s != nil {
 				for text := range s.stmts {
 					statements[text] = true
 				}

@@ -61,12 +61,11 @@ func checkLimits(l vault.Limits) error {
 }
 
 func scanBound(row scanner) (b vault.Bound, err error) {
-	var set int64
 	var bytes, files sql.NullInt64
-	if err := row.Scan(&b.Group, &b.Name, &set, &bytes, &files, &b.Used.Bytes, &b.Used.Files, &b.Used.Uploading); err != nil {
+	if err := row.Scan(&b.Group, &b.Name, &b.Set, &bytes, &files, &b.Used.Bytes, &b.Used.Files, &b.Used.Uploading); err != nil {
 		return vault.Bound{}, err
 	}
-	b.Set, b.Limits = set == 1, vault.Limits{Bytes: vault.NoLimit, Files: vault.NoLimit}
+	b.Limits = vault.Limits{Bytes: vault.NoLimit, Files: vault.NoLimit}
 	if bytes.Valid {
 		b.Limits.Bytes = bytes.Int64
 	}

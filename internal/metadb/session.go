@@ -3,7 +3,10 @@ package metadb
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"sync"
+	"time"
 
 	"stonevault/internal/auditlog"
 )
@@ -15,7 +18,9 @@ const maxStatements = 200
 // session is one connection with its prepared statements. One goroutine uses it at a time.
 type session struct {
 	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
+	used  bool                 // it has answered before, and may be one that the database has left since
+	stmts map[string]*sql.Stmt // nil where the driver prepares by itself
+	limit time.Duration        // of one statement's answer; 0 for a database that is in this process
 	// auditKeys are those that the open write transaction has found, by person, since every event of a batch
 	// asks for the same few. Nobody else changes them while it is open; see forgetKeys.
 	auditKeys map[string]auditlog.Key
@@ -25,12 +30,50 @@ type session struct {
 // when a part of it is taken back, and when a key is erased.
 func (s *session) forgetKeys() { s.auditKeys = nil }
 
-func openSession(ctx context.Context, db *sql.DB) (*session, error) {
+func openSession(ctx context.Context, d *dialect, db *sql.DB) (*session, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &session{conn: conn, stmts: make(map[string]*sql.Stmt)}, nil
+	s := &session{conn: conn, limit: d.statementLimit}
+	if d.prepares {
+		s.stmts = make(map[string]*sql.Stmt)
+	}
+	return s, nil
+}
+
+// bounded is a context that ends where the database has not answered in time.
+func (s *session) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.limit == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, s.limit)
+}
+
+// write runs a statement that returns no rows.
+func (s *session) write(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	if s.stmts == nil {
+		return s.conn.ExecContext(ctx, query, args...)
+	}
+	stmt, err := s.prepare(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.ExecContext(ctx, args...)
+}
+
+// query runs a statement that returns rows. ctx must stay until they are read.
+func (s *session) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if s.stmts == nil {
+		return s.conn.QueryContext(ctx, query, args...)
+	}
+	stmt, err := s.prepare(context.WithoutCancel(ctx), query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(ctx, args...)
 }
 
 // prepare returns the connection's statement for a query, which it prepares once.
@@ -55,11 +98,7 @@ func (s *session) prepare(ctx context.Context, query string) (*sql.Stmt, error) 
 
 // exec runs a statement without arguments to its end, whatever becomes of any caller's context.
 func (s *session) exec(query string) error {
-	stmt, err := s.prepare(context.Background(), query)
-	if err != nil {
-		return err
-	}
-	_, err = stmt.Exec()
+	_, err := s.write(context.Background(), query)
 	return err
 }
 
@@ -70,17 +109,24 @@ func (s *session) close() error {
 	return s.conn.Close()
 }
 
+// discard ends the connection with whatever transaction it has.
+func (s *session) discard() {
+	s.conn.Raw(func(any) error { return driver.ErrBadConn }) // database/sql would keep it for the next one
+	s.close()
+}
+
 // pool lends reading sessions. The one that came back last goes out first, so that few connections with
 // warm caches serve a small load.
 type pool struct {
-	db    *sql.DB
-	slots chan struct{} // holds one for each session that is lent
-	mu    sync.Mutex
-	idle  []*session // under mu
+	dialect *dialect
+	db      *sql.DB
+	slots   chan struct{} // holds one for each session that is lent
+	mu      sync.Mutex
+	idle    []*session // under mu
 }
 
-func newPool(db *sql.DB, size int) *pool {
-	return &pool{db: db, slots: make(chan struct{}, size)}
+func newPool(d *dialect, db *sql.DB, size int) *pool {
+	return &pool{dialect: d, db: db, slots: make(chan struct{}, size)}
 }
 
 func (p *pool) get(ctx context.Context, closing <-chan struct{}) (*session, error) {
@@ -99,11 +145,31 @@ func (p *pool) get(ctx context.Context, closing <-chan struct{}) (*session, erro
 	if s := p.pop(); s != nil {
 		return s, nil
 	}
-	s, err := openSession(ctx, p.db)
+	s, err := openSession(ctx, p.dialect, p.db)
 	if err != nil {
 		<-p.slots
 	}
 	return s, err
+}
+
+// begin is get with a transaction begun. A connection that the database has left is noticed here, and there may be
+// one for each slot when the database was restarted.
+func (p *pool) begin(ctx context.Context, closing <-chan struct{}, text string) (*session, error) {
+	for {
+		s, err := p.get(ctx, closing)
+		if err != nil {
+			return nil, p.dialect.classify(err)
+		}
+		if err = s.exec(text); err == nil {
+			s.used = true
+			return s, nil
+		}
+		stale := s.used
+		p.put(s, false)
+		if err = p.dialect.classify(err); !stale || !errors.Is(err, ErrUnavailable) {
+			return nil, err
+		}
+	}
 }
 
 func (p *pool) pop() *session {
@@ -125,7 +191,7 @@ func (p *pool) put(s *session, clean bool) {
 		p.idle = append(p.idle, s)
 		p.mu.Unlock()
 	} else {
-		s.close()
+		s.discard()
 	}
 	<-p.slots
 }

@@ -3,7 +3,6 @@ package metadb
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,28 +16,20 @@ import (
 	"stonevault/internal/vault"
 )
 
-//go:embed migrations/sqlite/*.sql
-var migrationFiles embed.FS
-
-func sqliteMigrations() fs.FS {
-	sub, err := fs.Sub(migrationFiles, "migrations/sqlite")
-	if err != nil {
-		panic(err) // the path above is embedded
-	}
-	return sub
-}
+func sqliteMigrations() fs.FS { return migrationsOf("sqlite") }
 
 var sqliteDialect = &dialect{
 	beginRead:  "BEGIN",
 	beginWrite: "BEGIN IMMEDIATE",
 	classify:   classifySQLite,
+	prepares:   true,
 	integrity:  fmt.Sprintf("PRAGMA integrity_check(%d)", maxComplaints),
 	shredding:  "PRAGMA secure_delete = ON",
 	shredded:   "PRAGMA secure_delete = FAST",
 	references: `SELECT "table" || ' row ' || coalesce(rowid, '?') || ', which names ' || parent FROM pragma_foreign_key_check`,
 }
 
-// Options of OpenSQLite.
+// Options of OpenSQLite and OpenPostgres. ReadOnly and MakeRoom have to do with files, and are SQLite's.
 type Options struct {
 	// ProgramVersion is written into the database, so that an older program can say which one it needs.
 	ProgramVersion string
@@ -49,6 +40,8 @@ type Options struct {
 	MakeRoom func() bool
 	// Readers is how many Views run at once; 0 means 8.
 	Readers int
+	// Writers is how many Updates run at once on PostgreSQL; 0 means 16. SQLite has one writer.
+	Writers int
 }
 
 const defaultReaders = 8
@@ -87,12 +80,12 @@ func openSQLite(ctx context.Context, path string, opts Options, migrations fs.FS
 	if readDB, err = openHandle(path, false, opts.Readers); err != nil {
 		return nil, err
 	}
-	m := &migration{path: path, files: migrations, program: opts.ProgramVersion}
+	m := &migration{kind: sqliteKind, path: path, upgrade: true, files: migrations, program: opts.ProgramVersion}
 	if opts.ReadOnly {
 		if err := m.verify(ctx, readDB); err != nil {
 			return nil, err
 		}
-		return newDB(sqliteDialect, readDB, nil, opts.Readers, nil), nil
+		return newDB(sqliteDialect, readDB, opts.Readers), nil
 	}
 	if writeDB, err = openHandle(path, true, 1); err != nil {
 		return nil, err
@@ -100,7 +93,8 @@ func openSQLite(ctx context.Context, path string, opts Options, migrations fs.FS
 	if err := m.run(ctx, writeDB); err != nil {
 		return nil, err
 	}
-	db = newDB(sqliteDialect, readDB, writeDB, opts.Readers, truncateWAL)
+	db = newDB(sqliteDialect, readDB, opts.Readers)
+	db.writer = newWriter(sqliteDialect, writeDB, db.closing, truncateWAL)
 	db.makeRoom = opts.MakeRoom
 	db.forget = func(ctx context.Context) error { return rewrite(ctx, path) }
 	return db, nil

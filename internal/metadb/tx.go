@@ -61,18 +61,6 @@ func (tx *Tx) usable(ctx context.Context) error {
 	return nil
 }
 
-// statement returns the prepared statement for query if the transaction may still run one.
-func (tx *Tx) statement(ctx context.Context, query string) (*sql.Stmt, error) {
-	if err := tx.usable(ctx); err != nil {
-		return nil, err
-	}
-	stmt, err := tx.session.prepare(context.WithoutCancel(ctx), query)
-	if err != nil {
-		return nil, tx.fail(err)
-	}
-	return stmt, nil
-}
-
 func (tx *Tx) fail(err error) error {
 	tx.failed = tx.dialect.classify(err)
 	return tx.failed
@@ -84,21 +72,26 @@ func (tx *Tx) exec(ctx context.Context, query string, args ...any) (int64, error
 	return tx.write(ctx, sql.Result.RowsAffected, query, args...)
 }
 
-// insertRow is exec that returns the new row's integer key. RETURNING would have SQLite keep a temporary table
-// and a journal for each row, a third of the time that a row takes.
+// insertRow is exec that returns the new row's integer key. RETURNING, which PostgreSQL needs for it, would have
+// SQLite keep a temporary table and a journal for each row, a third of the time that a row takes.
 func (tx *Tx) insertRow(ctx context.Context, query string, args ...any) (int64, error) {
-	return tx.write(ctx, sql.Result.LastInsertId, query, args...)
+	if tx.dialect.returning == "" {
+		return tx.write(ctx, sql.Result.LastInsertId, query, args...)
+	}
+	if !tx.writes {
+		return 0, ErrReadOnly
+	}
+	return get(ctx, tx, ErrCorrupt, scanInt, query+tx.dialect.returning, args...)
 }
 
 func (tx *Tx) write(ctx context.Context, ask func(sql.Result) (int64, error), query string, args ...any) (int64, error) {
 	if !tx.writes {
 		return 0, ErrReadOnly
 	}
-	stmt, err := tx.statement(ctx, query)
-	if err != nil {
+	if err := tx.usable(ctx); err != nil {
 		return 0, err
 	}
-	result, err := stmt.ExecContext(context.WithoutCancel(ctx), args...)
+	result, err := tx.session.write(context.WithoutCancel(ctx), query, args...)
 	if err != nil {
 		return 0, tx.fail(err)
 	}
@@ -136,15 +129,27 @@ type scanner interface{ Scan(...any) error }
 // get returns the one row of a query, or missing. Looking up one row is too short to be interrupted.
 func get[T any](ctx context.Context, tx *Tx, missing error, scan func(scanner) (T, error), query string, args ...any) (T, error) {
 	var none T
-	stmt, err := tx.statement(ctx, query)
-	if err != nil {
+	if err := tx.usable(ctx); err != nil {
 		return none, err
 	}
-	value, err := scan(stmt.QueryRowContext(context.WithoutCancel(ctx), args...))
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
+	ctx, cancel := tx.session.bounded(context.WithoutCancel(ctx))
+	defer cancel()
+	rows, err := tx.session.query(ctx, query, args...)
+	if err != nil {
+		return none, tx.fail(err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return none, tx.fail(err)
+		}
 		return none, missing
-	case err != nil:
+	}
+	value, err := scan(rows)
+	if err == nil {
+		err = rows.Close()
+	}
+	if err != nil {
 		return none, tx.fail(err)
 	}
 	return value, nil
@@ -152,14 +157,15 @@ func get[T any](ctx context.Context, tx *Tx, missing error, scan func(scanner) (
 
 // all returns every row of a query. In a View it ends when ctx does.
 func all[T any](ctx context.Context, tx *Tx, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	stmt, err := tx.statement(ctx, query)
-	if err != nil {
+	if err := tx.usable(ctx); err != nil {
 		return nil, err
 	}
 	if tx.writes {
 		ctx = context.WithoutCancel(ctx)
 	}
-	rows, err := stmt.QueryContext(ctx, args...)
+	ctx, cancel := tx.session.bounded(ctx)
+	defer cancel()
+	rows, err := tx.session.query(ctx, query, args...)
 	if err != nil {
 		return nil, tx.fail(err)
 	}

@@ -22,7 +22,8 @@ const maxBatch = 64
 type writer struct {
 	dialect *dialect
 	db      *sql.DB
-	session *session // nil after its connection was lost; run opens another
+	session *session             // nil after its connection was lost; run opens another
+	finish  func(*session) error // its last statement, or nil
 	queue   chan *update
 	closing <-chan struct{}
 	stopped chan struct{}
@@ -54,10 +55,23 @@ type outcome struct {
 	exited   bool // fn called runtime.Goexit
 }
 
-func newWriter(d *dialect, db *sql.DB, closing <-chan struct{}) *writer {
-	w := &writer{dialect: d, db: db, queue: make(chan *update), closing: closing, stopped: make(chan struct{})}
+func newWriter(d *dialect, db *sql.DB, closing <-chan struct{}, finish func(*session) error) *writer {
+	w := &writer{dialect: d, db: db, finish: finish, queue: make(chan *update), closing: closing, stopped: make(chan struct{})}
 	go w.run()
 	return w
+}
+
+// close waits until the last Update has ended, and closes the database.
+func (w *writer) close() error {
+	<-w.stopped
+	var err error
+	if w.session != nil {
+		if w.finish != nil {
+			err = w.dialect.classify(w.finish(w.session))
+		}
+		w.session.close()
+	}
+	return errors.Join(err, w.db.Close())
 }
 
 // update is the caller's side.
@@ -232,7 +246,7 @@ func (w *writer) begin() error {
 		return w.unsafe
 	}
 	if w.session == nil {
-		s, err := openSession(context.Background(), w.db)
+		s, err := openSession(context.Background(), w.dialect, w.db)
 		if err != nil {
 			return w.dialect.classify(err)
 		}

@@ -14,6 +14,8 @@ var (
 	ErrPrecondition = errors.New("precondition failed")
 	ErrNoSpace      = errors.New("no space left")
 	ErrForbidden    = errors.New("not allowed")
+	// ErrUnavailable is a database or a store that cannot be asked now.
+	ErrUnavailable = errors.New("not available at the moment")
 	// ErrRefused is what a reader gets for anything that does not verify. The precise reason is wrapped
 	// for the log and never shown.
 	ErrRefused = errors.New("refused: the stored data does not match what was sealed")
