@@ -18,6 +18,7 @@ import (
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/metadb"
+	"stonevault/internal/metadb/testdb"
 	"stonevault/internal/vault"
 )
 
@@ -47,7 +48,7 @@ func newOnSQLite(t testing.TB, hash string) *onSQLite {
 		t.Fatal(err)
 	}
 	o := &onSQLite{at: time.Now()}
-	o.db, err = metadb.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "meta.db"), metadb.Options{ProgramVersion: "test"})
+	o.db, err = testdb.Open(t.Context(), filepath.Join(t.TempDir(), "meta.db"), "test")
 	if err != nil {
 		t.Fatal(err)
 	}

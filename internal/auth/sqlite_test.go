@@ -16,6 +16,7 @@ import (
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/metadb"
+	"stonevault/internal/metadb/testdb"
 	"stonevault/internal/vault"
 )
 
@@ -62,7 +63,7 @@ func TestSessionOnSQLite(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "meta.db")
 	open := func() (*metadb.DB, *auth.Service) {
 		t.Helper()
-		db, err := metadb.OpenSQLite(t.Context(), file, metadb.Options{ProgramVersion: "test"})
+		db, err := testdb.Open(t.Context(), file, "test")
 		if err != nil {
 			t.Fatal(err)
 		}

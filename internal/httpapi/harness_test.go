@@ -30,6 +30,7 @@ import (
 	"stonevault/internal/blob/local"
 	"stonevault/internal/masterkey"
 	"stonevault/internal/metadb"
+	"stonevault/internal/metadb/testdb"
 	"stonevault/internal/once"
 	"stonevault/internal/vault"
 	"stonevault/internal/webhook"
@@ -101,7 +102,7 @@ func newEmptyWorld(t testing.TB) *world {
 	w := &world{t: t, log: &logged{}, objects: filepath.Join(dir, "objects"), tokens: map[string]string{"anonymous": ""}}
 	logger := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	w.db, err = metadb.OpenSQLite(ctx, filepath.Join(dir, "meta.db"), metadb.Options{ProgramVersion: "test"})
+	w.db, err = testdb.Open(ctx, filepath.Join(dir, "meta.db"), "test")
 	check(err)
 	t.Cleanup(func() { w.db.Close() })
 	check(os.Mkdir(w.objects, 0o700))

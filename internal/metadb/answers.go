@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"math"
 	"time"
 
 	"stonevault/internal/once"
@@ -36,7 +37,7 @@ func (tx *Tx) PutAnswer(ctx context.Context, r once.Row, most int) error {
 		return err
 	}
 	_, err = tx.exec(ctx, `DELETE FROM answers WHERE person = $1 AND key IN (
-		SELECT key FROM answers WHERE person = $1 ORDER BY created_at DESC, key DESC LIMIT -1 OFFSET $2)`, r.Person, int64(most))
+		SELECT key FROM answers WHERE person = $1 ORDER BY created_at DESC, key DESC LIMIT $3 OFFSET $2)`, r.Person, int64(most), int64(math.MaxInt64))
 	return err
 }
 

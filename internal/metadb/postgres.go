@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"stonevault/internal/vault"
@@ -105,12 +106,26 @@ func openPostgres(ctx context.Context, address string, opts Options, migrations 
 	db = newDB(postgresDialect, handle, opts.Readers)
 	if !opts.ReadOnly {
 		db.writer = newPostgresWriter(handle, opts.Writers, db.closing)
-		db.forget = func(ctx context.Context) error {
-			_, err := handle.ExecContext(ctx, `VACUUM FULL`)
+		db.forget = func(ctx context.Context) error { return rewriteTables(ctx, handle) }
+	}
+	return db, nil
+}
+
+// rewriteTables writes each table anew, since PostgreSQL leaves old rows where they were. Others wait for a table while
+// it is written. Its log of writes, copies and replicas keep what they have.
+func rewriteTables(ctx context.Context, db *sql.DB) error {
+	var names []string
+	err := db.QueryRowContext(ctx, `SELECT array_agg(quote_ident(tablename) ORDER BY tablename) FROM pg_tables
+		WHERE schemaname = current_schema() AND tablename <> 'turns'`).Scan(pgtype.NewMap().SQLScanner(&names))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if _, err := db.ExecContext(ctx, `VACUUM FULL `+name); err != nil {
 			return err
 		}
 	}
-	return db, nil
+	return nil
 }
 
 // postgresConfig reads an address. Its errors do not repeat it, since a password may be in it.

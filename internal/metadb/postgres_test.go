@@ -1,10 +1,12 @@
 package metadb
 
 import (
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -202,12 +204,69 @@ func lastOf(t *testing.T, files fs.FS) string {
 	return slices.Max(names)[:5]
 }
 
+// testSameColumns compares the tables of PostgreSQL with SQLite's: names, which may be NULL, and indexes.
+func testSameColumns(t *testing.T, address string) {
+	path := filepath.Join(t.TempDir(), "vault.db")
+	open(t, path)
+	remote, err := sql.Open("pgx", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer remote.Close()
+	lines := func(db *sql.DB, query string) (all []string) {
+		t.Helper()
+		rows, err := db.Query(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var line string
+			if err := rows.Scan(&line); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, line)
+		}
+		if err := rows.Err(); err != nil || len(all) == 0 {
+			t.Fatal("no rows", err)
+		}
+		slices.Sort(all)
+		return all
+	}
+	for what, queries := range map[string][2]string{
+		"columns": {
+			`SELECT m.name || '.' || c.name || ' ' || c.type || ' ' || (c."notnull" = 0 AND c.pk = 0) FROM sqlite_master m, pragma_table_info(m.name) c
+				WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' AND m.name NOT LIKE 'goose%'`,
+			`SELECT table_name || '.' || column_name || ' ' || CASE data_type WHEN 'bigint' THEN 'INTEGER' WHEN 'bytea' THEN 'BLOB' ELSE upper(data_type) END ||
+				CASE WHEN data_type = 'text' AND collation_name <> 'C' THEN ' collated' ELSE '' END || ' ' || (is_nullable = 'YES')::int
+				FROM information_schema.columns WHERE table_schema = current_schema() AND table_name NOT IN ('goose_db_version', 'turns')`,
+		},
+		"indexes": {
+			`SELECT name FROM sqlite_master WHERE type = 'index' AND name NOT LIKE 'sqlite%'`,
+			`SELECT indexname FROM pg_indexes WHERE schemaname = current_schema() AND indexname NOT LIKE '%_pkey' AND indexname NOT LIKE '%_key'`,
+		},
+	} {
+		own, other := lines(rawDB(t, path), queries[0]), lines(remote, queries[1])
+		for _, line := range own {
+			if !slices.Contains(other, line) {
+				t.Errorf("%s: SQLite alone has %s", what, line)
+			}
+		}
+		for _, line := range other {
+			if !slices.Contains(own, line) {
+				t.Errorf("%s: PostgreSQL alone has %s", what, line)
+			}
+		}
+	}
+}
+
 func testPostgresSchema(t *testing.T, server *postgrestest.Server) {
 	if p, s := lastOf(t, postgresMigrations()), lastOf(t, sqliteMigrations()); p != s {
 		t.Errorf("the newest schema is %s on PostgreSQL and %s on SQLite", p, s)
 	}
 	address := server.NewDatabase(t)
 	db := openPostgresAt(t, address)
+	testSameColumns(t, address)
 	schema, err := db.Schema(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 	"stonevault/internal/auditlog"
 	"stonevault/internal/blob/local"
 	"stonevault/internal/masterkey"
-	"stonevault/internal/metadb"
+	"stonevault/internal/metadb/testdb"
 	"stonevault/internal/vault"
 	"stonevault/stone"
 )
@@ -156,7 +156,7 @@ func newPlace(t testing.TB) *house {
 	if h.master, err = masterkey.CreateFile(filepath.Join(dir, "master.key")); err != nil {
 		t.Fatal(err)
 	}
-	if h.db, err = metadb.OpenSQLite(ctx, filepath.Join(dir, "stonevault.db"), metadb.Options{ProgramVersion: "test"}); err != nil {
+	if h.db, err = testdb.Open(ctx, filepath.Join(dir, "stonevault.db"), "test"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.db.Close() })

@@ -20,6 +20,7 @@ import (
 	"stonevault/internal/blob/local"
 	"stonevault/internal/masterkey"
 	"stonevault/internal/metadb"
+	"stonevault/internal/metadb/testdb"
 	"stonevault/internal/vault"
 	"stonevault/stone"
 )
@@ -58,7 +59,7 @@ func newHouseOf(t testing.TB, suite identity.Suite) *house {
 func (h *house) open() {
 	h.t.Helper()
 	var err error
-	if h.db, err = metadb.OpenSQLite(ctx, filepath.Join(h.dir, "stonevault.db"), metadb.Options{ProgramVersion: "test"}); err != nil {
+	if h.db, err = testdb.Open(ctx, filepath.Join(h.dir, "stonevault.db"), "test"); err != nil {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { h.db.Close() })

@@ -21,6 +21,7 @@ import (
 	"stonevault/internal/auditlog"
 	"stonevault/internal/masterkey"
 	"stonevault/internal/metadb"
+	"stonevault/internal/metadb/testdb"
 	"stonevault/internal/webhook"
 )
 
@@ -76,7 +77,7 @@ func (h *house) open() {
 		}
 	}
 	var err error
-	h.db, err = metadb.OpenSQLite(h.t.Context(), filepath.Join(h.dir, "meta.db"), metadb.Options{ProgramVersion: "test"})
+	h.db, err = testdb.Open(h.t.Context(), filepath.Join(h.dir, "meta.db"), "test")
 	check(err)
 	h.recorder = auditlog.NewRecorder(auditlog.Config{Database: h.db.Audit(), Master: h.key, Rand: rand.Reader, Now: h.now}, func() {})
 	outbox := &webhook.Outbox{

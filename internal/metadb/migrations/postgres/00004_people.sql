@@ -370,6 +370,20 @@ CREATE INDEX webhook_deliveries_ended_at ON webhook_deliveries (ended_at) WHERE 
 CREATE INDEX webhook_deliveries_person ON webhook_deliveries (person) WHERE person IS NOT NULL;
 CREATE INDEX webhook_deliveries_by_person ON webhook_deliveries (by_person) WHERE by_person IS NOT NULL;
 
+CREATE TABLE answers (
+    person     TEXT COLLATE "C" NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    key        BYTEA NOT NULL CHECK (length(key) = 32),
+    request    BYTEA NOT NULL CHECK (length(request) = 32),
+    status     BIGINT NOT NULL CHECK (status BETWEEN 200 AND 299),
+    header     TEXT COLLATE "C" NOT NULL CHECK (header <> ''),
+    body       BYTEA NOT NULL,
+    event      BIGINT CHECK (event > 0),
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (person, key)
+);
+CREATE INDEX answers_person ON answers (person, created_at, key);
+CREATE INDEX answers_created_at ON answers (created_at);
+
 -- What a person's versions and files take, as SQLite's triggers keep it.
 -- +goose StatementBegin
 CREATE FUNCTION count_version() RETURNS trigger LANGUAGE plpgsql AS $$
