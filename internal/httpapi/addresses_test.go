@@ -1,12 +1,10 @@
 package httpapi
 
 import (
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net/url"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -15,6 +13,7 @@ import (
 
 	"stonevault/api"
 	"stonevault/internal/access"
+	"stonevault/internal/metadb/testdb"
 	"stonevault/internal/vault"
 )
 
@@ -51,7 +50,7 @@ func (w *world) meet(role access.Role, relation access.Relation) *circumstance {
 // groupOf makes a group.
 func (w *world) groupOf(managers, members []guest) (id string) {
 	w.t.Helper()
-	raw, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(filepath.Dir(w.objects), "meta.db"))+"?_pragma=busy_timeout(10000)")
+	raw, err := testdb.Raw(w.database())
 	if err != nil {
 		w.t.Fatal(err)
 	}

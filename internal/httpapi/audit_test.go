@@ -3,10 +3,8 @@ package httpapi
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +13,7 @@ import (
 
 	"stonevault/api"
 	"stonevault/audit"
+	"stonevault/internal/metadb/testdb"
 )
 
 // putEvent is the id of the event by which the scene's file was put.
@@ -311,7 +310,7 @@ func TestEventBeforeFirstByte(t *testing.T) {
 // exec does to the database what no program of ours does.
 func (w *world) exec(text string) {
 	w.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(filepath.Dir(w.objects), "meta.db"))+"?_busy_timeout=10000")
+	db, err := testdb.Raw(w.database())
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -2,17 +2,16 @@ package httpapi
 
 import (
 	"bytes"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"stonevault/api"
+	"stonevault/internal/metadb/testdb"
 )
 
 // passing are tables and columns that requests change which change nothing: who asked when, and what was refused.
@@ -27,7 +26,7 @@ func (w *world) rowsOf() string {
 			w.t.Fatal(err)
 		}
 	}
-	raw, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(filepath.Dir(w.objects), "meta.db"))+"?_busy_timeout=10000")
+	raw, err := testdb.Raw(w.database())
 	check(err)
 	defer raw.Close()
 	each := func(query string, fn func(names []string, values []any)) {
@@ -48,7 +47,11 @@ func (w *world) rowsOf() string {
 		check(rows.Err())
 	}
 	var tables []string
-	each(`SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name`, func(_ []string, values []any) {
+	names := `SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name`
+	if !testdb.OnSQLite() {
+		names = `SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename`
+	}
+	each(names, func(_ []string, values []any) {
 		tables = append(tables, fmt.Sprint(values[0]))
 	})
 	var b strings.Builder

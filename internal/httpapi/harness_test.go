@@ -88,6 +88,9 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
+// database is the path that testdb knows the metadata by.
+func (w *world) database() string { return filepath.Join(filepath.Dir(w.objects), "meta.db") }
+
 // newEmptyWorld has no accounts.
 func newEmptyWorld(t testing.TB) *world {
 	t.Helper()
@@ -102,7 +105,7 @@ func newEmptyWorld(t testing.TB) *world {
 	w := &world{t: t, log: &logged{}, objects: filepath.Join(dir, "objects"), tokens: map[string]string{"anonymous": ""}}
 	logger := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	w.db, err = testdb.Open(ctx, filepath.Join(dir, "meta.db"), "test")
+	w.db, err = testdb.Open(ctx, w.database(), "test")
 	check(err)
 	t.Cleanup(func() { w.db.Close() })
 	check(os.Mkdir(w.objects, 0o700))

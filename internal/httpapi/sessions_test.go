@@ -2,10 +2,8 @@ package httpapi
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +11,7 @@ import (
 
 	"stonevault/api"
 	"stonevault/internal/auth"
+	"stonevault/internal/metadb/testdb"
 	"stonevault/internal/vault"
 )
 
@@ -54,7 +53,7 @@ func (w *world) newcomer(name string, role vault.Role) guest {
 // group puts people into a group whose manager is the first.
 func (w *world) group(people ...string) {
 	w.t.Helper()
-	raw, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(filepath.Dir(w.objects), "meta.db"))+"?_busy_timeout=10000")
+	raw, err := testdb.Raw(w.database())
 	if err != nil {
 		w.t.Fatal(err)
 	}
