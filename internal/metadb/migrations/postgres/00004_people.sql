@@ -165,6 +165,7 @@ CREATE TABLE audit_events (
     actor       BYTEA,
     subject_key BIGINT REFERENCES audit_keys (number),
     subject     BYTEA,
+    grp         TEXT COLLATE "C" CHECK (length(grp) = 32),
     UNIQUE (log, leaf_index),
     CHECK ((log IS NULL) = (leaf_index IS NULL)),
     CHECK (actor_key IS NULL OR actor IS NOT NULL),
@@ -172,6 +173,7 @@ CREATE TABLE audit_events (
 );
 CREATE INDEX audit_events_actor ON audit_events (actor_key) WHERE actor_key IS NOT NULL;
 CREATE INDEX audit_events_subject ON audit_events (subject_key) WHERE subject_key IS NOT NULL;
+CREATE INDEX audit_events_whose ON audit_events (id, actor_key, subject_key, grp);
 
 CREATE TABLE audit_tiles (
     log      BIGINT NOT NULL REFERENCES audit_logs (id),
@@ -226,7 +228,10 @@ CREATE TABLE groups (
     name       TEXT COLLATE "C" NOT NULL CHECK (name <> ''),
     name_key   TEXT COLLATE "C" NOT NULL UNIQUE CHECK (name_key <> ''),
     created_at BIGINT NOT NULL,
-    updated_at BIGINT NOT NULL
+    updated_at BIGINT NOT NULL,
+    bytes      BIGINT NOT NULL DEFAULT 0 CHECK (bytes >= 0), -- the sums of usage over the members, kept by triggers
+    files      BIGINT NOT NULL DEFAULT 0 CHECK (files >= 0),
+    uploading  BIGINT NOT NULL DEFAULT 0 CHECK (uploading >= 0)
 );
 
 CREATE TABLE group_members (
@@ -269,8 +274,9 @@ CREATE TABLE quotas (
 
 CREATE TABLE usage (
     person TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES people (id) ON DELETE CASCADE,
-    bytes  BIGINT NOT NULL CHECK (bytes >= 0),
-    files  BIGINT NOT NULL CHECK (files >= 0)
+    bytes  BIGINT NOT NULL DEFAULT 0 CHECK (bytes >= 0),
+    files  BIGINT NOT NULL DEFAULT 0 CHECK (files >= 0),
+    uploading BIGINT NOT NULL DEFAULT 0 CHECK (uploading >= 0)
 );
 CREATE INDEX sessions_person ON sessions (person, created_at, id);
 
@@ -384,7 +390,14 @@ CREATE TABLE answers (
 CREATE INDEX answers_person ON answers (person, created_at, key);
 CREATE INDEX answers_created_at ON answers (created_at);
 
--- What a person's versions and files take, as SQLite's triggers keep it.
+-- What people and groups use, as SQLite's triggers keep it.
+-- +goose StatementBegin
+CREATE FUNCTION count_person() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO usage (person) VALUES (new.id) ON CONFLICT (person) DO NOTHING;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
 -- +goose StatementBegin
 CREATE FUNCTION count_version() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -392,8 +405,7 @@ BEGIN
         UPDATE usage SET bytes = bytes - old.size WHERE person = old.owner;
     END IF;
     IF TG_OP <> 'DELETE' THEN
-        INSERT INTO usage (person, bytes, files) VALUES (new.owner, new.size, 0)
-            ON CONFLICT (person) DO UPDATE SET bytes = usage.bytes + excluded.bytes;
+        UPDATE usage SET bytes = bytes + new.size WHERE person = new.owner;
     END IF;
     RETURN NULL;
 END $$;
@@ -405,12 +417,47 @@ BEGIN
         UPDATE usage SET files = files - 1 WHERE person = old.owner;
     END IF;
     IF TG_OP <> 'DELETE' THEN
-        INSERT INTO usage (person, bytes, files) VALUES (new.owner, 0, 1)
-            ON CONFLICT (person) DO UPDATE SET files = usage.files + excluded.files;
+        UPDATE usage SET files = files + 1 WHERE person = new.owner;
     END IF;
     RETURN NULL;
 END $$;
 -- +goose StatementEnd
+-- +goose StatementBegin
+CREATE FUNCTION count_upload() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        UPDATE usage SET uploading = uploading - old.position WHERE person = old.owner;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        UPDATE usage SET uploading = uploading + new.position WHERE person = new.owner;
+    END IF;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE FUNCTION count_group() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE groups SET bytes = bytes + new.bytes - old.bytes, files = files + new.files - old.files,
+        uploading = uploading + new.uploading - old.uploading
+        WHERE id IN (SELECT grp FROM group_members WHERE person = new.person AND member = 1);
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE FUNCTION count_member() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' AND old.member = 1 THEN
+        UPDATE groups g SET bytes = g.bytes - u.bytes, files = g.files - u.files, uploading = g.uploading - u.uploading
+            FROM usage u WHERE u.person = old.person AND g.id = old.grp;
+    END IF;
+    IF TG_OP <> 'DELETE' AND new.member = 1 THEN
+        UPDATE groups g SET bytes = g.bytes + u.bytes, files = g.files + u.files, uploading = g.uploading + u.uploading
+            FROM usage u WHERE u.person = new.person AND g.id = new.grp;
+    END IF;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER usage_person AFTER INSERT ON people FOR EACH ROW EXECUTE FUNCTION count_person();
 CREATE TRIGGER usage_version AFTER INSERT OR DELETE ON versions FOR EACH ROW EXECUTE FUNCTION count_version();
 CREATE TRIGGER usage_other_version AFTER UPDATE OF owner, size ON versions FOR EACH ROW
     WHEN (old.owner <> new.owner OR old.size <> new.size) EXECUTE FUNCTION count_version();
@@ -418,3 +465,6 @@ CREATE TRIGGER usage_file AFTER INSERT ON nodes FOR EACH ROW WHEN (new.kind = 'f
 CREATE TRIGGER usage_no_file AFTER DELETE ON nodes FOR EACH ROW WHEN (old.kind = 'file') EXECUTE FUNCTION count_file();
 CREATE TRIGGER usage_other_file AFTER UPDATE OF owner ON nodes FOR EACH ROW
     WHEN (new.kind = 'file' AND old.owner <> new.owner) EXECUTE FUNCTION count_file();
+CREATE TRIGGER usage_upload AFTER INSERT OR DELETE OR UPDATE OF position ON uploads FOR EACH ROW EXECUTE FUNCTION count_upload();
+CREATE TRIGGER group_usage AFTER UPDATE ON usage FOR EACH ROW EXECUTE FUNCTION count_group();
+CREATE TRIGGER group_usage_member AFTER INSERT OR DELETE OR UPDATE OF member ON group_members FOR EACH ROW EXECUTE FUNCTION count_member();
