@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"stonevault/audit"
+	"stonevault/internal/metadb/testdb"
 	"stonevault/internal/webhook"
 )
 
@@ -458,7 +459,7 @@ func TestSecretsStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	files, err := filepath.Glob(filepath.Join(h.dir, "meta.db*"))
-	if err != nil || len(files) == 0 {
+	if err != nil || testdb.OnSQLite() && len(files) == 0 {
 		t.Fatal(err)
 	}
 	for _, file := range files {
