@@ -354,6 +354,11 @@ func TestWordsOfEveryType(t *testing.T) {
 	if got := whatHappened(&root); got != "root Ann: 1f" {
 		t.Errorf("a person's key: %q", got)
 	}
+	quota := api.AuditEvent{Type: "quota.changed", Operational: map[string]any{
+		"limited_bytes": true, "bytes": float64(4000000), "limited_files": false, "files": float64(0)}, Subject: map[string]any{"name": "Ann"}}
+	if got := whatHappened(&quota); got != "Ann: bytes 4000000, files without limit" {
+		t.Errorf("a quota without a limit of files: %s", got)
+	}
 	if got := whatHappened(&api.AuditEvent{Type: "later.thing", Operational: map[string]any{"b": "x", "a": float64(3)}}); got != "a=3 b=x" {
 		t.Errorf("a type that is not known: %q", got)
 	}

@@ -29,7 +29,7 @@ var sentences = map[audit.Type]string{
 	audit.AccountInvited:    "{name?: }{what}",
 	audit.AccountReset:      "{name}: {what}",
 	audit.FactorChanged:     "{name}: {what}",
-	audit.QuotaChanged:      "{name?: }{bytes} bytes, {files} files",
+	audit.QuotaChanged:      "{name?: }bytes {bytes}, files {files}",
 	audit.FilesHandedOver:   "{name}: {documents} files, {bytes} bytes, to {to}",
 	audit.KeyPublished:      "{kind} {name?: }{fingerprint}",
 	audit.KeyRetired:        "{kind} {name?: }{fingerprint}",
@@ -80,6 +80,9 @@ func whatHappened(e *api.AuditEvent) string {
 		name, after, optional := strings.Cut(strings.Trim(name, "{}"), "?")
 		for _, fields := range []map[string]any{e.Operational, e.Subject} {
 			if value, ok := fields[name]; ok {
+				if fields["limited_"+name] == false {
+					value = "without limit"
+				}
 				return fieldText(value) + after
 			}
 		}
