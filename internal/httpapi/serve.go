@@ -40,7 +40,8 @@ func (c *call) actor() vault.Actor {
 
 // ServeHTTP is where every request enters and every one is accounted for.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rep := &reply{ResponseWriter: w, control: http.NewResponseController(w), id: newRequestID(), route: "none", patience: a.times.patience}
+	rep := &reply{ResponseWriter: w, control: http.NewResponseController(w), id: newRequestID(), route: "none",
+		patience: a.times.patience, conn: ownConn(r)}
 	started := a.Now()
 	a.metrics.inFlight.Inc()
 	setHeaders(rep.Header(), rep.id)
@@ -340,9 +341,10 @@ type reply struct {
 
 	writeSet time.Time // when the deadline for writing was set
 
-	mu    sync.Mutex // guards what follows, and with it the deadline for writing
-	begun bool       // the header is on its way
-	over  bool       // nothing but a problem may leave
+	conn  *net.TCPConn // the request's own, or nil
+	mu    sync.Mutex   // guards what follows, and with it the deadline for writing
+	begun bool         // the header is on its way
+	over  bool         // nothing but a problem may leave
 }
 
 func (w *reply) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -139,8 +140,10 @@ func (a *API) Metrics() http.Handler { return a.metrics.handler() }
 func (a *API) Register(c ...prometheus.Collector) { a.metrics.registry.MustRegister(c...) }
 
 // Limits sets what a server needs around the handler: nobody may hold a connection by sending headers
-// slowly or by sending nothing. Bodies and replies have deadlines of their own, for each request.
+// slowly or by sending nothing. Bodies and replies have deadlines of their own, for each request. Requests know their
+// connection, whose queue is dropped when their caller is shut out.
 func Limits(s *http.Server) {
+	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }
 	s.ReadHeaderTimeout = 10 * time.Second
 	s.IdleTimeout = 2 * time.Minute
 	s.MaxHeaderBytes = 64 << 10

@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"net"
 	"net/http"
 	"time"
 
@@ -62,7 +64,26 @@ func (w *reply) shutOut() {
 	w.over = true
 	if w.begun {
 		w.control.SetWriteDeadline(time.Now().Add(-time.Second))
+		if w.conn != nil {
+			w.conn.SetLinger(0) // what the kernel has of the reply yet does not leave when the connection is closed
+		}
 	}
+}
+
+// connKey is what a request's connection is known by in its context.
+type connKey struct{}
+
+// ownConn is the TCP connection that a request has for itself, or nil.
+func ownConn(r *http.Request) *net.TCPConn {
+	if r.ProtoMajor != 1 {
+		return nil
+	}
+	conn, _ := r.Context().Value(connKey{}).(net.Conn)
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	tcp, _ := conn.(*net.TCPConn)
+	return tcp
 }
 
 // begin tells whether a reply of this status may begin.
