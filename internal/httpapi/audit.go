@@ -244,6 +244,9 @@ func (a *API) auditReceipt(c *call) error {
 		if err := a.awaitEvent(c, id, wait); err != nil {
 			return err
 		}
+		if err := a.standsStill(c); err != nil {
+			return err
+		}
 	}
 	receipt, err := a.AuditLog.Receipt(c.r.Context(), id, c.viewer())
 	return sendReceipt(c, receipt, err)

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -26,6 +27,7 @@ import (
 type call struct {
 	w     *reply
 	r     *http.Request
+	route *route
 	who   auth.Principal
 	keyed bool // the request has an Idempotency-Key
 }
@@ -121,7 +123,7 @@ func (a *API) serve(rt *route, w *reply, r *http.Request) {
 		defer cancel()
 	}
 	ctx, w.recorded = auditlog.WithRecorded(ctx)
-	c := &call{w: w, r: r.WithContext(ctx)}
+	c := &call{w: w, r: r.WithContext(ctx), route: rt}
 	a.answer(w, r, a.noteRefusal(rt, c, a.admit(rt, c)))
 }
 
@@ -131,20 +133,13 @@ func (a *API) admit(rt *route, c *call) error {
 		return err
 	}
 	if rt.action != anybody {
-		token, err := accessToken(c.r)
-		if err != nil {
-			return err
-		}
-		if c.who, err = a.Auth.Authenticate(c.r.Context(), token); err != nil {
+		if err := a.recognise(c); err != nil {
 			return err
 		}
 		if err := a.limit(c.r.Context(), a.classes[rt], byPerson, c.who.Person); err != nil {
 			return err
 		}
-		if c.who.Enrol && !(whileEnrolling[rt.method+" "+rt.pattern] && (c.r.PathValue("person") == "" || personIn(c) == c.who.Person)) {
-			return fail("enrol-first", "")
-		}
-		if err := mayTry(rt.action, c.who); err != nil {
+		if err := mayEnter(c); err != nil {
 			return err
 		}
 	}
@@ -164,6 +159,11 @@ func (a *API) admit(rt *route, c *call) error {
 	default:
 		c.r.Body = &pacedBody{reply: c.w, steady: rt.pace == steady, ReadCloser: http.MaxBytesReader(c.w, c.r.Body, rt.body)}
 	}
+	if rt.body > 0 && rt.pace == quick && rt.action != anybody {
+		if err := a.takeBody(c); err != nil {
+			return err
+		}
+	}
 	handle := func() error { return rt.handle(a, c) }
 	if key != "" {
 		handle = func() error { return a.once(rt, c, key) }
@@ -172,6 +172,43 @@ func (a *API) admit(rt *route, c *call) error {
 		return a.watched(c, handle)
 	}
 	return handle()
+}
+
+// recognise finds out who asks.
+func (a *API) recognise(c *call) error {
+	token, err := accessToken(c.r)
+	if err == nil {
+		c.who, err = a.Auth.Authenticate(c.r.Context(), token)
+	}
+	return err
+}
+
+// mayEnter refuses what the caller may not even try.
+func mayEnter(c *call) error {
+	rt := c.route
+	if c.who.Enrol && !(whileEnrolling[rt.method+" "+rt.pattern] && (c.r.PathValue("person") == "" || personIn(c) == c.who.Person)) {
+		return fail("enrol-first", "")
+	}
+	return mayTry(rt.action, c.who)
+}
+
+// takeBody reads the body of a quick request, and then looks again at who asks: a body may be sent so slowly that its
+// caller was signed out, or got another role, before its end.
+func (a *API) takeBody(c *call) error {
+	body, err := io.ReadAll(c.r.Body)
+	if err != nil {
+		return bodyFailure(err)
+	}
+	c.r.Body = io.NopCloser(bytes.NewReader(body))
+	return a.standsStill(c)
+}
+
+// standsStill refuses a caller who was let in, and who would not be any more.
+func (a *API) standsStill(c *call) error {
+	if err := a.recognise(c); err != nil {
+		return err
+	}
+	return mayEnter(c)
 }
 
 // mayTry refuses what the caller's role may do with nothing at all, and what his API token is not for. What the thing
