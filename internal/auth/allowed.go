@@ -11,15 +11,15 @@ import (
 var ErrForbidden = errors.New("this person's role does not allow it")
 
 // allowed returns a person's account if by may do it to that person. It asks in the transaction of the change, so that
-// a role or a group that changes at the same moment is not overlooked.
+// a role or a group that changes at the same moment is not overlooked, nor that the session or the API token ends.
 func (s *Service) allowed(ctx context.Context, tx Tx, by Principal, action access.Action, person string) (Account, error) {
-	asker, err := tx.Account(ctx, by.Person)
+	asker, err := s.standing(ctx, tx, by, s.now())
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return Account{}, ErrUnauthenticated
 	case err != nil:
 		return Account{}, err
-	case !asker.Active || by.Token == "" && asker.Epoch != by.Epoch:
+	case asker.Person != by.Person || asker.Epoch != by.Epoch:
 		return Account{}, ErrUnauthenticated
 	}
 	whose, err := tx.Account(ctx, person)

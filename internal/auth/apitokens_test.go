@@ -389,3 +389,35 @@ func TestTokenRevokedMeanwhile(t *testing.T) {
 		t.Errorf("afterwards: %v", err)
 	}
 }
+
+// Whoever was recognised, and is ended before his change is made, makes none: a session that is ended makes no token
+// for later, and a token that is revoked ends nobody's sessions.
+func TestEndedBeforeTheChange(t *testing.T) {
+	f := newFixture(t)
+	ctx := t.Context()
+	stolen, own := f.signIn(t), f.signIn(t)
+	text, token := f.newToken(t, own, "admin")
+	byToken, err := f.Authenticate(ctx, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.EndSessions(ctx, own.Principal, annID, true, address); err != nil {
+		t.Fatal(err)
+	}
+	expires := f.clock.now().Add(time.Hour)
+	if _, _, err := f.CreateAPIToken(ctx, stolen.Principal, "later", []string{"admin"}, expires, address); !errors.Is(err, ErrUnauthenticated) {
+		t.Errorf("a token of a session that has ended: %v", err)
+	}
+	if _, _, err := f.BeginFactor(ctx, stolen.Principal); !errors.Is(err, ErrUnauthenticated) {
+		t.Errorf("a factor of a session that has ended: %v", err)
+	}
+	if err := f.RevokeAPIToken(ctx, own.Principal, annID, token.ID, address); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.EndSessions(ctx, byToken, annID, false, address); !errors.Is(err, ErrUnauthenticated) {
+		t.Errorf("sessions, by a token that was revoked: %v", err)
+	}
+	if _, err := f.Authenticate(ctx, own.AccessToken); err != nil {
+		t.Errorf("the owner: %v", err)
+	}
+}

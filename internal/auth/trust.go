@@ -135,21 +135,25 @@ func (s *Service) Stands(ctx context.Context, p Principal) bool {
 	current, ok, before := s.trusted.find(p.id(), now)
 	if !ok {
 		var err error
-		current, err = s.look(ctx, nil, before, func(tx Tx) (Principal, error) {
-			if p.Token == "" {
-				return s.standingSession(ctx, tx, p.Session, now)
-			}
-			token, err := tx.APIToken(ctx, p.Token)
-			if err != nil {
-				return Principal{}, err
-			}
-			return s.standingToken(ctx, tx, token, token.Hash, now)
-		})
+		current, err = s.look(ctx, nil, before, func(tx Tx) (Principal, error) { return s.standing(ctx, tx, p, now) })
 		if err != nil {
 			return false
 		}
 	}
 	return current.id() == p.id() && current.Person == p.Person && current.Epoch == p.Epoch
+}
+
+// standing is who somebody is now who was recognised before, or ErrUnauthenticated where the session or the API token
+// does not stand any more.
+func (s *Service) standing(ctx context.Context, tx Tx, p Principal, now time.Time) (Principal, error) {
+	if p.Token == "" {
+		return s.standingSession(ctx, tx, p.Session, now)
+	}
+	token, err := tx.APIToken(ctx, p.Token)
+	if err != nil {
+		return Principal{}, err
+	}
+	return s.standingToken(ctx, tx, token, token.Hash, now)
 }
 
 // look asks the store who somebody is, and remembers it. What is not there is ErrUnauthenticated.
