@@ -86,7 +86,7 @@ func (h *handOver) parties(ctx context.Context, tx Tx) (from, to Person, err err
 	return from, to, err
 }
 
-// state is how far it has come; missing where it has not begun.
+// state is how far it has come; missing where it has not begun, or was begun for somebody who was erased meanwhile.
 func (h *handOver) state(ctx context.Context, tx Tx) (s HandOver, err error) {
 	text, err := tx.Settings().Get(ctx, settingHandOver(h.from))
 	if err != nil {
@@ -96,6 +96,9 @@ func (h *handOver) state(ctx context.Context, tx Tx) (s HandOver, err error) {
 		return s, fmt.Errorf("vault: setting %s is damaged: %w", settingHandOver(h.from), err)
 	}
 	if s.To != h.to {
+		if _, err := tx.People().ByID(ctx, s.To); err != nil {
+			return HandOver{}, err
+		}
 		return s, &InvalidError{"to", "is not the person to whom these files are on their way already; name that one, " + string(s.To)}
 	}
 	return s, nil

@@ -252,6 +252,41 @@ func TestHandOverDamaged(t *testing.T) {
 	h.mustGet(ben, "/ann/bad", []byte("bad"))
 }
 
+// A hand-over that is not at its end when one of the two is erased: the rest can go to somebody else, and nothing tells
+// how far the files of an erased person had come.
+func TestHandOverErased(t *testing.T) {
+	h := newHouse(t)
+	root, ben, carl, ann := h.admin("root"), h.person("ben"), h.person("carl"), h.person("ann")
+	bad := h.put(ann, "/bad", []byte("bad"))
+	if _, err := h.ChangePerson(ctx, root, ann.Person, vault.PersonChange{Active: to(false)}); err != nil {
+		t.Fatal(err)
+	}
+	name := bad.Version.FileID.String() + ".env"
+	broken := bytes.Clone(h.object(name))
+	broken[len(broken)/2] ^= 1
+	if err := h.objects.Replace(ctx, name, broken); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.HandOverFiles(ctx, root, ann.Person, ben.Person); !errors.Is(err, vault.ErrRefused) {
+		t.Fatal(err)
+	}
+	if _, err := h.Erase(ctx, root, "ben"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.HandOverFiles(ctx, root, ann.Person, carl.Person); !errors.Is(err, vault.ErrRefused) {
+		t.Errorf("to somebody else: %v", err)
+	}
+	if !h.inFiles([]byte("hand_over/" + string(ann.Person))) {
+		t.Error("how far it has come is not kept")
+	}
+	if _, err := h.Erase(ctx, root, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	if h.inFiles([]byte("hand_over/" + string(ann.Person))) {
+		t.Error("how far it had come is left")
+	}
+}
+
 // What would lie too deep, or have too long a path, goes into the last folder that is not.
 func TestHandOverDeep(t *testing.T) {
 	h := newHouse(t)
