@@ -445,3 +445,50 @@ func TestErasePerson(t *testing.T) {
 		t.Errorf("again: %v", err)
 	}
 }
+
+// Whoever manages a group no more has no invitation into it left, by which he could come back under another name. Those
+// into his other groups stay, and those of others, and an admin's, who may invite into any group.
+func TestInvitationsOfWhoIsDismissed(t *testing.T) {
+	for name, dismissed := range map[string]func(h *house, by vault.Actor, g vault.GroupID, who vault.Actor) error{
+		"removed": func(h *house, by vault.Actor, g vault.GroupID, who vault.Actor) error {
+			return h.RemoveMember(ctx, by, g, who.Person)
+		},
+		"left": func(h *house, _ vault.Actor, g vault.GroupID, who vault.Actor) error {
+			return h.RemoveMember(ctx, who, g, who.Person)
+		},
+		"a member alone": func(h *house, by vault.Actor, g vault.GroupID, who vault.Actor) error {
+			return h.PutMember(ctx, by, vault.Membership{Group: g, Person: who.Person, Member: true})
+		},
+	} {
+		h := newHouse(t)
+		root, max, eve := h.admin("root"), h.of(vault.RoleManager, "max"), h.of(vault.RoleManager, "eve")
+		g, other := h.group(max, "g"), h.group(eve, "other")
+		h.join(root, g, eve, true, true)
+		h.join(root, g, root, false, true)
+		for n, by := range []struct {
+			vault.Actor
+			group vault.GroupID
+		}{{eve, g}, {eve, other}, {max, g}, {root, g}} {
+			if _, err := h.Invite(ctx, by.Actor, by.group, 30, hash(byte(n))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := dismissed(h, max, g, eve); err != nil {
+			t.Fatal(name, err)
+		}
+		if err := h.RemoveMember(ctx, max, g, root.Person); err != nil {
+			t.Fatal(name, err)
+		}
+		for n, want := range []error{vault.ErrLinkOver, nil, nil, nil} {
+			if _, err := h.Join(ctx, vault.Actor{}, hash(byte(n)), fmt.Sprintf("newcomer %d", n), "hash"); !errors.Is(err, want) {
+				t.Errorf("%s: invitation %d: %v", name, n, err)
+			}
+		}
+		events := h.events(auditlog.ViewAll)
+		if at := slices.IndexFunc(events, func(e audit.Event) bool {
+			return e.Type == audit.AccountInvited && e.Operational["what"] == "withdrawn"
+		}); at < 0 {
+			t.Errorf("%s: it is not in the log", name)
+		}
+	}
+}

@@ -287,7 +287,7 @@ func (v *Vault) PutMember(ctx context.Context, a Actor, m Membership) error {
 		case m.Manager && !was.Manager && !access.Manages(access.Role(p.Role)):
 			return &InvalidError{"manager", "is not for this person, whose role is user; an admin makes him a manager first"}
 		case was.Manager && !m.Manager:
-			if err := staysManaged(ctx, tx, p, m.Group); err != nil {
+			if err := v.dismiss(ctx, tx, a, p, m.Group); err != nil {
 				return err
 			}
 		}
@@ -350,6 +350,14 @@ func staysManaged(ctx context.Context, tx Tx, p Person, id GroupID) error {
 	return err
 }
 
+// dismiss does what goes before a manager of a group is none any more.
+func (v *Vault) dismiss(ctx context.Context, tx Tx, a Actor, p Person, id GroupID) error {
+	if err := staysManaged(ctx, tx, p, id); err != nil {
+		return err
+	}
+	return v.withdrawInvitations(ctx, tx, a, p, id)
+}
+
 // RemoveMember takes a person out of a group, whatever he was in it; himself, he leaves.
 func (v *Vault) RemoveMember(ctx context.Context, a Actor, id GroupID, person PersonID) error {
 	return v.change(ctx, func(tx Tx) error {
@@ -381,7 +389,7 @@ func (v *Vault) RemoveMember(ctx context.Context, a Actor, id GroupID, person Pe
 			return err
 		}
 		if was.Manager {
-			if err := staysManaged(ctx, tx, p, id); err != nil {
+			if err := v.dismiss(ctx, tx, a, p, id); err != nil {
 				return err
 			}
 		}

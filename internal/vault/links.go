@@ -332,3 +332,18 @@ func (v *Vault) withdrawLinksBy(ctx context.Context, tx Tx, a Actor, p Person) e
 	}
 	return err
 }
+
+// withdrawInvitations ends the invitations into a group of somebody who manages it no more: with one that he has kept,
+// he could come back under another name. Whoever may invite into any group may make them now as well.
+func (v *Vault) withdrawInvitations(ctx context.Context, tx Tx, a Actor, p Person, group GroupID) error {
+	if access.Decide(access.Role(p.Role), access.PeopleInvite, access.Vault) == access.Allowed {
+		return nil
+	}
+	made, err := tx.Links().MadeBy(ctx, p.ID)
+	for _, l := range made {
+		if err == nil && l.Group == group {
+			err = v.withdraw(ctx, tx, a, l)
+		}
+	}
+	return err
+}
