@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -142,4 +143,19 @@ func TestOverBeforeTheBody(t *testing.T) {
 			t.Errorf("%s: something is left", name)
 		}
 	}
+}
+
+// Whoever is signed out while he waits for a receipt does not get it.
+func TestSignedOutWhileWaiting(t *testing.T) {
+	w := newWorld(t)
+	g := w.newcomer("waits", vault.RoleAdmin)
+	event := w.events(g.name, "")[0].ID
+	await := w.api.AwaitEvent
+	w.api.AwaitEvent = func(ctx context.Context, id int64) (int64, error) {
+		if a := w.do("admin", "DELETE", "/api/v1/people/"+g.id+"/sessions/"+g.session, nil); a.StatusCode != 204 {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
+		return await(ctx, id)
+	}
+	wantProblem(t, w.do(g.name, "GET", fmt.Sprintf("/api/v1/audit/events/%d/receipt", event), nil, "Prefer: wait=5"), "unauthenticated")
 }
