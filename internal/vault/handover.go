@@ -517,8 +517,9 @@ func (h *handOver) end(ctx context.Context) (s HandOver, err error) {
 				return err
 			}
 			s.Folder = top.Path
+			// The folder by its id: it is called as the person is, whose name must not outlive an erasure here.
 			err = h.v.record(ctx, tx, audit.FilesHandedOver, &h.a, audit.Values{
-				"to": string(h.to), "folder": cutName(top.Node.Name, maxName), "documents": s.Documents, "bytes": s.Bytes,
+				"to": string(h.to), "folder": string(top.Node.ID), "documents": s.Documents, "bytes": s.Bytes,
 			}, accountOf(from))
 			if err != nil {
 				return err

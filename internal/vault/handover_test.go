@@ -159,7 +159,11 @@ func TestHandOver(t *testing.T) {
 		t.Errorf("%d new envelopes are recorded", len(recorded))
 	}
 	lines := h.recorded(audit.FilesHandedOver)
-	if want := fmt.Sprintf("map[bytes:%d documents:4 folder:An|n (2) to:%s] An|n", done.Bytes, ben.Person); !slices.Equal(lines, []string{want}) {
+	top, err := h.Stat(ctx, ben, vault.Ref{Path: done.Folder})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("map[bytes:%d documents:4 folder:%s to:%s] An|n", done.Bytes, top.Node.ID, ben.Person); !slices.Equal(lines, []string{want}) {
 		t.Errorf("%q, want %q", lines, want)
 	}
 	// The new owner goes on with it, and the former one can be erased.
@@ -169,6 +173,11 @@ func TestHandOver(t *testing.T) {
 	}
 	if err := h.ErasePerson(ctx, root, ann.Person); err != nil {
 		t.Error(err)
+	}
+	for _, e := range h.events(auditlog.ViewAll) {
+		if about := fmt.Sprint(e.Operational, e.Actor["name"], e.Subject["name"]); strings.Contains(about, "An|n") {
+			t.Errorf("the log still has the name of the erased: %v %s", e.Type, about)
+		}
 	}
 	h.mustGet(ben, "/mine", []byte("third version"))
 	h.mustGet(ben, "/An|n (2)/big", want["/big"])
