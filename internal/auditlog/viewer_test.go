@@ -299,7 +299,8 @@ func TestFileNames(t *testing.T) {
 			}
 		}
 	}
-	if !slices.Equal(slices.Sorted(slices.Values(withheld)), slices.Sorted(slices.Values(names))) {
+	// A type that has several versions is there once for each.
+	if !slices.Equal(slices.Compact(slices.Sorted(slices.Values(withheld))), slices.Sorted(slices.Values(names))) {
 		t.Errorf("withheld: %q", withheld)
 	}
 	if unknown := (audit.Leaf{Type: 9999, Version: 1}); !auditlog.NamesFiles(unknown, audit.Operational) {
