@@ -55,6 +55,8 @@ export class Visitor {
     await this.page.getByLabel('Password', { exact: true }).fill(who.password);
     await this.page.getByRole('button', { name: 'Sign in' }).click();
     await this.page.getByRole('button', { name: 'Account', exact: true }).waitFor();
+    // The frame is there before the page: what is done in it now would be done from the page for signing in.
+    await this.page.waitForURL((url) => url.pathname !== '/sign-in');
   }
 
   row(name: string) {
