@@ -17,7 +17,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -219,14 +218,4 @@ func (s *Server) Again(t testing.TB) {
 	if err := s.start(t); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// Log is what the server has said since it was started.
-func (s *Server) Log(t testing.TB) string {
-	t.Helper()
-	said, err := os.ReadFile(filepath.Join(s.dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(said))
 }
