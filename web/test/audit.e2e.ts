@@ -86,6 +86,8 @@ describe('the list', () => {
     const { page } = visitor;
     await enter();
     await event('stored').waitFor();
+    // The page goes on asking while the sign-in has no place in the log yet.
+    await until(async () => (await page.getByText('being added').count()) === 0);
     await server.put('/while nobody looks.txt', '1');
     await page.waitForTimeout(2500);
     expect(await event('/while nobody looks.txt').count()).toBe(0);
