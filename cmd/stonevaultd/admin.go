@@ -12,7 +12,7 @@ import (
 )
 
 // besideFlags are the settings of verbs that work beside a running server.
-var besideFlags = []string{"data", "suite", "master_key_source", "master_passphrase", "development"}
+var besideFlags = []string{"data", "database", "objects", "s3_credentials", "suite", "master_key_source", "master_passphrase", "development"}
 
 func newAdmin(a *app) *cobra.Command {
 	cmd := &cobra.Command{

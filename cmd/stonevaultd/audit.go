@@ -94,22 +94,22 @@ func (a *app) readLog(cmd *cobra.Command, fn func(context.Context, *readableLog)
 }
 
 func (o *opener) readLog(ctx context.Context) (*readableLog, *metadb.DB, error) {
-	dir, err := datadir.At(o.config.Data)
+	p, err := placesOf(o.config, o.version)
 	if err != nil {
 		return nil, nil, err
 	}
-	state, err := dir.Inspect()
+	state, err := p.inspect(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	if state != datadir.InUse {
-		return nil, nil, noVault(dir)
+		return nil, nil, p.noVault()
 	}
-	key, err := (&keyring{dir: dir, config: o.config, ask: o.ask}).find(state)
+	key, err := (&keyring{places: p, config: o.config, ask: o.ask}).find(state)
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := metadb.OpenSQLite(ctx, dir.Database(), metadb.Options{ProgramVersion: o.version, ReadOnly: true})
+	db, err := p.openDatabase(ctx, metadb.Options{ReadOnly: true})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -124,7 +124,7 @@ func (o *opener) readLog(ctx context.Context) (*readableLog, *metadb.DB, error) 
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())
 	}
-	return &readableLog{dir, auditlog.NewReader(o.auditConfig(db, key))}, db, nil
+	return &readableLog{p.dir, auditlog.NewReader(o.auditConfig(db, key))}, db, nil
 }
 
 // fsckReport is what the check prints.

@@ -308,6 +308,9 @@ func (d *doctor) intents(ctx context.Context) {
 // temporary counts the files that interrupted uploads have left.
 func (d *doctor) temporary() {
 	const check = "temporary"
+	if d.store.sharesObjects() {
+		return
+	}
 	var files int
 	var size int64
 	err := filepath.WalkDir(d.store.dir.Objects(), func(_ string, e os.DirEntry, err error) error {

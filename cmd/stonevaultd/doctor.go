@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"stonevault/internal/blob/local"
 	"stonevault/internal/config"
 	"stonevault/internal/datadir"
 	"stonevault/internal/metadb"
@@ -99,14 +98,14 @@ func (d *doctor) print(w io.Writer, asJSON bool) error {
 
 // examine makes every check that the ones before it leave possible. The error is one of the command line.
 func (d *doctor) examine(ctx context.Context) (err error) {
-	if d.store.dir, err = datadir.At(d.config.Data); err != nil {
+	if d.store.places, err = placesOf(d.config, d.version); err != nil {
 		return err
 	}
 	defer d.store.close()
-	d.keys = &keyring{dir: d.store.dir, config: d.config, ask: d.ask}
+	d.keys = &keyring{places: d.store.places, config: d.config, ask: d.ask}
 	d.machine()
 	d.entrance()
-	if !d.directory() {
+	if !d.directory(ctx) {
 		return nil
 	}
 	key := d.masterKey()
@@ -123,21 +122,21 @@ func (d *doctor) examine(ctx context.Context) (err error) {
 }
 
 // directory looks at the directory itself, and tells whether there is more to look at.
-func (d *doctor) directory() bool {
+func (d *doctor) directory(ctx context.Context) bool {
 	const check = "directory"
 	dir := d.store.dir
-	state, err := dir.Inspect()
+	state, err := d.store.inspect(ctx)
 	switch {
 	case err != nil:
 		d.say(check, levelFail, "%v", err)
 		return false
 	case state != datadir.InUse:
-		d.say(check, levelFail, "there is no vault in %s; name the right directory with --data, or make one with: %s", dir.Path(), d.hint("serve --create-admin"))
+		d.say(check, levelFail, "%v, or make one with: %s", d.store.noVault(), d.hint("serve --create-admin"))
 		return false
 	}
 	open := false
 	if runtime.GOOS != "windows" {
-		for _, path := range []string{dir.Path(), dir.Objects(), dir.Database()} {
+		for _, path := range d.store.kept() {
 			if info, err := os.Stat(path); err != nil {
 				d.say(check, levelFail, "%v", err)
 				return false
@@ -181,11 +180,11 @@ func (d *doctor) masterKey() bool {
 func (d *doctor) database(ctx context.Context) bool {
 	const check = "database"
 	var err error
-	if d.store.objects, err = local.Open(d.store.dir.Objects()); err != nil {
+	if d.store.objects, err = d.store.openObjects(ctx); err != nil {
 		d.say("objects", levelFail, "%v", err)
 		return false
 	}
-	d.store.db, err = metadb.OpenSQLite(ctx, d.store.dir.Database(), metadb.Options{ProgramVersion: d.version, ReadOnly: true})
+	d.store.db, err = d.store.openDatabase(ctx, metadb.Options{ReadOnly: true})
 	if err != nil {
 		d.say(check, levelFail, "%v", err)
 		return false
@@ -216,7 +215,7 @@ func (d *doctor) vault(ctx context.Context) {
 		d.say("clock", levelFail, "%v; set the clock of this machine right", err)
 		return
 	case err != nil:
-		d.say("vault", levelFail, "%v", d.explain(err, d.store.dir, d.keys))
+		d.say("vault", levelFail, "%v", d.explain(err, d.store.places, d.keys))
 		return
 	}
 	d.say("vault", levelOK, "the master key opens it")

@@ -15,6 +15,13 @@ func hint(c config.Config, dir datadir.Dir, verb string) string {
 		program = shellQuote(os.Args[0]) // it is not found by its name
 	}
 	line := program + " " + verb + " --data " + shellQuote(dir.Path())
+	for _, place := range []struct{ flag, value string }{
+		{"database", string(c.Database)}, {"objects", string(c.Objects.Address)}, {"s3-credentials", c.Objects.Credentials},
+	} {
+		if place.value != "" {
+			line += " --" + place.flag + " " + shellQuote(place.value)
+		}
+	}
 	switch k := c.MasterKey; {
 	case k.Kind != config.KeyFromFile:
 		line += " --master-key " + string(k.Kind)

@@ -17,7 +17,7 @@ import (
 
 // keyring finds the master key of a data directory.
 type keyring struct {
-	dir    datadir.Dir
+	places
 	config config.Config
 	ask    func(prompt string) (string, error)
 
@@ -65,9 +65,9 @@ func (k *keyring) fromFile(state datadir.State) (*masterkey.Key, error) {
 		return nil, nil
 	}
 	if _, err := k.dir.Salt(); err == nil && k.config.MasterKey.Path == "" {
-		return nil, fmt.Errorf("the data in %s was sealed under a passphrase; start with --master-key passphrase", k.dir.Path())
+		return nil, fmt.Errorf("%s was sealed under a passphrase; start with --master-key passphrase", k.places)
 	}
-	return nil, fmt.Errorf("the data in %s was sealed under a master key that is not at %s; put it back from where you keep a copy, or name its place with --master-key file:PATH", k.dir.Path(), path)
+	return nil, fmt.Errorf("%s was sealed under a master key that is not at %s; put it back from where you keep a copy, or name its place with --master-key file:PATH", k.places, path)
 }
 
 func (k *keyring) fromPassphrase(state datadir.State) (*masterkey.Key, error) {
@@ -77,7 +77,7 @@ func (k *keyring) fromPassphrase(state datadir.State) (*masterkey.Key, error) {
 	salt, err := k.dir.Salt()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("the data in %s was not sealed under a passphrase, or its file master.salt is gone; start with the --master-key that it was made with, or put the file back from a backup", k.dir.Path())
+		return nil, fmt.Errorf("%s was not sealed under a passphrase, or the file master.salt is not in %s; start with the --master-key that it was made with, or put the file back from a backup", k.places, k.dir.Path())
 	case err != nil:
 		return nil, err
 	}

@@ -56,11 +56,11 @@ type opener struct {
 
 // store is an open data directory.
 type store struct {
-	dir     datadir.Dir
+	places
 	lock    *datadir.Lock // nil beside a server
 	key     *masterkey.Key
 	db      *metadb.DB
-	objects *local.Store
+	objects objectStore
 	vault   *vault.Vault
 
 	audit     auditlog.Config
@@ -84,6 +84,9 @@ func (s *store) refill() error {
 
 // keepRoom makes the reserve, and gives the database alone the use of it.
 func (s *store) keepRoom(log *slog.Logger) (makeRoom func() bool) {
+	if s.sharesDatabase() {
+		return nil
+	}
 	reserve, err := s.dir.Reserve(diskSpace)
 	if err != nil {
 		log.Warn("the reserve is not whole: on a full disk, reads will soon be refused too, because they cannot be recorded", "error", err)
@@ -91,7 +94,10 @@ func (s *store) keepRoom(log *slog.Logger) (makeRoom func() bool) {
 	if reserve == nil {
 		return nil
 	}
-	s.reserve, s.objects.Full = reserve, reserve.Short
+	s.reserve = reserve
+	if objects, ok := s.objects.(*local.Store); ok {
+		objects.Full = reserve.Short
+	}
 	return reserve.Release
 }
 
@@ -120,16 +126,16 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 			undo()
 		}
 	}()
-	if s.dir, err = datadir.At(o.config.Data); err != nil {
+	if s.places, err = placesOf(o.config, o.version); err != nil {
 		return nil, err
 	}
-	keys := &keyring{dir: s.dir, config: o.config, ask: o.ask}
-	state, err := s.dir.Inspect()
+	keys := &keyring{places: s.places, config: o.config, ask: o.ask}
+	state, err := s.inspect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if state != datadir.InUse {
-		if err := vacant(s.dir, what); err != nil {
+		if err := s.vacant(what); err != nil {
 			return nil, err
 		}
 	}
@@ -146,7 +152,7 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 		}
 		// Somebody else may have set it up until now.
 		was := state
-		if state, err = s.dir.Inspect(); err != nil {
+		if state, err = s.inspect(ctx); err != nil {
 			return nil, err
 		}
 		if state != was && state == datadir.InUse {
@@ -156,7 +162,7 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 		}
 	}
 	if state == datadir.InUse {
-		if s.objects, err = local.Open(s.dir.Objects()); err != nil {
+		if s.objects, err = s.openObjects(ctx); err != nil {
 			return nil, err
 		}
 		if err := o.rehearse(ctx, s, keys, what, locks); err != nil {
@@ -164,7 +170,7 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 		}
 	}
 	if locks {
-		if err := o.claim(s, keys, what, state); err != nil {
+		if err := o.claim(ctx, s, keys, what, state); err != nil {
 			return nil, err
 		}
 	}
@@ -172,7 +178,7 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 	if what == toServe || what == toRestart {
 		makeRoom = s.keepRoom(o.log)
 	}
-	if s.db, err = metadb.OpenSQLite(ctx, s.dir.Database(), metadb.Options{ProgramVersion: o.version, MakeRoom: makeRoom}); err != nil {
+	if s.db, err = s.openDatabase(ctx, metadb.Options{MakeRoom: makeRoom}); err != nil {
 		return nil, err
 	}
 	s.audit = o.auditConfig(s.db, s.key)
@@ -185,33 +191,40 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 		return s, nil
 	}
 	if s.vault, err = vault.Open(ctx, o.vaultConfig(s, s.db, s.recorder)); err != nil {
-		return nil, o.explain(err, s.dir, keys)
+		return nil, o.explain(err, s.places, keys)
 	}
 	return s, o.openWebhooks(ctx, s)
 }
 
-// vacant refuses an empty directory where one with a vault is needed, or where one was: it may not be mounted.
-func vacant(dir datadir.Dir, what opening) error {
+// vacant refuses places without a vault where one is needed, or where one was: the directory may not be mounted.
+func (p places) vacant(what opening) error {
 	if what == toChange || what == toRestart {
-		return noVault(dir)
+		return p.noVault()
 	}
-	_, err := os.Lstat(dir.AuditHead())
+	_, err := os.Lstat(p.dir.AuditHead())
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || what == toRecover:
 		return nil
 	case err != nil:
 		return err
 	}
-	return fmt.Errorf("%s is empty, and %s is of a vault that was there; mount or restore that, or, to begin another one, move the file away", dir.Path(), dir.AuditHead())
+	where := p.dir.Path()
+	if p.sharesDatabase() {
+		where = metadb.NameOf(p.database)
+	}
+	return fmt.Errorf("%s is empty, and %s is of a vault that was there; mount or restore that, or, to begin another one, move the file away", where, p.dir.AuditHead())
 }
 
-func noVault(dir datadir.Dir) error {
-	return fmt.Errorf("%w in %s; name the right directory with --data", errNoVault, dir.Path())
+func (p places) noVault() error {
+	if p.sharesDatabase() {
+		return fmt.Errorf("%w in %s; name the right database with --database", errNoVault, metadb.NameOf(p.database))
+	}
+	return fmt.Errorf("%w in %s; name the right directory with --data", errNoVault, p.dir.Path())
 }
 
 // claim is where the directory begins to change. The key of a new vault comes first: where it cannot be
 // made, nothing else is there yet.
-func (o *opener) claim(s *store, keys *keyring, what opening, state datadir.State) (err error) {
+func (o *opener) claim(ctx context.Context, s *store, keys *keyring, what opening, state datadir.State) (err error) {
 	switch {
 	case state == datadir.InUse:
 	case s.key != nil:
@@ -241,7 +254,7 @@ func (o *opener) claim(s *store, keys *keyring, what opening, state datadir.Stat
 	}
 	if s.objects == nil {
 		// Before the database, so that one without objects is known to be damaged.
-		s.objects, err = local.Open(s.dir.Objects())
+		s.objects, err = s.openObjects(ctx)
 	}
 	return err
 }
@@ -266,9 +279,9 @@ func (r rehearsal) Update(ctx context.Context, fn func(vault.Tx) error) error {
 // rehearse opens the vault as it would be opened, and writes nothing. Where the database is one that this
 // program would first migrate, a copy of it is, if the lock is held.
 func (o *opener) rehearse(ctx context.Context, s *store, keys *keyring, what opening, locked bool) error {
-	db, err := metadb.OpenSQLite(ctx, s.dir.Database(), metadb.Options{ProgramVersion: o.version, ReadOnly: true})
+	db, err := s.openDatabase(ctx, metadb.Options{ReadOnly: true})
 	var newer *metadb.NewerError
-	if err != nil && (!locked || errors.As(err, &newer) || errors.Is(err, metadb.ErrCorrupt) || errors.Is(err, metadb.ErrBusy) || ctx.Err() != nil) {
+	if err != nil && (!locked || s.sharesDatabase() || errors.As(err, &newer) || errors.Is(err, metadb.ErrCorrupt) || errors.Is(err, metadb.ErrBusy) || ctx.Err() != nil) {
 		return err
 	}
 	if err != nil {
@@ -289,11 +302,11 @@ func (o *opener) rehearse(ctx context.Context, s *store, keys *keyring, what ope
 	case what == toRecover && errors.Is(err, vault.ErrUnfinished):
 		return nil
 	case what == toRecover && err == nil:
-		return fmt.Errorf("%w in %s; choose an empty directory with --data", vault.ErrOccupied, s.dir.Path())
+		return fmt.Errorf("%w: %s; choose an empty directory with --data", vault.ErrOccupied, s.places)
 	case what == toServe && err == nil:
 		err = (&witness{path: s.dir.AuditHead(), reader: auditlog.NewReader(o.auditConfig(db, s.key))}).check(ctx)
 	}
-	return o.explain(err, s.dir, keys)
+	return o.explain(err, s.places, keys)
 }
 
 // silent records for a vault that is opened to look at it.
@@ -327,16 +340,16 @@ func copyFile(from, to string) error {
 }
 
 // explain says what to do about what stops a vault from opening.
-func (o *opener) explain(err error, dir datadir.Dir, keys *keyring) error {
+func (o *opener) explain(err error, p places, keys *keyring) error {
 	switch {
 	case errors.Is(err, vault.ErrWrongMasterKey) && o.config.MasterKey.Kind == config.KeyFromFile:
-		return fmt.Errorf("the data in %s was sealed under another master key than the one at %s; put the right one there, or name its place with --master-key file:PATH", dir.Path(), keys.path())
+		return fmt.Errorf("%s was sealed under another master key than the one at %s; put the right one there, or name its place with --master-key file:PATH", p, keys.path())
 	case errors.Is(err, vault.ErrWrongMasterKey) && o.config.MasterKey.Kind == config.KeyFromPassphrase:
-		return fmt.Errorf("this is not the passphrase that the data in %s was sealed under; try again", dir.Path())
+		return fmt.Errorf("this is not the passphrase that %s was sealed under; try again", p)
 	case errors.Is(err, vault.ErrWrongMasterKey):
-		return fmt.Errorf("the data in %s was sealed under another master key than the one in STONEVAULT_MASTER_KEY; set the right one", dir.Path())
+		return fmt.Errorf("%s was sealed under another master key than the one in STONEVAULT_MASTER_KEY; set the right one", p)
 	case errors.Is(err, errSetBack):
-		return fmt.Errorf("%w; if you restored a backup, say so with: %s", err, hint(o.config, dir, "audit restart"))
+		return fmt.Errorf("%w; if you restored a backup, say so with: %s", err, hint(o.config, p.dir, "audit restart"))
 	case errors.Is(err, vault.ErrClock):
 		return fmt.Errorf("%w; set the clock of this machine right, then start again", err)
 	}

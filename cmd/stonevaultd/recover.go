@@ -25,7 +25,7 @@ import (
 const adminName = "admin"
 
 // recoverFlags are the settings of recover: the suite is the secret's.
-var recoverFlags = []string{"data", "master_key_source", "master_passphrase", "development"}
+var recoverFlags = []string{"data", "database", "objects", "s3_credentials", "master_key_source", "master_passphrase", "development"}
 
 func newRecover(a *app) *cobra.Command {
 	r := &recovery{app: a}
@@ -80,7 +80,7 @@ type recovery struct {
 	secret *identity.Identity
 	config config.Config
 
-	source *local.Store
+	source objectStore
 	survey *vault.Survey
 	said   time.Time // when progress was last shown
 }
@@ -120,7 +120,12 @@ func (r *recovery) run(ctx context.Context) (err error) {
 	request := vault.RebuildRequest{Root: root}
 	if r.link {
 		request.Adopt = func(ctx context.Context, name string) error {
-			if err := s.objects.Link(ctx, r.source, name); err != nil {
+			to, ok := s.objects.(*local.Store)
+			from, also := r.source.(*local.Store)
+			if !ok || !also {
+				return misuse("--link is for objects that come from a directory and go into one; leave it out")
+			}
+			if err := to.Link(ctx, from, name); err != nil {
 				return fmt.Errorf("%w; run it again without --link, which copies", err)
 			}
 			return nil
@@ -200,21 +205,21 @@ func (r *recovery) openSource() error {
 
 // mayRecover refuses, before anything is read, a directory that open would refuse after it.
 func (o *opener) mayRecover(ctx context.Context) error {
-	dir, err := datadir.At(o.config.Data)
+	p, err := placesOf(o.config, o.version)
 	if err != nil {
 		return err
 	}
-	state, err := dir.Inspect()
+	state, err := p.inspect(ctx)
 	if err != nil || state != datadir.InUse {
 		return err
 	}
-	s := &store{dir: dir}
+	s := &store{places: p}
 	defer s.close()
-	keys := &keyring{dir: dir, config: o.config, ask: o.ask}
+	keys := &keyring{places: p, config: o.config, ask: o.ask}
 	if s.key, err = keys.find(state); err != nil {
 		return err
 	}
-	if s.objects, err = local.Open(dir.Objects()); err != nil {
+	if s.objects, err = s.openObjects(ctx); err != nil {
 		return err
 	}
 	err = o.rehearse(ctx, s, keys, toRecover, false)

@@ -18,6 +18,7 @@ import (
 	"stonevault/internal/anchor"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
+	"stonevault/internal/blob/local"
 	"stonevault/internal/config"
 	"stonevault/internal/datadir"
 	"stonevault/internal/httpapi"
@@ -221,12 +222,14 @@ func listen(ctx context.Context, addr, flag string, ownMachine bool) (net.Listen
 // prepare is what must be done before the first request. It returns the code that lets the first admin
 // in, nil where there is one.
 func (s *Server) prepare(ctx context.Context) (setup *auth.SetupCode, err error) {
-	removed, err := s.store.objects.RemoveTemporary(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if removed > 0 {
-		s.Log.Info("what interrupted uploads had left was removed", "files", removed)
+	if own, ok := s.store.objects.(*local.Store); ok {
+		removed, err := own.RemoveTemporary(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if removed > 0 {
+			s.Log.Info("what interrupted uploads had left was removed", "files", removed)
+		}
 	}
 	s.collect(ctx)
 	if err := s.removeSetupCode(); err != nil { // of a server that was killed

@@ -79,7 +79,7 @@ func TestTypedPassphrase(t *testing.T) {
 			dir, err := datadir.At(data)
 			check(t, err)
 			answers := c.answers
-			k := &keyring{dir: dir, config: settings(t, map[string]string{"data": data, "master-key": "passphrase"}), ask: func(string) (string, error) {
+			k := &keyring{places: places{dir: dir}, config: settings(t, map[string]string{"data": data, "master-key": "passphrase"}), ask: func(string) (string, error) {
 				answer := answers[0]
 				answers = answers[1:]
 				return answer, nil

@@ -358,7 +358,7 @@ func TestTable(t *testing.T) {
 		if s.Flag != "" {
 			flags = append(flags, s.flagName())
 		}
-		if strings.Trim(s.Key, "abcdefghijklmnopqrstuvwxyz_") != "" || s.set == nil || s.Doc == "" || !strings.HasSuffix(s.Doc, ".") {
+		if strings.Trim(s.Key, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || s.set == nil || s.Doc == "" || !strings.HasSuffix(s.Doc, ".") {
 			t.Errorf("the row of %s is not whole", s.Key)
 		}
 		if (s.Kind == Text || s.Kind == List) && s.Flag != "" && s.Value == "" {

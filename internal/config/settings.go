@@ -58,6 +58,8 @@ func (s *Setting) Env() string { return EnvPrefix + strings.ToUpper(s.Key) }
 // Config is the settings with their types.
 type Config struct {
 	Data          string
+	Database      Address // of PostgreSQL; empty is SQLite in Data
+	Objects       Objects
 	Listen        string
 	AddrFile      string
 	MetricsListen string
@@ -97,6 +99,12 @@ type Proxy struct {
 	HasTLS  bool           // what comes from a trusted one was protected as far as there
 }
 
+// Objects says where sealed files are. Without an address that is Data.
+type Objects struct {
+	Address     Address
+	Credentials string // a file; empty is the environment
+}
+
 // SecretText never shows itself.
 type SecretText string
 
@@ -124,6 +132,21 @@ var Settings = []Setting{
 		Key: "data", Flag: "data", Value: "DIR", Kind: Text,
 		Doc: "The data directory. An empty one, or one that does not exist, is set up.",
 		set: func(c *Config, v string) { c.Data = v },
+	},
+	{
+		Key: "database", Flag: "database", Value: "URL", Kind: Text, check: optional(checkDatabase),
+		Doc: "The PostgreSQL database that metadata is in, postgres://user@host/name; or file:PATH, for a file whose first line is the address, as one with a password must be. Without one it is SQLite, in the data directory.",
+		set: func(c *Config, v string) { c.Database = Address(v) },
+	},
+	{
+		Key: "objects", Flag: "objects", Value: "URL", Kind: Text, check: optional(checkObjects),
+		Doc: "The bucket of an S3-compatible store that sealed files are in, s3://bucket/prefix?endpoint=https://host&region=name. Without one they are in the data directory.",
+		set: func(c *Config, v string) { c.Objects.Address = Address(v) },
+	},
+	{
+		Key: "s3_credentials", Flag: "s3-credentials", Value: "FILE", Kind: Text,
+		Doc: "A file with the lines AWS_ACCESS_KEY_ID=… and AWS_SECRET_ACCESS_KEY=…, the credentials of that store. Without one they are taken from the environment.",
+		set: func(c *Config, v string) { c.Objects.Credentials = v },
 	},
 	{
 		Key: "listen", Flag: "listen", Value: "ADDR", Default: "127.0.0.1:8080", Kind: Text, check: checkListen,

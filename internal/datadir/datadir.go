@@ -17,6 +17,8 @@
 // holds something else is never taken for an empty one; at most one process holds the lock, and the
 // operating system takes it back when that process ends, however it ends.
 //
+// The database, the objects or both may be elsewhere: then the rest is what one server of many has for itself.
+//
 // It does not know what the database and the objects mean.
 package datadir
 
@@ -81,7 +83,19 @@ type ForeignError struct {
 func (e *ForeignError) Error() string { return e.Path + " " + e.Reason }
 
 // Dir is a data directory.
-type Dir struct{ path string }
+type Dir struct {
+	path      string
+	elsewhere Elsewhere
+}
+
+// Elsewhere says what of a vault is not in its directory.
+type Elsewhere struct{ Database, Objects bool }
+
+// Without is the same directory of a vault that has something elsewhere.
+func (d Dir) Without(e Elsewhere) Dir {
+	d.elsewhere = e
+	return d
+}
 
 // At names a data directory, which need not exist. The path is made absolute.
 func At(path string) (Dir, error) {
@@ -95,7 +109,7 @@ func At(path string) (Dir, error) {
 	if filepath.Dir(path) == path {
 		return Dir{}, fmt.Errorf("%s is the root of a file system; choose a directory below it with --data", path)
 	}
-	return Dir{path}, nil
+	return Dir{path: path}, nil
 }
 
 // Path is the directory itself.
@@ -160,14 +174,14 @@ func (d Dir) Inspect() (State, error) {
 		return 0, fmt.Errorf("look at the data directory: %w", err)
 	}
 	var foreign []string
-	stamped, used := false, false
+	stamped, database, objects := false, false, false
 	for _, e := range entries {
 		name := e.Name()
 		switch {
 		case name == versionName:
 			stamped = true
 		case name == objectsName:
-			if used, err = d.hasObjects(used); err != nil {
+			if objects, err = d.hasObjects(); err != nil {
 				return 0, err
 			}
 		case name == databaseName:
@@ -175,7 +189,7 @@ func (d Dir) Inspect() (State, error) {
 			if err != nil {
 				return 0, fmt.Errorf("look at the data directory: %w", err)
 			}
-			used = used || info.Size() > 0
+			database = info.Size() > 0
 		case name == lockName, name == saltName, name == setupName, name == "lost+found",
 			strings.HasPrefix(name, tmpPrefix), strings.HasPrefix(name, databaseName):
 		default:
@@ -187,7 +201,12 @@ func (d Dir) Inspect() (State, error) {
 			return 0, err
 		}
 	}
+	used := database || objects
 	switch {
+	case database && d.elsewhere.Database:
+		return 0, &ForeignError{d.path, "holds a database, and the settings name another; choose another directory with --data, or leave out --database"}
+	case objects && d.elsewhere.Objects:
+		return 0, &ForeignError{d.path, "holds sealed files, and the settings name another place for them; choose another directory with --data, or leave out --objects"}
 	case used && !stamped:
 		return 0, &ForeignError{d.path, `holds data but no file "version", so it is not whole; restore all of it, or choose another directory with --data`}
 	case !used && len(foreign) > 0:
@@ -196,20 +215,17 @@ func (d Dir) Inspect() (State, error) {
 	case !used:
 		return Empty, nil
 	}
-	if info, err := os.Stat(d.Objects()); err != nil || !info.IsDir() {
+	if info, err := os.Stat(d.Objects()); !d.elsewhere.Objects && (err != nil || !info.IsDir()) {
 		return 0, &ForeignError{d.path, "holds a database but no directory " + objectsName + "; mount it, or put it back from a backup"}
 	}
-	if info, err := os.Stat(d.Database()); err != nil || info.Size() == 0 {
+	if !database && !d.elsewhere.Database {
 		return 0, &ForeignError{d.path, "holds sealed files but no database; put " + databaseName + " back from a backup"}
 	}
 	return InUse, nil
 }
 
-// hasObjects tells whether anything lies below objects/, or known is true already.
-func (d Dir) hasObjects(known bool) (bool, error) {
-	if known {
-		return true, nil
-	}
+// hasObjects tells whether anything lies below objects/.
+func (d Dir) hasObjects() (bool, error) {
 	fans, err := os.ReadDir(d.Objects())
 	if err != nil {
 		return false, fmt.Errorf("look at the data directory: %w", err)

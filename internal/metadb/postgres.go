@@ -86,7 +86,7 @@ func openPostgres(ctx context.Context, address string, opts Options, migrations 
 	defer func() {
 		if err != nil {
 			handle.Close()
-			err = fmt.Errorf("opening the database %s at %s: %w", config.Database, config.Host, classifyPostgres(err))
+			err = fmt.Errorf("opening %s: %w", NameOf(address), oneLine{classifyPostgres(err)})
 		}
 	}()
 	if err := checkPostgres(ctx, handle); err != nil {
@@ -111,6 +111,12 @@ func openPostgres(ctx context.Context, address string, opts Options, migrations 
 	return db, nil
 }
 
+// oneLine is an error whose text the driver has spread over lines.
+type oneLine struct{ error }
+
+func (e oneLine) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+func (e oneLine) Unwrap() error { return e.error }
+
 // rewriteTables writes each table anew, since PostgreSQL leaves old rows where they were. Others wait for a table while
 // it is written. Its log of writes, copies and replicas keep what they have.
 func rewriteTables(ctx context.Context, db *sql.DB) error {
@@ -126,6 +132,15 @@ func rewriteTables(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	return nil
+}
+
+// NameOf names a database for people: without a password, and whatever else is not needed to know it.
+func NameOf(address string) string {
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
+		return "a database of PostgreSQL"
+	}
+	return fmt.Sprintf("the database %s at %s", config.Database, config.Host)
 }
 
 // postgresConfig reads an address. Its errors do not repeat it, since a password may be in it.

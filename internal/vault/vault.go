@@ -105,6 +105,18 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 	return v, v.NoteTime(ctx)
 }
 
+// Founded tells whether there is a vault in a database.
+func Founded(ctx context.Context, db Database) (bool, error) {
+	err := db.View(ctx, func(tx Tx) error {
+		_, err := tx.Settings().Get(ctx, settingVaultID)
+		return err
+	})
+	if isMissing(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 func newVault(c Config) *Vault {
 	return &Vault{
 		db: c.Database, objects: c.Objects, parts: c.Parts, master: c.Master, audit: c.Audit, compression: c.Compression,
