@@ -215,8 +215,9 @@ type Object interface {
 // Parts keeps objects that grow over days, below the names of Objects. A part is known by its file's id,
 // is seen by Objects only once it is finished, and survives a crash as far as it was synced.
 type Parts interface {
-	// OpenPart opens a part at a length that was synced before, making it where at is 0, and cuts what
-	// lies behind. A part that is missing or shorter is ErrNotFound. One user at a time.
+	// OpenPart opens a part at the length of its last Sync or of the one before, making it where at is 0, and
+	// cuts what lies behind; that it was opened there counts as a Sync. A part that is missing or shorter is
+	// ErrNotFound. One user at a time.
 	OpenPart(ctx context.Context, id stone.FileID, at int64) (Part, error)
 	// FinishPart gives a synced part an object's name, durably; where the part is gone and the object is
 	// there already, it has been done before. It never replaces an object.
@@ -225,8 +226,11 @@ type Parts interface {
 	WalkParts(ctx context.Context, fn func(id stone.FileID, size int64) error) error
 }
 
-// Part is an open part. Write appends; ReadAt reads what was written. Close drops what was not synced
-// or keeps it, as it pleases.
+// PartHead is how many bytes of a part's beginning can be read back from every store.
+const PartHead = 2 << 20
+
+// Part is an open part. Write appends; ReadAt reads what was written, and may refuse what lies behind the first
+// PartHead bytes. Close drops what was not synced or keeps it, as it pleases.
 type Part interface {
 	io.Writer
 	io.ReaderAt
