@@ -13,6 +13,8 @@ GO_BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.v
 TOOLS := .cache/tools
 STATICCHECK := $(TOOLS)/staticcheck-v0.8.2
 GOTESTSUM := $(TOOLS)/gotestsum-v1.13.0
+# The S3 server that tests start; internal/blob/s3test has the same version.
+VERSITYGW := $(TOOLS)/versitygw-v1.8.0
 AGE := $(TOOLS)/age
 
 # The page is built where npm is there; a server without it says so on its page.
@@ -34,7 +36,7 @@ web/node_modules/.package-lock.json: web/package-lock.json
 
 # standard-quiet is go test's own "ok package time"; at the end come a list of what was skipped and why,
 # one of what failed, and a line of totals.
-test: packages lint build $(PAGE) $(GOTESTSUM)
+test: packages lint build $(PAGE) $(GOTESTSUM) $(VERSITYGW)
 	scripts/check-generated
 	cd web && npm test
 	$(GOTESTSUM) --format standard-quiet --raw-command --ignore-non-json-output-lines -- scripts/test-go
@@ -55,7 +57,7 @@ fuzz:
 bench: build $(AGE)
 	go run ./scripts/bench $(BENCH)
 
-torture: packages $(GOTESTSUM)
+torture: packages $(GOTESTSUM) $(VERSITYGW)
 	GOTESTSUM=$(GOTESTSUM) scripts/torture
 
 demo: build
@@ -77,6 +79,7 @@ $(AGE):
 
 $(TOOLS)/staticcheck-%: TOOL = honnef.co/go/tools/cmd/staticcheck
 $(TOOLS)/gotestsum-%: TOOL = gotest.tools/gotestsum
-$(TOOLS)/staticcheck-% $(TOOLS)/gotestsum-%:
+$(TOOLS)/versitygw-%: TOOL = github.com/versity/versitygw/cmd/versitygw
+$(TOOLS)/staticcheck-% $(TOOLS)/gotestsum-% $(TOOLS)/versitygw-%:
 	GOBIN='$(CURDIR)/$(TOOLS)/new' go install $(TOOL)@$*
 	mv '$(TOOLS)/new/$(notdir $(TOOL))' '$@'

@@ -58,8 +58,8 @@ var layers = []layer{
 	{
 		name: "test kit", // imported by tests alone
 		packages: []string{"internal/layering", "internal/vectors", "internal/anchor/anviltest", "internal/anchor/journaltest",
-			"internal/cache/cachetest", "internal/cache/redistest", "internal/metadb/postgrestest"},
-		may: []string{"core"},
+			"internal/blob/s3test", "internal/cache/cachetest", "internal/cache/redistest", "internal/metadb/postgrestest"},
+		may: []string{"core", "test kit"},
 	},
 }
 
