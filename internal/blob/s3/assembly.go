@@ -95,7 +95,7 @@ func (a *assembly) seal(ctx context.Context) error {
 			return errors.New("the object is too large")
 		}
 		var part minio.CompletePart
-		err := a.s.try(ctx, policy{a.s.tries.many.tries, joinTimeout}, func(ctx context.Context) (err error) {
+		err := a.s.try(ctx, a.s.tries.many.within(joinTimeout), func(ctx context.Context) (err error) {
 			part, err = a.s.core.CopyObjectPart(ctx, a.s.bucket, a.Stage.Key, a.s.bucket, a.key, a.Upload, len(etags)+1, at, min(step, size-at), nil)
 			return err
 		})
@@ -178,7 +178,7 @@ func (s *Store) join(ctx context.Context, key, mark, upload string, etags []stri
 	if !replace {
 		o.SetMatchETagExcept("*")
 	}
-	return s.try(ctx, policy{s.tries.many.tries, joinTimeout}, func(ctx context.Context) error {
+	return s.try(ctx, s.tries.many.within(joinTimeout), func(ctx context.Context) error {
 		_, err := s.core.CompleteMultipartUpload(ctx, s.bucket, key, upload, parts, o)
 		return s.settle(ctx, key, mark, err)
 	})

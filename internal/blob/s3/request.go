@@ -20,22 +20,27 @@ import (
 	"stonevault/internal/vault"
 )
 
-// policy is how often something is tried, and how long one try may take.
+// policy is how often something is tried, how long one try may take, and what the first pause between two is.
 type policy struct {
 	tries   int
 	timeout time.Duration
+	pause   time.Duration
 }
 
 var (
 	// fewTries are over after two seconds where the store refuses at once.
-	fewTries = policy{tries: 5, timeout: 20 * time.Second}
+	fewTries = policy{tries: 5, timeout: 20 * time.Second, pause: 100 * time.Millisecond}
 	// manyTries are for bytes that would have to be sent again: a store may be away for five seconds.
-	manyTries = policy{tries: 9, timeout: time.Minute}
+	manyTries = policy{tries: 9, timeout: time.Minute, pause: 100 * time.Millisecond}
 )
 
+func (p policy) within(timeout time.Duration) policy {
+	p.timeout = timeout
+	return p
+}
+
 const (
-	firstPause = 100 * time.Millisecond
-	lastPause  = 1600 * time.Millisecond
+	lastPause = 1600 * time.Millisecond
 	// joinTimeout is for a try at what a store may copy bytes for.
 	joinTimeout = 10 * time.Minute
 	// tidyTimeout is for removing what an error leaves.
@@ -149,7 +154,7 @@ func (s *Store) try(ctx context.Context, p policy, fn func(context.Context) erro
 		if !errors.As(err, &r) || !r.again || i >= p.tries {
 			return err
 		}
-		pause := min(firstPause<<(i-1), lastPause)
+		pause := min(p.pause<<(i-1), lastPause)
 		select {
 		case <-time.After(pause - rand.N(pause/4)):
 		case <-ctx.Done():

@@ -1,6 +1,7 @@
 package s3test
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -146,6 +147,11 @@ func Answer(status int, code string) Fault {
 // Delay waits before it lets a request through.
 func Delay(d time.Duration) Fault {
 	return func(w http.ResponseWriter, r *http.Request, forward func() (*http.Response, error)) {
+		body, err := io.ReadAll(r.Body) // until then, nobody notices that the client has gone
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		select {
 		case <-time.After(d):
 		case <-r.Context().Done():
