@@ -237,5 +237,8 @@ type Part interface {
 	// Sync makes all that was written durable. After a failure the part is reopened at a length that
 	// was synced before.
 	Sync() error
+	// BeginSync is a Sync of what was written before it, and of no more as far as OpenPart is concerned; Write may
+	// go on while another goroutine waits.
+	BeginSync() (wait func() error)
 	Close() error
 }

@@ -218,8 +218,9 @@ func (g *growth) begin(ctx context.Context) error {
 	next.ExpiresAt = millis(g.v.now().Add(uploadLifetime))
 	g.rows, g.waiting = nil, next
 	g.pending = make(chan error, 1)
+	sync := g.part.BeginSync()
 	go func() {
-		if err := g.part.Sync(); err != nil {
+		if err := sync(); err != nil {
 			g.pending <- err
 			return
 		}

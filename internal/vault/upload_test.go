@@ -420,3 +420,8 @@ func (p faultyPart) Write(b []byte) (n int, err error) {
 }
 
 func (p faultyPart) Sync() error { return p.f.do(p.Part.Sync) }
+
+func (p faultyPart) BeginSync() func() error {
+	wait := p.Part.BeginSync()
+	return func() error { return p.f.do(wait) }
+}

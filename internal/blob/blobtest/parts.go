@@ -181,11 +181,16 @@ func testOpenPart(t *testing.T, store PartStore) {
 func testCut(t *testing.T, store PartStore) {
 	for _, c := range []struct{ length, more int }{
 		{3*mib + 77, 0}, {3*mib + 77, 5000}, {3*mib + 77, mib + 4097}, {17*mib + 5, 0}, {17*mib + 5, 18 * mib},
+		{3*mib + 77, -1}, {17*mib + 5, -1}, // as much again as was cut
 	} {
 		data := Bytes(c.length, 3)
 		for _, at := range []int{0, 1, 4095, 4096, mib, 2*mib + 1, 8 * mib, 9 * mib, c.length - 1, c.length} {
 			if at > c.length || c.length > 8*mib && at%mib != 0 {
 				continue
+			}
+			more := c.more
+			if more < 0 {
+				more = c.length - at
 			}
 			id := NewID()
 			p := openPart(t, store, id, 0)
@@ -200,15 +205,15 @@ func testCut(t *testing.T, store PartStore) {
 				if n, err := p.ReadAt(make([]byte, 1), int64(at)); n != 0 || err != io.EOF {
 					t.Errorf("%d: ReadAt behind the cut: %d, %v", at, n, err)
 				}
-				tail := Bytes(c.more, uint64(i))
+				tail := Bytes(more, uint64(i))
 				write(t, p, tail, mib)
 				wantPart(t, p, slices.Concat(data[:at], tail))
 				syncAndClose(t, p)
-				wantParts(t, store, map[stone.FileID]int64{id: int64(at + c.more)})
+				wantParts(t, store, map[stone.FileID]int64{id: int64(at + more)})
 			}
 			name := id.String() + ".body"
 			finish(t, store, id, name)
-			want(t, store, name, slices.Concat(data[:at], Bytes(c.more, 1)))
+			want(t, store, name, slices.Concat(data[:at], Bytes(more, 1)))
 			if err := store.Delete(t.Context(), name); err != nil {
 				t.Fatal(err)
 			}
@@ -235,6 +240,20 @@ func testSyncWhileWritten(t *testing.T, store PartStore) {
 	}
 	syncs.Wait()
 	wantPart(t, p, data)
+	// What BeginSync covers is opened to the byte, however much was written before anybody waited.
+	wait, more := p.BeginSync(), Bytes(18*mib, 6)
+	write(t, p, more, mib)
+	if err := wait(); err != nil {
+		t.Fatalf("BeginSync: %v", err)
+	}
+	closePart(t, p)
+	p = openPart(t, store, id, int64(len(data)))
+	write(t, p, more[:9*mib], mib)
+	syncAndClose(t, p)
+	p = openPart(t, store, id, int64(len(data)))
+	if err := p.Sync(); err != nil {
+		t.Fatal(err)
+	}
 	wantParts(t, store, map[stone.FileID]int64{id: int64(len(data))})
 	closePart(t, p)
 	finish(t, store, id, id.String()+".body")

@@ -175,6 +175,9 @@ func (p *part) Sync() error {
 	return nil
 }
 
+// BeginSync is Sync: a file is cut wherever it is opened.
+func (p *part) BeginSync() (wait func() error) { return p.Sync }
+
 // flush hands everything that was written to the file system.
 func (p *part) flush() error {
 	p.mu.Lock()

@@ -13,6 +13,8 @@ import (
 // plainPart is what a part is measured against: a file, written through the page cache.
 type plainPart struct{ *os.File }
 
+func (p plainPart) BeginSync() (wait func() error) { return p.Sync }
+
 var _ vault.Part = plainPart{}
 
 // BenchmarkAppend grows 1 GiB by 8 MiB at a time, each durable before the next, or while the next is

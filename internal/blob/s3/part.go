@@ -27,13 +27,13 @@ type part struct {
 	id  stone.FileID
 	ctx context.Context
 
-	syncing    sync.Mutex // held by Sync, and by Close so that it waits; taken before mu; guards the next ones
-	states     []uint64   // that are there, newest first
-	last       uint64     // the one that this opening goes on from, or 0
-	lastLength int64
-	next       uint64 // 0 for 1
-	attempted  bool   // a state has been sent, if only perhaps
-	tidying    sync.WaitGroup
+	syncing   sync.Mutex // held by Sync, and by Close so that it waits; taken before mu; guards the next ones
+	states    []uint64   // that are there, newest first
+	last      uint64     // the one that this opening goes on from, or 0
+	synced    int64      // bytes that the newest state has of this opening, or -1
+	next      uint64     // 0 for 1
+	attempted bool       // a state has been sent, if only perhaps
+	tidying   sync.WaitGroup
 
 	mu       sync.Mutex // guards the rest
 	assembly assembly   // the flight's while there is one
@@ -171,10 +171,37 @@ func (p *part) readAt(b []byte, off int64) (int, error) {
 
 // Sync makes durable all that was written before it was called. Write may go on meanwhile. Where somebody else has
 // synced the part since it was opened, it is vault.ErrBusy.
-func (p *part) Sync() error {
-	p.syncing.Lock()
-	defer p.syncing.Unlock()
-	if err := p.sync(); err != nil {
+func (p *part) Sync() error { return p.BeginSync()() }
+
+// snapshot is what a Sync makes durable.
+type snapshot struct {
+	state
+	flight *flight // that has to land first, or nil
+	tail   buffer
+	length int64
+	err    error
+}
+
+// BeginSync settles what a Sync covers, to the byte, and returns what makes it durable.
+func (p *part) BeginSync() (wait func() error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken := &snapshot{flight: p.flight, length: p.written, err: p.failed(), tail: buffer{pool: p.buffer.pool}}
+	if taken.err == nil {
+		taken.state = state{Mark: p.assembly.mark, Head: p.head}
+		if p.flight == nil {
+			taken.progress = p.assembly.progress
+		}
+		taken.tail.add(p.buffer.b) // Write goes on in the other
+	}
+	return func() error {
+		p.syncing.Lock()
+		defer p.syncing.Unlock()
+		defer taken.tail.release()
+		err := p.sync(taken)
+		if err == nil {
+			return nil
+		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.err == nil {
@@ -182,34 +209,23 @@ func (p *part) Sync() error {
 		}
 		return fail("sync part", p.id.String(), err)
 	}
-	return nil
 }
 
-func (p *part) sync() error {
-	p.mu.Lock()
-	if err := p.failed(); err != nil {
-		p.mu.Unlock()
-		return err
+func (p *part) sync(taken *snapshot) error {
+	if taken.err != nil {
+		return taken.err
 	}
-	f, length := p.flight, p.written
-	st := state{Mark: p.assembly.mark, Head: p.head}
-	if f == nil {
-		st.progress = p.assembly.progress
-	}
-	tail := buffer{pool: p.buffer.pool} // Write goes on in the other
-	tail.add(p.buffer.b)
-	p.mu.Unlock()
-	defer tail.release()
-	if f != nil {
+	if f := taken.flight; f != nil {
 		<-f.done
 		if f.err != nil {
 			return f.err
 		}
-		st.progress = f.after
+		taken.progress = f.after
 	}
-	if p.last != 0 && p.last == p.states[0] && p.lastLength == length {
-		return nil
+	if taken.length <= p.synced {
+		return nil // another Sync was later, or nothing has changed
 	}
+	st, length := taken.state, taken.length
 	text, err := json.Marshal(st)
 	if err != nil {
 		return err
@@ -217,7 +233,7 @@ func (p *part) sync() error {
 	number := max(p.next, 1)
 	p.attempted = true
 	err = p.s.put(p.ctx, p.s.stateKey(p.id, number), put{mark: rand.Text(), length: strconv.FormatInt(length, 10)},
-		append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...), tail.b)
+		append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...), taken.tail.b)
 	if errors.Is(err, vault.ErrExists) {
 		return vault.ErrBusy
 	}
@@ -225,7 +241,7 @@ func (p *part) sync() error {
 		return err
 	}
 	p.keep(number)
-	p.lastLength, p.next = length, number+1
+	p.synced, p.next = length, number+1
 	return nil
 }
 

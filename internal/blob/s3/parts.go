@@ -157,7 +157,7 @@ func (s *Store) openPart(ctx context.Context, id stone.FileID, at int64) (*part,
 		}
 		keys = partKeys{}
 	}
-	p := &part{s: s, id: id, ctx: context.WithoutCancel(ctx), buffer: buffer{pool: &s.pool}}
+	p := &part{s: s, id: id, ctx: context.WithoutCancel(ctx), buffer: buffer{pool: &s.pool}, synced: -1}
 	p.assembly = assembly{s: s, key: s.objectKey(id.String() + ".body"), mark: rand.Text(), stageName: id.String()}
 	if at == 0 {
 		if err := s.dropPart(ctx, id, keys, true); err != nil {
@@ -204,7 +204,10 @@ func (p *part) resume(ctx context.Context, keys partKeys, at int64) error {
 		p.buffer.cut(int(at - p.start))
 		p.assembly.mark, p.assembly.progress, p.head = st.Mark, st.progress, st.Head
 		p.states, p.last, p.next = keys.states, number, keys.states[0]+1
-		p.lastLength, p.written = length, at
+		p.written = at
+		if number == keys.states[0] && at == length {
+			p.synced = at
+		}
 		return nil
 	}
 	return fmt.Errorf("%w: %d bytes of %d are there", vault.ErrNotFound, reached, at)
