@@ -238,7 +238,7 @@ type Part interface {
 	// was synced before.
 	Sync() error
 	// BeginSync is a Sync of what was written before it, and of no more as far as OpenPart is concerned; Write may
-	// go on while another goroutine waits.
+	// go on while another goroutine waits. wait is called once, before the next BeginSync and before Close.
 	BeginSync() (wait func() error)
 	Close() error
 }

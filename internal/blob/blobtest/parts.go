@@ -271,6 +271,7 @@ func testClosePart(t *testing.T, store PartStore) {
 			t.Fatal(err)
 		}
 		write(t, p, data[synced:], mib)
+		wait := p.BeginSync()
 		closePart(t, p)
 		if err := p.Close(); err != nil {
 			t.Errorf("a second Close: %v", err)
@@ -280,6 +281,9 @@ func testClosePart(t *testing.T, store PartStore) {
 		}
 		if err := p.Sync(); err == nil {
 			t.Error("Sync after Close succeeded")
+		}
+		if err := wait(); err == nil {
+			t.Error("a Sync that was begun before Close succeeded after it")
 		}
 		if _, err := p.ReadAt(make([]byte, 1), 0); err == nil || err == io.EOF {
 			t.Errorf("ReadAt after Close: %v", err)

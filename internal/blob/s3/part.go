@@ -171,7 +171,11 @@ func (p *part) readAt(b []byte, off int64) (int, error) {
 
 // Sync makes durable all that was written before it was called. Write may go on meanwhile. Where somebody else has
 // synced the part since it was opened, it is vault.ErrBusy.
-func (p *part) Sync() error { return p.BeginSync()() }
+func (p *part) Sync() error {
+	p.syncing.Lock()
+	defer p.syncing.Unlock()
+	return p.keepSnapshot(p.snapshot()) // one at a time, so that they hold one block
+}
 
 // snapshot is what a Sync makes durable.
 type snapshot struct {
@@ -184,36 +188,48 @@ type snapshot struct {
 
 // BeginSync settles what a Sync covers, to the byte, and returns what makes it durable.
 func (p *part) BeginSync() (wait func() error) {
+	taken := p.snapshot()
+	return func() error {
+		p.syncing.Lock()
+		defer p.syncing.Unlock()
+		return p.keepSnapshot(taken)
+	}
+}
+
+func (p *part) snapshot() *snapshot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	taken := &snapshot{flight: p.flight, length: p.written, err: p.failed(), tail: buffer{pool: p.buffer.pool}}
+	taken := &snapshot{flight: p.flight, length: p.written, err: p.failed()}
 	if taken.err == nil {
 		taken.state = state{Mark: p.assembly.mark, Head: p.head}
 		if p.flight == nil {
 			taken.progress = p.assembly.progress
 		}
-		taken.tail.add(p.buffer.b) // Write goes on in the other
+		taken.tail = p.buffer.share() // Write goes on behind it
 	}
-	return func() error {
-		p.syncing.Lock()
-		defer p.syncing.Unlock()
-		defer taken.tail.release()
-		err := p.sync(taken)
-		if err == nil {
-			return nil
-		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if p.err == nil {
-			p.err = err // a second try might leave a state out
-		}
-		return fail("sync part", p.id.String(), err)
+	return taken
+}
+
+func (p *part) keepSnapshot(taken *snapshot) error {
+	defer taken.tail.release()
+	err := p.sync(taken)
+	if err == nil {
+		return nil
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err == nil {
+		p.err = err // a second try might leave a state out
+	}
+	return fail("sync part", p.id.String(), err)
 }
 
 func (p *part) sync(taken *snapshot) error {
 	if taken.err != nil {
 		return taken.err
+	}
+	if p.closed { // Close held syncing as well
+		return errClosed
 	}
 	if f := taken.flight; f != nil {
 		<-f.done

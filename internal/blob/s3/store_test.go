@@ -84,7 +84,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestMemory: a transfer takes two blocks, a part that is synced three, and a small one none.
+// TestMemory: a transfer takes two blocks, a part three while it is synced and goes on, and a small one none.
 func TestMemory(t *testing.T) {
 	s := open(t, s3test.Start(t).Address("vault"))
 	piece := blobtest.Bytes(1<<20, 1)
@@ -152,6 +152,33 @@ func TestMemory(t *testing.T) {
 	syncs.Wait()
 	if blocks := s.pool.most.Load(); blocks > 3 {
 		t.Errorf("a part took %d blocks of memory, want 3 at most", blocks)
+	}
+	if err := p.Close(); err != nil || s.pool.lent.Load() != 0 {
+		t.Fatalf("%d blocks were not given back (%v)", s.pool.lent.Load(), err)
+	}
+	// No Sync copies what it covers: with a block at most between one and the next, as the vault has it, two will do.
+	s.pool.most.Store(0)
+	if p, err = s.OpenPart(t.Context(), blobtest.NewID(), 0); err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	wait := func() error { return nil }
+	for i := range 64 {
+		if _, err := p.Write(piece); err != nil {
+			t.Fatal(err)
+		}
+		if i%7 == 0 {
+			if err := wait(); err != nil {
+				t.Fatal(err)
+			}
+			wait = p.BeginSync()
+		}
+	}
+	if err := wait(); err != nil {
+		t.Fatal(err)
+	}
+	if blocks := s.pool.most.Load(); blocks > 2 {
+		t.Errorf("a part took %d blocks of memory, want 2", blocks)
 	}
 }
 
