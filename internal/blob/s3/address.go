@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 )
@@ -139,7 +140,7 @@ const (
 )
 
 // ReadCredentials takes AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if it is there, AWS_SESSION_TOKEN from a file of
-// lines NAME=value, or through lookup, such as os.LookupEnv, where file is "".
+// lines NAME=value, which must not be open to everybody on the machine, or through lookup, such as os.LookupEnv, where file is "".
 func ReadCredentials(file string, lookup func(name string) (string, bool)) (Credentials, error) {
 	if file != "" {
 		f, err := os.Open(file)
@@ -147,6 +148,9 @@ func ReadCredentials(file string, lookup func(name string) (string, bool)) (Cred
 			return Credentials{}, fmt.Errorf("credentials of the object store: %w", err)
 		}
 		defer f.Close()
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 && runtime.GOOS != "windows" {
+			return Credentials{}, fmt.Errorf("credentials of the object store: everybody on this machine may use %s; run: chmod o= %s", file, file)
+		}
 		values, err := readValues(f)
 		if err != nil {
 			return Credentials{}, fmt.Errorf("credentials of the object store: %s: %w", file, err)

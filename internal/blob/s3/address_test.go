@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -62,6 +63,12 @@ func TestReadCredentials(t *testing.T) {
 	got, err := ReadCredentials(write("# of the store\nAWS_ACCESS_KEY_ID = other\n\nAWS_SECRET_ACCESS_KEY=a=b\nAWS_SESSION_TOKEN=t\n"), lookup)
 	if err != nil || got != (Credentials{"other", "a=b", "t"}) {
 		t.Errorf("from a file: %v", err)
+	}
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadCredentials(file, lookup); err == nil && runtime.GOOS != "windows" {
+		t.Error("a file that everybody may read was taken")
 	}
 	for what, read := range map[string]func() (Credentials, error){
 		"nothing at all": func() (Credentials, error) { return ReadCredentials("", nothing) },

@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -97,6 +96,9 @@ func (a *assembly) seal(ctx context.Context) error {
 		var part minio.CompletePart
 		err := a.s.try(ctx, a.s.tries.many.within(joinTimeout), func(ctx context.Context) (err error) {
 			part, err = a.s.core.CopyObjectPart(ctx, a.s.bucket, a.Stage.Key, a.s.bucket, a.key, a.Upload, len(etags)+1, at, min(step, size-at), nil)
+			if err == nil && part.ETag == "" {
+				err = nonsense("a copy without an ETag") // such as an error in a reply of success
+			}
 			return err
 		})
 		if err != nil {
@@ -152,6 +154,9 @@ func (s *Store) begin(ctx context.Context, key, mark string) (upload string, err
 	err = s.try(ctx, s.tries.many, func(ctx context.Context) error {
 		// The mark is given here: the object has it once it is complete.
 		upload, err = s.core.NewMultipartUpload(ctx, s.bucket, key, put{mark: mark, replace: true}.options())
+		if err == nil && upload == "" {
+			err = nonsense("an upload without an id")
+		}
 		return err
 	})
 	return upload, err
@@ -160,9 +165,13 @@ func (s *Store) begin(ctx context.Context, key, mark string) (upload string, err
 func (s *Store) sendBlock(ctx context.Context, key, upload string, number int, block []byte) (etag string, err error) {
 	sum := digest(block)
 	err = s.try(ctx, s.tries.many, func(ctx context.Context) error {
-		part, err := s.core.PutObjectPart(ctx, s.bucket, key, upload, number, bytes.NewReader(block), int64(len(block)),
+		body := newPayload(block)
+		defer body.end()
+		part, err := s.core.PutObjectPart(ctx, s.bucket, key, upload, number, body, int64(len(block)),
 			minio.PutObjectPartOptions{Sha256Hex: sum, DisableContentSha256: true})
-		etag = part.ETag
+		if etag = part.ETag; err == nil && etag == "" {
+			err = nonsense("a block without an ETag")
+		}
 		return err
 	})
 	return etag, err

@@ -17,10 +17,11 @@ import (
 // takes; any server of many may call it.
 func (s *Store) RemoveAbandoned(ctx context.Context, age time.Duration) (int, error) {
 	before := time.Now().Add(-age)
+	old := func(at time.Time) bool { return !at.IsZero() && at.Before(before) } // zero where the store does not say
 	removed := 0
 	var failed []error
 	err := s.eachUpload(ctx, s.prefix, func(u minio.ObjectMultipartInfo) error {
-		if !s.ours(u.Key) || !u.Initiated.Before(before) {
+		if !s.ours(u.Key) || !old(u.Initiated) {
 			return nil
 		}
 		used, err := s.used(ctx, u.Key, u.UploadID)
@@ -42,7 +43,7 @@ func (s *Store) RemoveAbandoned(ctx context.Context, age time.Duration) (int, er
 	failed = append(failed, err)
 	for _, prefix := range []string{"stages/", "probe/"} {
 		failed = append(failed, s.list(ctx, s.prefix+prefix, func(o minio.ObjectInfo) error {
-			if !o.LastModified.Before(before) {
+			if !old(o.LastModified) {
 				return nil
 			}
 			if used, err := s.used(ctx, o.Key, ""); err != nil || used {
@@ -76,6 +77,9 @@ func (s *Store) used(ctx context.Context, key, upload string) (bool, error) {
 		p, err := s.progressOf(ctx, id, k)
 		if errors.Is(err, vault.ErrNotFound) {
 			continue
+		}
+		if errors.Is(err, errNoState) {
+			return true, nil // until the part is gone
 		}
 		if err != nil {
 			return false, err

@@ -351,59 +351,67 @@ func grow(ctx context.Context, s *Store, id stone.FileID, data []byte, at ...int
 }
 
 // TestPartStops: whatever request is the last one that gets through, a part goes on from where it was known to be, in
-// another store, and becomes what was written.
+// another store, and becomes what was written; with stages and without.
 func TestPartStops(t *testing.T) {
 	server := s3test.Start(t)
 	proxy := s3test.Before(t, server)
 	data := blobtest.Bytes(13<<20, 1)
-	other := small(open(t, server.Address("vault")))
 	every := func(*http.Request) bool { return true }
 	first, step := rand.IntN(7), 7
 	if os.Getenv("STONEVAULT_TORTURE") == "1" {
 		first, step = 0, 1
 	}
-	done := false
-	for n := first; !done; n += step {
-		for _, last := range []s3test.Fault{s3test.Cut, s3test.LoseReply} {
-			s := small(open(t, proxy.Address("vault")))
-			s.tries.few.tries, s.tries.many.tries = 1, 1
-			id := blobtest.NewID()
-			proxy.Next(n, every, s3test.Pass)
-			proxy.Next(1, every, last)
-			proxy.Next(1000, every, s3test.Cut)
-			known := 0 // what a database would have
-			for _, to := range []int{3 << 20, 9 << 20, len(data)} {
-				p, err := s.OpenPart(t.Context(), id, int64(known))
-				if err == nil {
-					_, err = p.Write(data[known:to])
+	for what, shape := range map[string]func(*Store) *Store{
+		"blocks": small,
+		"stages": func(s *Store) *Store { s.direct, s.staged = 1, 1; return small(s) },
+	} {
+		other := shape(open(t, server.Address("vault")))
+		done := false
+		for n := first; !done; n += step {
+			for _, last := range []s3test.Fault{s3test.Cut, s3test.LoseReply} {
+				s := shape(open(t, proxy.Address("vault")))
+				s.tries.few.tries, s.tries.many.tries = 1, 1
+				id := blobtest.NewID()
+				proxy.Next(n, every, s3test.Pass)
+				proxy.Next(1, every, last)
+				proxy.Next(1000, every, s3test.Cut)
+				known := 0 // what a database would have
+				for _, to := range []int{3 << 20, 9 << 20, len(data)} {
+					p, err := s.OpenPart(t.Context(), id, int64(known))
 					if err == nil {
-						err = p.Sync()
+						_, err = p.Write(data[known:to])
+						if err == nil {
+							err = p.Sync()
+						}
+						p.Close()
 					}
-					p.Close()
+					if err != nil {
+						break
+					}
+					known = to
 				}
-				if err != nil {
-					break
+				finished := known == len(data) && s.FinishPart(t.Context(), id, id.String()+".body") == nil
+				done = proxy.Clear() >= 1001
+				var err error
+				if !finished {
+					err = resumeAndFinish(t.Context(), other, id, known, data)
 				}
-				known = to
-			}
-			finished := known == len(data) && s.FinishPart(t.Context(), id, id.String()+".body") == nil
-			done = proxy.Clear() >= 1001
-			if finished {
-				if !bytes.Equal(content(t, other, id.String()+".body"), data) {
-					t.Fatalf("after %d requests: what was finished is another object", n)
+				if err != nil || !bytes.Equal(content(t, other, id.String()+".body"), data) {
+					t.Fatalf("%s, after %d requests, at %d, finished %v: the object is another one (%v)", what, n, known, finished, err)
 				}
-				continue
 			}
-			err := resumeAndFinish(t.Context(), other, id, known, data)
-			if err != nil {
-				t.Fatalf("after %d requests, at %d: %v", n, known, err)
-			}
-			if !bytes.Equal(content(t, other, id.String()+".body"), data) {
-				t.Fatalf("after %d requests, at %d: the object is another one", n, known)
+			if n > 200 {
+				t.Fatal("there is no end of requests")
 			}
 		}
-		if n > 200 {
-			t.Fatal("there is no end of requests")
+		// All that is left of it, the collectors find.
+		err := other.WalkParts(t.Context(), func(id stone.FileID, _ int64) error { return other.DeletePart(t.Context(), id) })
+		if _, err2 := other.RemoveAbandoned(t.Context(), -time.Hour); err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		wantUploads(t, other, 0)
+		for _, prefix := range []string{"parts/", "stages/", "probe/"} {
+			wantKeys(t, other, prefix, 0)
 		}
 	}
 }

@@ -70,8 +70,11 @@ func (o *object) beginOnce(ctx context.Context, ahead int) error {
 	if got := header.Get("Content-Range"); got != "" {
 		_, total, _ := strings.Cut(got, "/")
 		if o.size, err = strconv.ParseInt(total, 10, 64); err != nil || !strings.HasPrefix(got, "bytes 0-") {
-			return &refusal{text: "the object store answered with another range than it was asked for"}
+			return nonsense("another range than it was asked for")
 		}
+	}
+	if o.size < 0 {
+		return nonsense("an object without a length")
 	}
 	o.head = make([]byte, min(o.size, int64(ahead)))
 	_, err = io.ReadFull(body, o.head)

@@ -87,6 +87,8 @@ func (s *Store) lengthOf(ctx context.Context, id stone.FileID, number uint64) (i
 	return n, nil
 }
 
+var errNoState = errors.New("what is kept of a part cannot be read")
+
 // load reads a state, and adds its tail to tail unless that is nil.
 func (s *Store) load(ctx context.Context, id stone.FileID, number uint64, tail *buffer) (st state, err error) {
 	o := &object{s: s, key: s.stateKey(id, number)}
@@ -94,11 +96,11 @@ func (s *Store) load(ctx context.Context, id stone.FileID, number uint64, tail *
 		return st, err
 	}
 	if len(o.head) < 4 {
-		return st, errors.New("a state of a part is too short")
+		return st, errNoState
 	}
 	length := int64(binary.BigEndian.Uint32(o.head))
 	if length > maxState || 4+length > o.size || o.size-4-length > int64(s.block) {
-		return st, errors.New("a state of a part is not one")
+		return st, errNoState
 	}
 	fill := func(p []byte, off int64) error {
 		n := 0
@@ -113,7 +115,7 @@ func (s *Store) load(ctx context.Context, id stone.FileID, number uint64, tail *
 		return st, err
 	}
 	if err := json.Unmarshal(text, &st); err != nil {
-		return st, fmt.Errorf("a state of a part: %w", err)
+		return st, fmt.Errorf("%w: %w", errNoState, err)
 	}
 	if tail != nil {
 		err = fill(tail.grow(int(o.size-4-length)), 4+length)
@@ -326,7 +328,7 @@ func (s *Store) dropPart(ctx context.Context, id stone.FileID, keys partKeys, ab
 			break
 		}
 		p, err := s.progressOf(ctx, id, number)
-		if errors.Is(err, vault.ErrNotFound) {
+		if errors.Is(err, vault.ErrNotFound) || errors.Is(err, errNoState) { // its upload is left to RemoveAbandoned
 			continue
 		}
 		if err != nil {
@@ -362,23 +364,11 @@ func (s *Store) dropPart(ctx context.Context, id stone.FileID, keys partKeys, ab
 // given.
 func (s *Store) WalkParts(ctx context.Context, fn func(id stone.FileID, size int64) error) error {
 	prefix := s.prefix + "parts/"
-	newest := make(map[stone.FileID]uint64) // 0 where there is no state yet
-	err := s.list(ctx, prefix, func(o minio.ObjectInfo) error {
-		text, name, _ := strings.Cut(strings.TrimPrefix(o.Key, prefix), "/")
-		id, err := stone.ParseFileID(text)
+	found, number := "", uint64(0) // the part that the list is at, and its newest state or 0
+	tell := func() error {
+		id, err := stone.ParseFileID(found)
 		if err != nil {
 			return nil
-		}
-		number, _ := stateNumber(name)
-		newest[id] = max(newest[id], number)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for id, number := range newest {
-		if err := ctx.Err(); err != nil {
-			return err
 		}
 		size := int64(0)
 		if number > 0 {
@@ -387,17 +377,34 @@ func (s *Store) WalkParts(ctx context.Context, fn func(id stone.FileID, size int
 				size, err = s.lengthNow(ctx, id)
 			}
 			if errors.Is(err, vault.ErrNotFound) {
-				continue
+				return nil
 			}
 			if err != nil {
 				return fmt.Errorf("list parts: %w", err)
 			}
 		}
-		if err := fn(id, size); err != nil {
-			return err
-		}
+		return fn(id, size)
 	}
-	return ctx.Err()
+	err := s.list(ctx, prefix, func(o minio.ObjectInfo) error {
+		part, name, _ := strings.Cut(strings.TrimPrefix(o.Key, prefix), "/")
+		if part != found {
+			if err := tell(); err != nil {
+				return err
+			}
+			found, number = part, 0
+		}
+		if n, ok := stateNumber(name); ok {
+			number = max(number, n)
+		}
+		return nil
+	})
+	if err == nil {
+		err = tell()
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
 }
 
 func (s *Store) lengthNow(ctx context.Context, id stone.FileID) (int64, error) {

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -12,7 +13,9 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -78,6 +81,8 @@ var codes = map[string]refusal{
 	"ConditionalRequestConflict":     {kind: vault.ErrUnavailable, again: true}, // two at once: the next try tells who won
 	"OperationAborted":               {kind: vault.ErrUnavailable, again: true},
 	"InvalidRange":                   {kind: errNoRange},
+	"InvalidPart":                    {kind: errNoUpload}, // another block took a block's place
+	"NotImplemented":                 {},
 	"QuotaExceeded":                  {kind: vault.ErrNoSpace},
 	"NoSpaceLeftOnDevice":            {kind: vault.ErrNoSpace},
 	"XMinioStorageFull":              {kind: vault.ErrNoSpace},
@@ -92,6 +97,7 @@ var codes = map[string]refusal{
 	"RequestTimeTooSkewed":           {kind: vault.ErrUnavailable},
 	"RequestTimeout":                 {kind: vault.ErrUnavailable, again: true},
 	"SlowDown":                       {kind: vault.ErrUnavailable, again: true},
+	"InternalError":                  {kind: vault.ErrUnavailable, again: true},
 	"BadDigest":                      {kind: vault.ErrUnavailable, again: true}, // changed on the way
 	"XAmzContentSHA256Mismatch":      {kind: vault.ErrUnavailable, again: true},
 	"IncompleteBody":                 {kind: vault.ErrUnavailable, again: true},
@@ -125,13 +131,21 @@ func understand(err error) error {
 	case said.StatusCode == http.StatusInsufficientStorage:
 		r = refusal{kind: vault.ErrNoSpace}
 	case said.StatusCode >= 500, said.StatusCode == http.StatusTooManyRequests, said.StatusCode == http.StatusRequestTimeout,
-		said.StatusCode == 0, said.Code == "InternalError":
+		said.StatusCode < 300: // an error in a reply of success, or one that cannot be read
 		r = refusal{kind: vault.ErrUnavailable, again: true}
 	case said.StatusCode == http.StatusForbidden, said.StatusCode == http.StatusUnauthorized:
 		r = refusal{kind: vault.ErrUnavailable}
 	}
-	r.text = fmt.Sprintf("the object store said %q (%d %s)", said.Message, said.StatusCode, said.Code)
+	r.text = fmt.Sprintf("the object store said %q (%d %q)", short(said.Message), said.StatusCode, short(said.Code))
 	return &r
+}
+
+// short is what a log line has room for.
+func short(text string) string { return text[:min(len(text), 200)] }
+
+// nonsense is a reply that cannot be meant.
+func nonsense(what string) error {
+	return &refusal{kind: vault.ErrUnavailable, again: true, text: "the object store answered with " + what}
 }
 
 // try runs one operation until it succeeds, fails for good, or has been tried often enough.
@@ -191,16 +205,49 @@ func (s *Store) put(ctx context.Context, key string, p put, pieces ...[]byte) er
 		size += int64(len(piece))
 	}
 	return s.try(ctx, s.tries.many, func(ctx context.Context) error {
-		readers := make([]io.Reader, len(pieces))
-		for i, piece := range pieces {
-			readers[i] = bytes.NewReader(piece)
-		}
-		_, err := s.core.PutObject(ctx, s.bucket, key, io.MultiReader(readers...), size, "", sum, p.options())
+		body := newPayload(pieces...)
+		defer body.end()
+		_, err := s.core.PutObject(ctx, s.bucket, key, body, size, "", sum, p.options())
 		if p.replace {
 			return err
 		}
 		return s.settle(ctx, key, p.mark, err)
 	})
+}
+
+// payload is the body of a request. The transport may go on reading it after the request has failed or was cancelled,
+// while the memory is used for something else; so it has nothing any more once it is ended.
+type payload struct {
+	mu     sync.Mutex
+	pieces [][]byte
+	ended  bool
+}
+
+func newPayload(pieces ...[]byte) *payload { return &payload{pieces: slices.Clone(pieces)} }
+
+var errPayloadEnded = errors.New("the request has ended")
+
+func (p *payload) Read(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return 0, errPayloadEnded
+	}
+	for len(p.pieces) > 0 && len(p.pieces[0]) == 0 {
+		p.pieces = p.pieces[1:]
+	}
+	if len(p.pieces) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, p.pieces[0])
+	p.pieces[0] = p.pieces[0][n:]
+	return n, nil
+}
+
+func (p *payload) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pieces, p.ended = nil, true
 }
 
 func digest(pieces ...[]byte) string {
@@ -308,7 +355,7 @@ func (s *Store) readOnce(ctx context.Context, key, etag string, p []byte, off in
 	}
 	defer body.Close()
 	if got := header.Get("Content-Range"); !strings.HasPrefix(got, fmt.Sprintf("bytes %d-", off)) && (got != "" || off > 0) {
-		return 0, &refusal{text: "the object store answered with another range than it was asked for"}
+		return 0, nonsense("another range than it was asked for")
 	}
 	return io.ReadFull(body, p)
 }
@@ -316,18 +363,23 @@ func (s *Store) readOnce(ctx context.Context, key, etag string, p []byte, off in
 // page is how many keys are asked for at once.
 const page = 1000
 
-// list calls fn for every object below a prefix, in the order of their keys.
+// list calls fn for every object below a prefix, in the order of their keys. fn may remove it.
 func (s *Store) list(ctx context.Context, prefix string, fn func(minio.ObjectInfo) error) error {
 	for after := ""; ; {
 		var found []minio.ObjectInfo
 		err := s.try(ctx, s.tries.few, func(ctx context.Context) error {
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel() // ends the library's goroutine, which would go on with the next page
 			found = found[:0]
-			for o := range s.core.Client.ListObjects(ctx, s.bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true, MaxKeys: page, StartAfter: after}) {
+			last := after
+			for o := range s.core.ListObjectsIter(ctx, s.bucket, minio.ListObjectsOptions{
+				Prefix: prefix, Recursive: true, MaxKeys: page, StartAfter: after, FetchOwner: new(bool),
+			}) {
 				if o.Err != nil {
 					return o.Err
 				}
+				if o.Key <= last || !strings.HasPrefix(o.Key, prefix) { // or there might be no end
+					return nonsense("a list that is not in order")
+				}
+				last = o.Key
 				if found = append(found, o); len(found) == page {
 					return nil
 				}
@@ -350,4 +402,39 @@ func (s *Store) list(ctx context.Context, prefix string, fn func(minio.ObjectInf
 		}
 		after = found[len(found)-1].Key
 	}
+}
+
+// careful bounds what is read into memory of a reply, which is all but an object. And it lets through nothing that says
+// "there is none" unless the store itself says so: a gateway may answer whatever it is asked with 404, or with a page of
+// its own that the library would take for an empty list.
+type careful struct{ next http.RoundTripper }
+
+// maxReply is more than a page of a list has.
+const maxReply = 4 << 20
+
+func (c careful) RoundTrip(r *http.Request) (*http.Response, error) {
+	reply, err := c.next.RoundTrip(r)
+	if err != nil || r.Method == http.MethodHead {
+		return reply, err
+	}
+	must := ""
+	switch {
+	case reply.StatusCode == http.StatusNotFound:
+		must = "<Code>"
+	case r.Method == http.MethodGet && r.URL.RawQuery == "":
+		return reply, nil // an object
+	case reply.StatusCode == http.StatusOK && r.URL.Query().Has("list-type"):
+		must = "<ListBucketResult"
+	}
+	body := bufio.NewReader(io.LimitReader(reply.Body, maxReply))
+	if must != "" {
+		if begin, _ := body.Peek(1024); !bytes.Contains(begin, []byte(must)) {
+			return nil, errors.Join(fmt.Errorf("%d without %q, which no object store answers", reply.StatusCode, must), reply.Body.Close())
+		}
+	}
+	reply.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, reply.Body}
+	return reply, nil
 }

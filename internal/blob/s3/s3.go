@@ -119,7 +119,7 @@ func connect(o Options) (*Store, error) {
 	core, err := minio.NewCore(a.Endpoint, &minio.Options{
 		Creds:        credentials.NewStaticV4(o.Credentials.AccessKey, o.Credentials.SecretKey, o.Credentials.SessionToken),
 		Secure:       a.Secure,
-		Transport:    transport,
+		Transport:    careful{transport},
 		Region:       a.Region,
 		BucketLookup: lookup,
 		MaxRetries:   1, // the library's own retries do not know what a lost reply means
