@@ -57,7 +57,7 @@ var layers = []layer{
 	},
 	{
 		name: "test kit", // imported by tests alone
-		packages: []string{"internal/layering", "internal/vectors", "internal/anchor/anviltest", "internal/anchor/journaltest",
+		packages: []string{"internal/layering", "internal/servertest", "internal/vectors", "internal/anchor/anviltest", "internal/anchor/journaltest",
 			"internal/blob/s3test", "internal/cache/cachetest", "internal/cache/redistest", "internal/metadb/postgrestest"},
 		may: []string{"core", "test kit"},
 	},

@@ -2,12 +2,11 @@
 // STONEVAULT_TEST_VERSITYGW names or else the one that make has put into .cache/tools. A missing program fails the
 // test.
 //
-// A server ends with its test. It listens on a free port of the loopback address, and its directory is the test's own,
-// below STONEVAULT_TEST_S3_DIR where that is set. Only processes that were started here are ended.
+// Its directory is the test's own, below STONEVAULT_TEST_S3_DIR where that is set.
 package s3test
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -18,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"stonevault/internal/servertest"
 	"stonevault/internal/vectors"
 )
 
@@ -28,11 +28,6 @@ const (
 	Bucket    = "stones"
 	AccessKey = "test-access"
 	SecretKey = "test-secret-that-nobody-sees"
-
-	// startTimeout is for a machine that does much else.
-	startTimeout = 30 * time.Second
-	// startTries is for ports that others take between being found free and being used.
-	startTries = 5
 )
 
 // Server is an S3 server.
@@ -40,10 +35,7 @@ type Server struct {
 	program string
 	dir     string
 	port    int
-
-	process *exec.Cmd
-	said    *bytes.Buffer // read when ended is closed
-	ended   chan struct{} // closed when the process has ended
+	process *servertest.Process
 }
 
 // Start starts a server with an empty bucket.
@@ -61,15 +53,11 @@ func Start(t testing.TB) *Server {
 	if err := os.Mkdir(filepath.Join(s.dir, Bucket), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Kill)
-	for range startTries {
-		s.port = freePort(t)
-		if s.start(t) {
-			return s
-		}
-	}
-	t.Fatalf("%s ended:\n%s", program, s.said)
-	return nil
+	servertest.Anywhere(t, func(port int) error {
+		s.port = port
+		return s.start(t)
+	})
+	return s
 }
 
 func directory(t testing.TB) string {
@@ -85,48 +73,22 @@ func directory(t testing.TB) string {
 	return dir
 }
 
-func freePort(t testing.TB) int {
+func (s *Server) start(t testing.TB) (err error) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// start tells whether the server is ready. One that ended instead has said why.
-func (s *Server) start(t testing.TB) bool {
-	t.Helper()
-	process, ended := exec.Command(s.program, "--port", s.Host(), "--health", "/health", "--keep-alive", "--quiet", "posix", s.dir), make(chan struct{})
-	process.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+AccessKey, "ROOT_SECRET_ACCESS_KEY="+SecretKey)
-	s.said = new(bytes.Buffer)
-	process.Stdout, process.Stderr = s.said, s.said
-	if err := process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	s.process, s.ended = process, ended
-	go func() {
-		defer close(ended)
-		process.Wait()
-	}()
+	cmd := exec.Command(s.program, "--port", s.Host(), "--health", "/health", "--keep-alive", "--quiet", "posix", s.dir)
+	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+AccessKey, "ROOT_SECRET_ACCESS_KEY="+SecretKey)
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); {
-		select {
-		case <-ended:
-			return false
-		case <-time.After(20 * time.Millisecond):
-		}
+	s.process, err = servertest.Start(t, cmd, os.Kill, func(string) error {
 		reply, err := client.Get("http://" + s.Host() + "/health")
 		if err == nil {
 			reply.Body.Close()
-			if reply.StatusCode == http.StatusOK {
-				return true
+			if reply.StatusCode != http.StatusOK {
+				err = errors.New(reply.Status)
 			}
 		}
-	}
-	t.Fatalf("%s is not ready after %v", s.program, startTimeout)
-	return false
+		return err
+	})
+	return err
 }
 
 // Host is where the server listens.
@@ -140,17 +102,12 @@ func address(prefix, host string) string {
 }
 
 // Kill ends the server at once. What it has stays.
-func (s *Server) Kill() {
-	if s.ended != nil {
-		s.process.Process.Kill()
-		<-s.ended
-	}
-}
+func (s *Server) Kill() { s.process.Kill() }
 
 // Again starts a killed server on the same port, with what it had.
 func (s *Server) Again(t testing.TB) {
 	t.Helper()
-	if !s.start(t) {
-		t.Fatalf("%s ended:\n%s", s.program, s.said)
+	if err := s.start(t); err != nil {
+		t.Fatal(err)
 	}
 }

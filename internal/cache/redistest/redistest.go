@@ -1,8 +1,7 @@
 // Package redistest starts Redis for tests: Debian's redis-server, or what STONEVAULT_TEST_REDIS names, such as
 // valkey-server. A missing program fails the test.
 //
-// A server ends with its test. It listens on a free port of the loopback address, keeps nothing, and its
-// directory is the test's own. Only processes that were started here are ended.
+// A server keeps nothing, and its directory is the test's own.
 package redistest
 
 import (
@@ -12,8 +11,8 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"net"
 	"os"
@@ -23,14 +22,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"stonevault/internal/servertest"
 )
 
-const (
-	// startTimeout is for a machine that does much else.
-	startTimeout = 30 * time.Second
-	// startTries is for ports that others take between being found free and being used.
-	startTries = 5
-)
+// commandTimeout is for a machine that does much else.
+const commandTimeout = 30 * time.Second
 
 // Server is a Redis.
 type Server struct {
@@ -38,9 +35,7 @@ type Server struct {
 	dir     string
 	port    int
 	args    []string
-
-	process *exec.Cmd
-	ended   chan struct{} // closed when the process has ended
+	process *servertest.Process
 }
 
 // Start starts a server; args are further ones of redis-server.
@@ -55,16 +50,11 @@ func Start(t testing.TB, args ...string) *Server {
 		t.Fatalf("There is no %s, which this test starts. Run scripts/install-test-packages, or apt-get install redis-server. (%v)", name, err)
 	}
 	s := &Server{program: program, dir: t.TempDir(), args: args}
-	t.Cleanup(s.stop)
-	var said string
-	for range startTries {
-		s.port = freePort(t)
-		if said = s.start(t); said == "" {
-			return s
-		}
-	}
-	t.Fatalf("%s ended:\n%s", program, said)
-	return nil
+	servertest.Anywhere(t, func(port int) error {
+		s.port = port
+		return s.start(t)
+	})
+	return s
 }
 
 // StartTLS starts a server that speaks TLS at TLSAddress, and plainly at Address. Its certificate is its own authority.
@@ -96,60 +86,23 @@ func StartTLS(t testing.TB) (*Server, *x509.CertPool) {
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
-	s := Start(t, "--tls-port", strconv.Itoa(freePort(t)), "--tls-cert-file", filepath.Join(dir, "cert.pem"),
+	s := Start(t, "--tls-port", strconv.Itoa(servertest.FreePort(t)), "--tls-cert-file", filepath.Join(dir, "cert.pem"),
 		"--tls-key-file", filepath.Join(dir, "key.pem"), "--tls-auth-clients", "no")
 	return s, pool
 }
 
-func freePort(t testing.TB) int {
+func (s *Server) start(t testing.TB) (err error) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// start returns what a server said that ended before it was ready.
-func (s *Server) start(t testing.TB) string {
-	t.Helper()
-	s.process = exec.Command(s.program, append([]string{
+	cmd := exec.Command(s.program, append([]string{
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir, "--save", "", "--appendonly", "no", "--daemonize", "no",
 	}, s.args...)...)
-	out, err := s.process.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.process.Stderr = s.process.Stdout
-	if err := s.process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	process, ready, ended := s.process, make(chan struct{}), make(chan struct{})
-	s.ended = ended
-	var said strings.Builder // read by others after ready or ended is closed
-	go func() {
-		defer close(ended)
-		defer process.Wait()
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
-			if strings.Contains(lines.Text(), "Ready to accept connections") {
-				close(ready)
-				break
-			}
-			fmt.Fprintln(&said, lines.Text())
+	s.process, err = servertest.Start(t, cmd, os.Kill, func(said string) error {
+		if !strings.Contains(said, "Ready to accept connections") {
+			return errors.New("it does not say so")
 		}
-		io.Copy(io.Discard, out) // so that it never waits for a reader
-	}()
-	select {
-	case <-ready:
-		return ""
-	case <-ended:
-		return said.String()
-	case <-time.After(startTimeout):
-		t.Fatalf("%s is not ready after %v", s.program, startTimeout)
-		return ""
-	}
+		return nil
+	})
+	return err
 }
 
 // Address is what clients are told.
@@ -159,20 +112,13 @@ func (s *Server) Address() string { return fmt.Sprintf("redis://127.0.0.1:%d/0",
 func (s *Server) TLSAddress() string { return "rediss://127.0.0.1:" + s.args[1] + "/0" }
 
 // Kill ends the server at once, with all that it has.
-func (s *Server) Kill() { s.stop() }
-
-func (s *Server) stop() {
-	if s.ended != nil {
-		s.process.Process.Kill()
-		<-s.ended
-	}
-}
+func (s *Server) Kill() { s.process.Kill() }
 
 // Again starts a killed server on the same port, empty.
 func (s *Server) Again(t testing.TB) {
 	t.Helper()
-	if said := s.start(t); said != "" {
-		t.Fatalf("%s ended:\n%s", s.program, said)
+	if err := s.start(t); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -184,7 +130,7 @@ func (s *Server) Command(t testing.TB, words ...string) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(startTimeout))
+	c.SetDeadline(time.Now().Add(commandTimeout))
 	fmt.Fprintf(c, "*%d\r\n", len(words))
 	for _, w := range words {
 		fmt.Fprintf(c, "$%d\r\n%s\r\n", len(w), w)

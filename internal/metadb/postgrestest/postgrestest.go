@@ -1,9 +1,8 @@
 // Package postgrestest starts PostgreSQL for tests: that of Debian's packages, or the one whose programs are in the
 // folder that STONEVAULT_TEST_POSTGRES names. A missing program fails the test.
 //
-// A server ends with its test. It listens on a free port of the loopback address, keeps what it has in a temporary
-// folder, and is durable as a real one. PostgreSQL does not run as root: there it runs as the user "postgres", whom
-// Debian's package makes. Only processes that were started here are ended.
+// A server keeps what it has in a temporary folder, and is durable as a real one. PostgreSQL does not run as root: there
+// it runs as the user "postgres", whom Debian's package makes.
 package postgrestest
 
 import (
@@ -20,19 +19,14 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
+	"stonevault/internal/servertest"
 )
 
-const (
-	// startTimeout is for a machine that does much else.
-	startTimeout = time.Minute
-	// startTries is for ports that others take between being found free and being used.
-	startTries = 5
-	// Password is that of the user "stonevault".
-	Password = "a password of the tests alone"
-)
+// Password is that of the user "stonevault".
+const Password = "a password of the tests alone"
 
 // Server is a PostgreSQL.
 type Server struct {
@@ -41,8 +35,7 @@ type Server struct {
 	dir        string
 	args       []string
 	credential *syscall.Credential
-	process    *exec.Cmd
-	ended      chan struct{} // closed when the process has ended
+	process    *servertest.Process
 	databases  atomic.Int64
 }
 
@@ -67,16 +60,11 @@ func Start(t testing.TB, args ...string) *Server {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
-	t.Cleanup(s.Kill)
-	var failed error
-	for range startTries {
-		s.Port = freePort(t)
-		if failed = s.start(t); failed == nil {
-			return s
-		}
-	}
-	t.Fatal(failed)
-	return nil
+	servertest.Anywhere(t, func(port int) error {
+		s.Port = port
+		return s.start(t)
+	})
+	return s
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
@@ -117,54 +105,21 @@ func (s *Server) command(t testing.TB, name string, args ...string) *exec.Cmd {
 	return nil
 }
 
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // start starts the server on its port and waits until it answers.
-func (s *Server) start(t testing.TB) error {
+func (s *Server) start(t testing.TB) (err error) {
 	t.Helper()
-	log, err := os.Create(filepath.Join(s.dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	s.process = s.command(t, "postgres", append([]string{"-D", s.data(), "-p", strconv.Itoa(s.Port),
+	cmd := s.command(t, "postgres", append([]string{"-D", s.data(), "-p", strconv.Itoa(s.Port),
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=" + s.dir, "-c", "recovery_init_sync_method=syncfs"}, s.args...)...)
-	s.process.Stdout, s.process.Stderr = log, log
-	if err := s.process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	process, ended := s.process, make(chan struct{})
-	s.ended = ended
-	go func() { process.Wait(); close(ended) }()
-	deadline := time.Now().Add(startTimeout)
-	for {
+	// SIGQUIT is its own way of stopping at once; children that a SIGKILL leaves would keep the port.
+	s.process, err = servertest.Start(t, cmd, syscall.SIGQUIT, func(string) error {
 		db, err := sql.Open("pgx", s.Address("postgres"))
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		err = db.Ping()
-		db.Close()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ended:
-			said, _ := os.ReadFile(log.Name())
-			return fmt.Errorf("postgres ended:\n%s", said)
-		case <-time.After(50 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("postgres is not ready after %v: %v", startTimeout, err)
-		}
-	}
+		defer db.Close()
+		return db.Ping()
+	})
+	return err
 }
 
 // Address is what clients are told.
@@ -197,20 +152,7 @@ func (s *Server) Exec(t testing.TB, database, text string) {
 }
 
 // Kill ends the server at once, as when its machine fails; what it has stays.
-func (s *Server) Kill() {
-	if s.ended == nil {
-		return
-	}
-	// SIGQUIT is its own way of stopping at once; children that a SIGKILL leaves would keep the port.
-	s.process.Process.Signal(syscall.SIGQUIT)
-	select {
-	case <-s.ended:
-	case <-time.After(startTimeout):
-		s.process.Process.Kill()
-		<-s.ended
-	}
-	s.ended = nil
-}
+func (s *Server) Kill() { s.process.Kill() }
 
 // Again starts a killed server on the same port.
 func (s *Server) Again(t testing.TB) {
