@@ -96,8 +96,8 @@ func (a *assembly) seal(ctx context.Context) error {
 		var part minio.CompletePart
 		err := a.s.try(ctx, a.s.tries.many.within(joinTimeout), func(ctx context.Context) (err error) {
 			part, err = a.s.core.CopyObjectPart(ctx, a.s.bucket, a.Stage.Key, a.s.bucket, a.key, a.Upload, len(etags)+1, at, min(step, size-at), nil)
-			if err == nil && part.ETag == "" {
-				err = nonsense("a copy without an ETag") // such as an error in a reply of success
+			if err == nil {
+				err = checkETag(part.ETag) // an error in a reply of success has none
 			}
 			return err
 		})
@@ -154,7 +154,7 @@ func (s *Store) begin(ctx context.Context, key, mark string) (upload string, err
 	err = s.try(ctx, s.tries.many, func(ctx context.Context) error {
 		// The mark is given here: the object has it once it is complete.
 		upload, err = s.core.NewMultipartUpload(ctx, s.bucket, key, put{mark: mark, replace: true}.options())
-		if err == nil && upload == "" {
+		if err == nil && (upload == "" || len(upload) > maxUploadID) {
 			err = nonsense("an upload without an id")
 		}
 		return err
@@ -169,12 +169,25 @@ func (s *Store) sendBlock(ctx context.Context, key, upload string, number int, b
 		defer body.end()
 		part, err := s.core.PutObjectPart(ctx, s.bucket, key, upload, number, body, int64(len(block)),
 			minio.PutObjectPartOptions{Sha256Hex: sum, DisableContentSha256: true})
-		if etag = part.ETag; err == nil && etag == "" {
-			err = nonsense("a block without an ETag")
+		if etag = part.ETag; err == nil {
+			err = checkETag(etag)
 		}
 		return err
 	})
 	return etag, err
+}
+
+// What a state keeps of a store is no longer than this.
+const (
+	maxETag     = 128
+	maxUploadID = 1024
+)
+
+func checkETag(etag string) error {
+	if etag == "" || len(etag) > maxETag {
+		return nonsense("a part without an ETag")
+	}
+	return nil
 }
 
 // join makes an object of an upload. An upload that is gone is fine where its object is there.

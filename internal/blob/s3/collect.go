@@ -35,9 +35,10 @@ func (s *Store) RemoveAbandoned(ctx context.Context, age time.Duration) (int, er
 				err = nil
 			}
 		}
-		if err != nil {
-			failed = append(failed, err)
+		if errors.Is(err, vault.ErrUnavailable) {
+			return err // so will be the next one's
 		}
+		failed = append(failed, err)
 		return ctx.Err()
 	})
 	failed = append(failed, err)

@@ -81,6 +81,7 @@ func TestNonsense(t *testing.T) {
 		{"begin, no id", isBegin, says(200, "<InitiateMultipartUploadResult></InitiateMultipartUploadResult>"), putLarge},
 		{"begin, nothing", isBegin, says(200, ""), putLarge},
 		{"block, no ETag", isBlock, says(200, ""), putLarge},
+		{"block, a long ETag", isBlock, says(200, "", "ETag: "+strings.Repeat("0", 500)), putLarge},
 		{"copy, an error in a reply of success", isCopy, says(200, failed), putLarge},
 		{"copy, nothing", isCopy, says(200, ""), putLarge},
 		{"complete, an error in a reply of success", isComplete, says(200, failed), putLarge},
