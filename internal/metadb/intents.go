@@ -11,15 +11,15 @@ import (
 // intents has no index by time: it holds what is being done at the moment, and what a crash left.
 type intents struct{ tx *Tx }
 
-const intentColumns = `file_id, kind, envelope, created_at`
+const intentColumns = `file_id, kind, envelope, created_at, server`
 
 func (s intents) Insert(ctx context.Context, i vault.Intent) error {
 	if err := checkIntent(i); err != nil {
 		return err
 	}
 	return s.tx.insert(ctx, vault.ErrNotFound,
-		`INSERT INTO intents (`+intentColumns+`) VALUES ($1, $2, $3, $4)`,
-		i.FileID.String(), string(i.Kind), orNull(len(i.Envelope) == 0, i.Envelope), milli(i.CreatedAt))
+		`INSERT INTO intents (`+intentColumns+`) VALUES ($1, $2, $3, $4, $5)`,
+		i.FileID.String(), string(i.Kind), orNull(len(i.Envelope) == 0, i.Envelope), milli(i.CreatedAt), i.Server)
 }
 
 func (s intents) Delete(ctx context.Context, id stone.FileID) error {
@@ -43,7 +43,7 @@ func scanIntent(row scanner) (vault.Intent, error) {
 	var i vault.Intent
 	var id string
 	var created int64
-	if err := row.Scan(&id, &i.Kind, &i.Envelope, &created); err != nil {
+	if err := row.Scan(&id, &i.Kind, &i.Envelope, &created, &i.Server); err != nil {
 		return vault.Intent{}, err
 	}
 	var err error

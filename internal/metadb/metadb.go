@@ -36,6 +36,7 @@ import (
 
 	"stonevault/internal/auth"
 	"stonevault/internal/once"
+	"stonevault/internal/peers"
 	"stonevault/internal/vault"
 	"stonevault/internal/webhook"
 )
@@ -71,6 +72,7 @@ var (
 	_ auth.Store     = (*DB)(nil)
 	_ webhook.Store  = (*DB)(nil)
 	_ once.Store     = (*DB)(nil)
+	_ peers.Store    = (*DB)(nil)
 )
 
 // updater runs Updates.
@@ -121,6 +123,16 @@ func (db *DB) ViewOnce(ctx context.Context, fn func(once.Tx) error) error {
 
 // UpdateOnce is Update.
 func (db *DB) UpdateOnce(ctx context.Context, fn func(once.Tx) error) error {
+	return db.WriteTx(ctx, func(tx *Tx) error { return fn(tx) })
+}
+
+// ViewPeers is View.
+func (db *DB) ViewPeers(ctx context.Context, fn func(peers.Tx) error) error {
+	return db.ReadTx(ctx, func(tx *Tx) error { return fn(tx) })
+}
+
+// UpdatePeers is Update.
+func (db *DB) UpdatePeers(ctx context.Context, fn func(peers.Tx) error) error {
 	return db.WriteTx(ctx, func(tx *Tx) error { return fn(tx) })
 }
 

@@ -1,5 +1,5 @@
 // Package metadbtest is the conformance suite of metadata databases: whatever implements vault.Database,
-// auth.Store, webhook.Store, once.Store and the audit log's side together runs it, each against its real server. It
+// auth.Store, webhook.Store, once.Store, peers.Store and the audit log's side together runs it, each against its real server. It
 // tests what the interfaces promise and nothing of how a database keeps it.
 package metadbtest
 
@@ -17,6 +17,7 @@ import (
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/once"
+	"stonevault/internal/peers"
 	"stonevault/internal/vault"
 	"stonevault/internal/webhook"
 	"stonevault/stone"
@@ -28,6 +29,7 @@ type Database interface {
 	auth.Store
 	webhook.Store
 	once.Store
+	peers.Store
 	Audit() auditlog.Database
 }
 
@@ -86,6 +88,8 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"webhook deliveries", testDeliveries},
 		{"answers", testAnswers},
 		{"answers of one person", testManyAnswers},
+		{"servers", testServers},
+		{"leases", testLeases},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, open(t)) })

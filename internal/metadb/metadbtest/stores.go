@@ -260,7 +260,7 @@ func testVersions(t *testing.T, db Database) {
 }
 
 func testIntents(t *testing.T, db Database) {
-	put := vault.Intent{FileID: FileID(1), Kind: vault.IntentPut, CreatedAt: start}
+	put := vault.Intent{FileID: FileID(1), Kind: vault.IntentPut, CreatedAt: start, Server: "s"}
 	del := vault.Intent{FileID: FileID(2), Kind: vault.IntentDelete, CreatedAt: start.Add(-time.Hour)}
 	rewrite := vault.Intent{FileID: FileID(3), Kind: vault.IntentRewrite, Envelope: []byte(strings.Repeat("e", 20000)), CreatedAt: start.Add(-time.Minute)}
 	update(t, db, func(ctx context.Context, tx vault.Tx) error {

@@ -75,6 +75,7 @@ CREATE TABLE intents (
     kind       TEXT COLLATE "C" NOT NULL CHECK (kind IN ('put', 'delete', 'rewrite')),
     envelope   BYTEA,
     created_at BIGINT NOT NULL,
+    server     TEXT COLLATE "C" NOT NULL DEFAULT '',
     CHECK ((kind = 'rewrite') = (envelope IS NOT NULL))
 );
 
@@ -389,6 +390,26 @@ CREATE TABLE answers (
 );
 CREATE INDEX answers_person ON answers (person, created_at, key);
 CREATE INDEX answers_created_at ON answers (created_at);
+
+-- The servers of the vault, each for as long as it renews its row, and what each has taken. place is a server's data
+-- directory, and counter, objects and settings what all must agree upon.
+CREATE TABLE servers (
+    id         TEXT COLLATE "C" NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    place      TEXT COLLATE "C" NOT NULL UNIQUE CHECK (length(place) = 32),
+    name       TEXT COLLATE "C" NOT NULL CHECK (name <> ''),
+    counter    TEXT COLLATE "C" NOT NULL,
+    objects    TEXT COLLATE "C" NOT NULL,
+    settings   TEXT COLLATE "C" NOT NULL,
+    started_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+
+CREATE TABLE leases (
+    name   TEXT COLLATE "C" NOT NULL PRIMARY KEY CHECK (name <> ''),
+    server TEXT COLLATE "C" NOT NULL REFERENCES servers (id) ON DELETE CASCADE,
+    wanted BIGINT NOT NULL CHECK (wanted IN (0, 1))
+);
+CREATE INDEX leases_server ON leases (server);
 
 -- What people and groups use, as SQLite's triggers keep it.
 -- +goose StatementBegin

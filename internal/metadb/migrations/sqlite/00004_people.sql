@@ -285,3 +285,26 @@ CREATE INDEX answers_created_at ON answers (created_at);
 -- events.
 ALTER TABLE audit_events ADD COLUMN grp TEXT CHECK (length(grp) = 32);
 CREATE INDEX audit_events_whose ON audit_events (id, actor_key, subject_key, grp);
+
+-- The servers of the vault, each for as long as it renews its row, and what each has taken. place is a server's data
+-- directory, and counter, objects and settings what all must agree upon.
+CREATE TABLE servers (
+    id         TEXT NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+    place      TEXT NOT NULL UNIQUE CHECK (length(place) = 32),
+    name       TEXT NOT NULL CHECK (name <> ''),
+    counter    TEXT NOT NULL,
+    objects    TEXT NOT NULL,
+    settings   TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE leases (
+    name   TEXT NOT NULL PRIMARY KEY CHECK (name <> ''),
+    server TEXT NOT NULL REFERENCES servers (id) ON DELETE CASCADE,
+    wanted INTEGER NOT NULL CHECK (wanted IN (0, 1))
+) STRICT;
+CREATE INDEX leases_server ON leases (server);
+
+-- server is who is at a put; empty where there is one server.
+ALTER TABLE intents ADD COLUMN server TEXT NOT NULL DEFAULT '';
