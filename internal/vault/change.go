@@ -88,7 +88,12 @@ func (v *Vault) move(ctx context.Context, a Actor, id NodeID, folders []string, 
 			return Entry{}, err
 		}
 		e = r.e
-		defer v.files.lock(e.Version.FileID)()
+		held, unlock, err := v.lockFiles(ctx, e.Version.FileID)
+		if err != nil {
+			return Entry{}, err
+		}
+		defer unlock()
+		ctx = held
 	}
 	if err := v.change(ctx, func(tx Tx) error { return v.commitMove(ctx, tx, a, was, e, folders, missing, r) }); err != nil {
 		return Entry{}, err

@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -387,17 +386,19 @@ func (h *handOver) document(ctx context.Context, id NodeID) (err error) {
 		}
 		rewrites = append(rewrites, r)
 	}
-	slices.SortFunc(rewrites, func(a, b *rewrite) int {
-		return cmp.Compare(a.e.Version.FileID.String(), b.e.Version.FileID.String())
-	})
+	var ids []stone.FileID
 	for _, r := range rewrites {
-		defer h.v.files.lock(r.e.Version.FileID)()
+		ids = append(ids, r.e.Version.FileID)
 	}
+	ctx, unlock, err := h.v.lockFiles(ctx, ids...)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := h.v.change(ctx, func(tx Tx) error { return h.commit(ctx, tx, was, e, rewrites) }); err != nil {
 		return err
 	}
 	// What fails here is not taken back: readers use the envelopes in the intents, and the collector puts them in place.
-	ctx = context.WithoutCancel(ctx)
 	for _, r := range rewrites {
 		id := r.e.Version.FileID
 		if err := h.v.objects.Replace(ctx, envelopeName(id), r.after); err != nil {

@@ -273,6 +273,7 @@ type Intent struct {
 	Kind      IntentKind
 	Envelope  []byte // of IntentRewrite, otherwise nil
 	CreatedAt time.Time
+	Server    string // that is at an IntentPut; empty where there is one
 }
 
 // Upload is a file that is still coming, in pieces. Its part holds the whole segments, whose rows of the

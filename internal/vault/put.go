@@ -25,6 +25,9 @@ const (
 	planAttempts = 5
 )
 
+// errGivenUp is a put whose intent a collector has settled, which took its server for dead.
+var errGivenUp = fmt.Errorf("%w: another server took this one for dead", ErrUnavailable)
+
 // errReplan is a plan that another change has overtaken.
 var errReplan = fmt.Errorf("%w: somebody else changes the same file", ErrConflict)
 
@@ -54,7 +57,11 @@ func (v *Vault) Put(ctx context.Context, a Actor, r PutRequest) (Entry, bool, er
 		// The collector removes the objects while the intent stands, and only then: where the commit's
 		// answer was lost, the intent is gone and the file stays.
 		v.live.Delete(p.fileID)
-		return Entry{}, false, errors.Join(err, v.settle(context.WithoutCancel(ctx), p.fileID))
+		ctx := context.WithoutCancel(ctx)
+		if errors.Is(err, errGivenUp) {
+			return Entry{}, false, errors.Join(err, v.removeObjects(ctx, p.fileID))
+		}
+		return Entry{}, false, errors.Join(err, v.settle(ctx, p.fileID))
 	}
 	return p.entry, p.document == nil, nil
 }
@@ -115,7 +122,7 @@ func (v *Vault) newPut(a Actor, r PutRequest) (*put, error) {
 		return nil, &InvalidError{"modified_at", "is not a year from 1 to 9999"}
 	}
 	p := &put{v: v, actor: a, request: r, folders: folders, name: name, by: "put"}
-	p.settled = func(ctx context.Context, tx Tx) error { return tx.Intents().Delete(ctx, p.fileID) }
+	p.settled = p.dropIntent
 	if p.key, err = stone.NewFileKey(v.rand); err != nil {
 		return nil, err
 	}
@@ -123,6 +130,18 @@ func (v *Vault) newPut(a Actor, r PutRequest) (*put, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// dropIntent ends the put, unless a collector that thought it dead has begun to remove its objects.
+func (p *put) dropIntent(ctx context.Context, tx Tx) error {
+	intent, err := tx.Intents().ByID(ctx, p.fileID)
+	if isMissing(err) || err == nil && intent.Kind != IntentPut {
+		return errGivenUp
+	}
+	if err != nil {
+		return err
+	}
+	return tx.Intents().Delete(ctx, p.fileID)
 }
 
 // plan looks at what is there, refuses what must be refused, and wraps the key.
@@ -174,7 +193,7 @@ func (p *put) fits(ctx context.Context, tx Tx) ([]Bound, error) {
 // function waits for it.
 func (p *put) announce(ctx context.Context) func() error {
 	done := make(chan error, 1)
-	intent := Intent{FileID: p.fileID, Kind: IntentPut, CreatedAt: p.v.now()}
+	intent := Intent{FileID: p.fileID, Kind: IntentPut, CreatedAt: p.v.now(), Server: p.v.peers.ID()}
 	go func() {
 		done <- p.v.db.Update(ctx, func(tx Tx) error { return tx.Intents().Insert(ctx, intent) })
 	}()

@@ -8,8 +8,8 @@ import (
 )
 
 // rewrite is the next revision of a file's envelope on its way: sealed by Vault.rewrite, committed with an
-// intent that holds it, and put in its place by finishRewrite. From its commit on, one process may touch the
-// file's envelope object, under v.files: the one that holds the data directory.
+// intent that holds it, and put in its place by finishRewrite. From its commit on, whoever touches the file's
+// envelope object has its lock: see lockFiles. A vault in one data directory is opened by one process that does.
 type rewrite struct {
 	was, e        Entry // e has the row of the new envelope
 	holders       holders
@@ -72,11 +72,10 @@ func (v *Vault) commitRewrite(ctx context.Context, tx Tx, r *rewrite) error {
 	return r.record(ctx, tx, r.was, r.e)
 }
 
-// finishRewrite puts a committed envelope in its place. A failure there may have put it in place all the
+// finishRewrite puts a committed envelope in its place, under the lock that it was committed under. A failure there may have put it in place all the
 // same, so that taking the change back means to put the former envelope there, now or by the collector;
 // until then readers use the one in the intent.
 func (v *Vault) finishRewrite(ctx context.Context, r *rewrite) error {
-	ctx = context.WithoutCancel(ctx)
 	id := r.e.Version.FileID
 	failed := v.objects.Replace(ctx, envelopeName(id), r.after)
 	if failed == nil {

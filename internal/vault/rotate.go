@@ -302,7 +302,11 @@ func (v *Vault) rotateFile(ctx context.Context, id stone.FileID) (wrote bool, er
 	if err != nil {
 		return false, err
 	}
-	defer v.files.lock(id)()
+	ctx, unlock, err := v.lockFiles(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
 	err = v.db.Update(ctx, func(tx Tx) error {
 		now, err := tx.Nodes().ByID(ctx, e.Node.ID)
 		if err != nil && !isMissing(err) {

@@ -164,13 +164,11 @@ func (v *Vault) AppendUpload(ctx context.Context, a Actor, id stone.FileID, r Ap
 	} else if err != nil {
 		return Upload{}, nil, err
 	}
-	s, err := v.sittings.begin(ctx, id, v.now, r.Interrupt)
+	s, ctx, end, err := v.sit(ctx, id, r.Interrupt)
 	if err != nil {
 		return Upload{}, nil, err
 	}
-	defer s.end()
-	// The client may go, and its request's context with it; what it sent is kept all the same.
-	ctx = context.WithoutCancel(ctx)
+	defer end()
 	u, room, full, err := v.uploadRoom(ctx, a, id)
 	if isMissing(err) { // completed meanwhile
 		return v.appendUploaded(ctx, a, id, r)
@@ -257,12 +255,12 @@ func (v *Vault) CancelUpload(ctx context.Context, a Actor, id stone.FileID) erro
 	if _, err := v.upload(ctx, a, id); err != nil {
 		return err
 	}
-	s, err := v.sittings.begin(ctx, id, v.now, nil)
+	_, ctx, end, err := v.sit(ctx, id, nil)
 	if err != nil {
 		return err
 	}
-	defer s.end()
-	return v.dropUpload(context.WithoutCancel(ctx), &a, id, "cancelled")
+	defer end()
+	return v.dropUpload(ctx, &a, id, "cancelled")
 }
 
 // dropUpload removes the row first, and the key with it: a row without its part would be an upload that
@@ -331,13 +329,13 @@ func (v *Vault) collectUploads(ctx context.Context) (int, error) {
 	done := 0
 	var failed []error
 	for _, u := range expired {
-		s, err := v.sittings.begin(ctx, u.ID, v.now, nil)
+		_, held, end, err := v.sit(ctx, u.ID, nil)
 		if errors.Is(err, ErrBusy) {
 			continue
 		}
 		if err == nil {
-			err = v.dropUpload(ctx, nil, u.ID, "expired")
-			s.end()
+			err = v.dropUpload(held, nil, u.ID, "expired")
+			end()
 		}
 		if err != nil {
 			failed = append(failed, err)

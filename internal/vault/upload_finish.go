@@ -15,7 +15,7 @@ import (
 // complete makes a file of an upload that has all its content. Every step of it may have been done
 // before.
 func (v *Vault) complete(ctx context.Context, a Actor, id stone.FileID) (*Entry, error) {
-	if err := v.certain(ctx, id); err != nil {
+	if err := v.certain(ctx, id, -1); err != nil {
 		return nil, err
 	}
 	var u Upload
@@ -37,7 +37,12 @@ func (v *Vault) complete(ctx context.Context, a Actor, id stone.FileID) (*Entry,
 		return nil, err
 	}
 	p.fileID, p.by = id, "upload"
-	p.settled = func(ctx context.Context, tx Tx) error { return tx.Uploads().Delete(ctx, id) }
+	p.settled = func(ctx context.Context, tx Tx) error {
+		if _, err := tx.Uploads().ByID(ctx, id); err != nil {
+			return err // another server has dropped it
+		}
+		return tx.Uploads().Delete(ctx, id)
+	}
 	if p.key, err = v.uploadKey(u); err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func (v *Vault) grow(ctx context.Context, u Upload) (*growth, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := v.certain(ctx, u.ID); err != nil {
+	if err := v.certain(ctx, u.ID, u.Offset); err != nil {
 		return nil, err
 	}
 	g := &growth{v: v, now: u, durable: u, waiting: u}
@@ -250,20 +250,26 @@ func (g *growth) begin(ctx context.Context) error {
 // certain makes sure that an upload is what its row says. A commit that failed may come back with a restart
 // until another one has succeeded, and must then find the part, and the objects that it became, as it left
 // them: with other salts, what it committed would be of another sealing than what is there. So nothing of an
-// upload in doubt is written before a commit that says that the failed one did not happen.
-func (v *Vault) certain(ctx context.Context, id stone.FileID) error {
-	if _, doubt := v.doubtful.Load(id); !doubt {
+// upload in doubt is written before a commit that says that the failed one did not happen. What was another server's
+// may always be in doubt. Where it stands elsewhere now than at an offset, unless that is -1, it is ErrOffset.
+func (v *Vault) certain(ctx context.Context, id stone.FileID, offset int64) error {
+	if _, doubt := v.doubtful.Load(id); !doubt && v.peers == nil {
 		return nil
 	}
+	var stands int64
 	err := v.db.Update(ctx, func(tx Tx) error {
 		u, err := tx.Uploads().ByID(ctx, id)
 		if err != nil {
 			return err
 		}
+		stands = u.Offset
 		return tx.Uploads().Update(ctx, u, u.Offset)
 	})
 	if err == nil {
 		v.doubtful.Delete(id)
+	}
+	if err == nil && offset >= 0 && stands != offset {
+		return ErrOffset
 	}
 	return err
 }

@@ -2,10 +2,13 @@ package vault
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"stonevault/internal/peers"
 	"stonevault/stone"
 )
 
@@ -16,7 +19,7 @@ const (
 	takeover = 20 * time.Second
 )
 
-// sittings lets one request at a time work on an upload.
+// sittings lets one request at a time work on an upload, of those of this server.
 type sittings struct {
 	mu   sync.Mutex
 	held map[stone.FileID]*sitting
@@ -71,4 +74,38 @@ func (s *sitting) end() {
 	delete(s.all.held, s.id)
 	s.all.mu.Unlock()
 	close(s.ended)
+}
+
+const uploadLease = "upload/"
+
+// sit lets one request at a time work on an upload, of all servers. The context does not end with ctx: the client may
+// go, and what it sent is kept all the same.
+func (v *Vault) sit(ctx context.Context, id stone.FileID, interrupt func()) (s *sitting, held context.Context, end func(), err error) {
+	if s, err = v.sittings.begin(ctx, id, v.now, interrupt); err != nil {
+		return nil, nil, nil, err
+	}
+	held, release, err := v.peers.Take(ctx, uploadLease+id.String())
+	if err != nil {
+		s.end()
+		if errors.Is(err, peers.ErrTaken) {
+			err = ErrBusy
+		}
+		return nil, nil, nil, lost(err)
+	}
+	return s, held, func() { release(); s.end() }, nil
+}
+
+// yield interrupts a sitting that has gone silent, for another server that asks for its upload.
+func (v *Vault) yield(name string) {
+	text, ok := strings.CutPrefix(name, uploadLease)
+	id, err := stone.ParseFileID(text)
+	if !ok || err != nil {
+		return
+	}
+	v.sittings.mu.Lock()
+	s := v.sittings.held[id]
+	v.sittings.mu.Unlock()
+	if s != nil && s.interrupt != nil && v.now().Sub(time.UnixMilli(s.heard.Load())) >= silence {
+		s.interrupt()
+	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"stonevault/identity"
 	"stonevault/internal/auditlog"
+	"stonevault/internal/peers"
 	"stonevault/stone"
 )
 
@@ -24,13 +25,14 @@ type MasterKey interface {
 	Check() []byte
 }
 
-// Config is what a Vault is made of. All fields are required but Compression.
+// Config is what a Vault is made of. All fields are required but Compression and Peers.
 type Config struct {
 	Database    Database
 	Objects     Objects
 	Parts       Parts
 	Master      MasterKey
 	Audit       *auditlog.Recorder
+	Peers       *peers.Member  // nil where there can be no other server
 	Suite       identity.Suite // of a new vault; an existing one keeps its own
 	Compression stone.Compression
 	Now         func() time.Time
@@ -44,6 +46,7 @@ type Vault struct {
 	parts       Parts
 	master      MasterKey
 	audit       *auditlog.Recorder
+	peers       *peers.Member
 	compression stone.Compression
 	now         func() time.Time
 	log         *slog.Logger
@@ -58,7 +61,7 @@ type Vault struct {
 	downloads downloads
 	files     fileLocks
 	sittings  sittings
-	live      sync.Map // stone.FileID of puts in progress, which the collector leaves alone
+	live      sync.Map // stone.FileID of this server's puts in progress, which the collector leaves alone
 	doubtful  sync.Map // stone.FileID of uploads of which a commit has failed; see certain
 }
 
@@ -102,6 +105,7 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
+	v.peers.Heed(v.yield)
 	return v, v.NoteTime(ctx)
 }
 
@@ -119,7 +123,7 @@ func Founded(ctx context.Context, db Database) (bool, error) {
 
 func newVault(c Config) *Vault {
 	return &Vault{
-		db: c.Database, objects: c.Objects, parts: c.Parts, master: c.Master, audit: c.Audit, compression: c.Compression,
+		db: c.Database, objects: c.Objects, parts: c.Parts, master: c.Master, audit: c.Audit, peers: c.Peers, compression: c.Compression,
 		now: c.Now, log: c.Log, rand: rand.Reader,
 	}
 }
