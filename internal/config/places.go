@@ -57,7 +57,7 @@ func checkObjects(v string) error {
 
 func checkAddressFile(path string) error {
 	if path == "" {
-		return errors.New("must name a file after file:")
+		return errors.New("must name a file, as file:PATH")
 	}
 	return nil
 }

@@ -8,6 +8,7 @@
 //	  master.salt      only where the master key comes from a passphrase
 //	  setup-code       only while a server runs that has no admin
 //	  reserve          room for the database on a full disk
+//	  server           a random name of the directory, where several servers have one database
 //	DIR.master.key     the master key: beside the directory, never in it
 //	DIR.audit        the newest signed head of the audit log, by which an older database is noticed
 //	DIR.tls.pem        a certificate that the server has made, with its key
@@ -24,6 +25,7 @@ package datadir
 
 import (
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,8 +48,10 @@ const (
 	saltName     = "master.salt"
 	setupName    = "setup-code"
 	reserveName  = "reserve"
+	serverName   = "server"
 
 	maxVersionFile = 4096 // bytes
+	serverIDSize   = 16   // bytes
 	tmpPrefix      = ".tmp-"
 )
 
@@ -190,7 +194,7 @@ func (d Dir) Inspect() (State, error) {
 				return 0, fmt.Errorf("look at the data directory: %w", err)
 			}
 			database = info.Size() > 0
-		case name == lockName, name == saltName, name == setupName, name == "lost+found",
+		case name == lockName, name == saltName, name == serverName, name == setupName, name == "lost+found",
 			strings.HasPrefix(name, tmpPrefix), strings.HasPrefix(name, databaseName):
 		default:
 			foreign = append(foreign, name)
@@ -338,6 +342,23 @@ func (d Dir) CreateSalt(n int) ([]byte, error) {
 		return nil, fmt.Errorf("write the salt of the passphrase: %w", err)
 	}
 	return salt, nil
+}
+
+// ServerID is a random name of the directory, of 32 hex digits, which is made where there is none. Call it with the lock
+// held.
+func (d Dir) ServerID() (string, error) {
+	path := filepath.Join(d.path, serverName)
+	text, err := os.ReadFile(path)
+	if id := strings.TrimSpace(string(text)); err == nil && len(id) == 2*serverIDSize {
+		return id, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read the name of the data directory: %w", err)
+	}
+	b := make([]byte, serverIDSize)
+	rand.Read(b)
+	id := hex.EncodeToString(b)
+	return id, WriteFile(path, []byte(id+"\n"), 0o600)
 }
 
 // WriteFile puts text at path, whole and durably, in place of what was there.

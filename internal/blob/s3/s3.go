@@ -6,6 +6,7 @@
 //	PREFIX/parts/3f0a…9c/head-…        what its first bytes were
 //	PREFIX/stages/3f0a…9c-…            blocks of a very large object on their way into it; see assembly.go
 //	PREFIX/probe/…                     what Open tries
+//	PREFIX/owner                       whose all this is
 //
 // What it promises:
 //   - A call returns nil only after the store has answered that it keeps the bytes.
