@@ -102,6 +102,9 @@ func (s sparse) ReadAt(p []byte, at int64) (int, error) {
 	return len(p), nil
 }
 
+// longest is how long a hostile stone may keep an opener.
+const longest = 2 * time.Second
+
 // TestCostOfSigners measures what a hostile signer gets out of an opener: he signs what he likes.
 func TestCostOfSigners(t *testing.T) {
 	member := func(name, value string) func(f *forge) { return manifestMember(name, value) }
@@ -143,13 +146,19 @@ func TestCostOfSigners(t *testing.T) {
 		c.change(f)
 		sealed := f.bytes()
 		var err error
-		start := time.Now()
-		got := allocated(func() { _, err = openBytes(sealed, alice) })
-		took := time.Since(start)
+		var got int
+		took := time.Hour
+		for range 3 { // others may have the machine
+			start := time.Now()
+			got = allocated(func() { _, err = openBytes(sealed, alice) })
+			if took = min(took, time.Since(start)); took <= longest {
+				break
+			}
+		}
 		if !errors.Is(err, stone.ErrRefused) || strings.Contains(err.Error(), "trailer") {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if got > 48*mib || took > 2*time.Second {
+		if got > 48*mib || took > longest {
 			t.Errorf("%s: took %d MiB and %v", c.name, got/mib, took)
 		}
 		t.Logf("%s: %d bytes, took %d KiB and %v", c.name, len(sealed), got/kib, took.Round(time.Millisecond))
