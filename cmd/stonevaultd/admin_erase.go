@@ -10,7 +10,6 @@ import (
 
 	"stonevault/internal/auditlog"
 	"stonevault/internal/config"
-	"stonevault/internal/datadir"
 	"stonevault/internal/vault"
 )
 
@@ -65,20 +64,16 @@ func (a *app) erase(ctx context.Context, s *store, name string) error {
 
 // settleErasure removes the objects here where no server uses the directory, and leaves them to it otherwise.
 func (a *app) settleErasure(ctx context.Context, s *store, done vault.Erasure) error {
-	lock, err := s.dir.Lock()
-	var inUse *datadir.InUseError
-	if errors.As(err, &inUse) {
-		_, err := fmt.Fprintln(a.stderr, "The sealed files, which no key opens but the recovery secret, are removed by the server within five minutes.")
-		return err
-	}
+	release, err := s.instead(ctx, jobCollect)
 	if err != nil {
 		return err
 	}
-	if err := lock.Claim(); err != nil {
-		return errors.Join(err, lock.Release())
+	if release == nil {
+		_, err := fmt.Fprintln(a.stderr, "The sealed files, which no key opens but the recovery secret, are removed by the server within five minutes.")
+		return err
 	}
 	s.vault.SettleErasure(ctx, done)
-	return lock.Release()
+	return release()
 }
 
 func newAdminScrub(a *app) *cobra.Command {

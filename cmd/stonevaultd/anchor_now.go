@@ -13,7 +13,6 @@ import (
 	"stonevault/internal/anchor/journal"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/config"
-	"stonevault/internal/datadir"
 )
 
 const (
@@ -55,20 +54,16 @@ func (a *app) anchorNow(ctx context.Context, s *store, c config.Config, noWait b
 		return err
 	}
 	watch := &anchorWatch{app: a, anchoring: an, scope: an.scope(raw)}
-	lock, err := s.dir.Lock()
-	var inUse *datadir.InUseError
+	release, err := s.instead(ctx, jobAnchor)
 	switch {
-	case errors.As(err, &inUse):
-		return watch.byServer(ctx, s, noWait)
 	case err != nil:
 		return err
+	case release == nil:
+		return watch.byServer(ctx, s, noWait)
 	case noWait:
-		return errors.Join(misuse("--no-wait asks a running server, and none uses %s; leave it out", s.dir.Path()), lock.Release())
+		return errors.Join(misuse("--no-wait asks a running server, and none uses %s; leave it out", s.places), release())
 	}
-	if err = lock.Claim(); err == nil {
-		err = watch.here(ctx, s.sequencer, c.Anchor)
-	}
-	return errors.Join(err, lock.Release())
+	return errors.Join(watch.here(ctx, s.sequencer, c.Anchor), release())
 }
 
 // anchorWatch waits for an anchor and says how far it is.
@@ -204,7 +199,7 @@ func (w *anchorWatch) byServer(ctx context.Context, s *store, noWait bool) error
 
 // hear says what the server says. It is an error where waiting longer will not help.
 func (w *anchorWatch) hear(ctx context.Context, s *store) error {
-	if held, _, err := s.dir.Locked(); err != nil || !held {
+	if held, _, err := s.served(ctx); err != nil || !held {
 		return errors.Join(err, errors.New("the server has stopped; run this again, and it goes on"))
 	}
 	n, err := readSetting[note](ctx, w.db, settingAnchorState)

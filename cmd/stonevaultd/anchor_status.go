@@ -179,7 +179,7 @@ func (a *app) serverSays(ctx context.Context, s *store, an *anchoring, j journal
 	if j.abandoned.ID != 0 {
 		err = fmt.Errorf("%w: %s", anchor.ErrAbandoned, j.abandoned.Reason)
 	}
-	held, _, lockErr := s.dir.Locked()
+	held, _, lockErr := s.served(ctx)
 	if lockErr != nil || !held {
 		return errors.Join(lockErr, err)
 	}

@@ -220,7 +220,7 @@ func TestAnchoring(t *testing.T) {
 
 	// A command does, where no server runs.
 	h.record(2)
-	if r := h.run("now", "--no-wait"); r.code != 1 || !strings.Contains(r.stderr, "none uses "+h.data) {
+	if r := h.run("now", "--no-wait"); r.code != 1 || !strings.Contains(r.stderr, "none uses the data in "+h.data) {
 		t.Errorf("now --no-wait without a server: %+v", r)
 	}
 	if r := h.run("now"); r.code != 0 || !anchoredLine.MatchString(r.stderr) {

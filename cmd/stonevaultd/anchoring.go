@@ -230,9 +230,10 @@ func (s *Server) anchors(ctx context.Context, api *httpapi.API) (run func(jobs c
 	s.Log.Info("heads of the audit log are anchored", "chain", t.ChainID, "contract", t.Contract.Hex(), "log", prefixed(t.Log[:]), "anchorer", s.anchorKey.Address().Hex())
 	return func(jobs context.Context) {
 		s.jobs.Go(func() {
-			defer a.chain.Close()
-			w.Run(jobs)
+			<-jobs.Done()
+			a.chain.Close()
 		})
+		s.alone(jobs, jobAnchor, w.Run)
 		s.every(jobs, heedEvery, func(ctx context.Context) {
 			if err := attendant.attend(ctx); err != nil && ctx.Err() == nil {
 				s.Log.Error("what was asked of anchoring cannot be read, or its state not be noted; this is tried again", "error", err)

@@ -112,6 +112,7 @@ func (d *doctor) examine(ctx context.Context) (err error) {
 	if !d.database(ctx) {
 		return nil
 	}
+	d.servers(ctx)
 	if key {
 		d.vault(ctx)
 	}

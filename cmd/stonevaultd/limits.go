@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,7 @@ type limits struct {
 	redis    *redis.Client   // nil where they are counted in memory
 	fallback *cache.Fallback // nil where what Redis cannot count is refused
 	away     error           // why Redis did not answer at the start
+	identity string          // of the Redis; empty where it could not be asked
 }
 
 // openLimits finds the place that the settings name. A Redis that does not answer is an error, unless there is a
@@ -42,6 +44,11 @@ func (s *Server) openLimits(ctx context.Context) error {
 	}
 	if l.away = client.Ping(ctx); l.away != nil && !c.FallBack {
 		return errors.Join(fmt.Errorf("the Redis of --cache-file does not answer (%w); start it, or begin with --cache-fallback memory", l.away), client.Close())
+	}
+	if l.away == nil {
+		if l.identity, err = client.Identity(ctx, rand.Text()); err != nil {
+			return errors.Join(fmt.Errorf("the Redis of --cache-file cannot be used: %w", err), client.Close())
+		}
 	}
 	s.limits = l
 	return nil

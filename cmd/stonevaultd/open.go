@@ -19,6 +19,7 @@ import (
 	"stonevault/internal/datadir"
 	"stonevault/internal/masterkey"
 	"stonevault/internal/metadb"
+	"stonevault/internal/peers"
 	"stonevault/internal/vault"
 	"stonevault/internal/webhook"
 	webhooksender "stonevault/internal/webhook/sender"
@@ -52,6 +53,8 @@ type opener struct {
 	ask     func(prompt string) (string, error)
 	now     func() time.Time
 	log     *slog.Logger
+	terms   peers.Terms // of who serves
+	listen  string      // where that one does
 }
 
 // store is an open data directory.
@@ -62,6 +65,8 @@ type store struct {
 	db      *metadb.DB
 	objects objectStore
 	vault   *vault.Vault
+	peers   *peers.Member // nil where the database is this machine's own
+	leave   func() error  // nil as long as peers is
 
 	audit     auditlog.Config
 	sequencer *auditlog.Sequencer // runs in the server alone
@@ -104,6 +109,9 @@ func (s *store) keepRoom(log *slog.Logger) (makeRoom func() bool) {
 // close releases everything, the lock last.
 func (s *store) close() error {
 	var errs []error
+	if s.leave != nil {
+		errs = append(errs, s.leave())
+	}
 	if s.objects != nil {
 		errs = append(errs, s.objects.Close())
 	}
@@ -169,6 +177,15 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 			return nil, err
 		}
 	}
+	if state != datadir.InUse && s.sharesObjects() {
+		// Before anything is made for a vault that could not have them.
+		if s.objects, err = s.openObjects(ctx); err != nil {
+			return nil, err
+		}
+		if err := s.free(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if locks {
 		if err := o.claim(ctx, s, keys, what, state); err != nil {
 			return nil, err
@@ -187,11 +204,17 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 		o.log.Error("the audit log stands still, and will be tried again", "error", err)
 	})
 	s.recorder, s.reader = auditlog.NewRecorder(s.audit, s.sequencer.Wake), auditlog.NewReader(s.audit)
+	if err := o.join(ctx, s, what); err != nil {
+		return nil, err
+	}
 	if what == toRecover {
 		return s, nil
 	}
 	if s.vault, err = vault.Open(ctx, o.vaultConfig(s, s.db, s.recorder)); err != nil {
 		return nil, o.explain(err, s.places, keys)
+	}
+	if err := s.own(ctx); err != nil {
+		return nil, err
 	}
 	return s, o.openWebhooks(ctx, s)
 }
@@ -254,14 +277,16 @@ func (o *opener) claim(ctx context.Context, s *store, keys *keyring, what openin
 	}
 	if s.objects == nil {
 		// Before the database, so that one without objects is known to be damaged.
-		s.objects, err = s.openObjects(ctx)
+		if s.objects, err = s.openObjects(ctx); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 func (o *opener) vaultConfig(s *store, db vault.Database, audit *auditlog.Recorder) vault.Config {
 	return vault.Config{
-		Database: db, Objects: s.objects, Parts: s.objects, Master: s.key, Audit: audit, Suite: o.config.Suite,
+		Database: db, Objects: s.objects, Parts: s.objects, Master: s.key, Audit: audit, Peers: s.peers, Suite: o.config.Suite,
 		Compression: o.config.Compression, Now: o.now, Log: o.log,
 	}
 }

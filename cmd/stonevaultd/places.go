@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"stonevault/internal/blob/local"
+	"stonevault/internal/blob/s3"
 	"stonevault/internal/config"
 	"stonevault/internal/datadir"
 	"stonevault/internal/metadb"
@@ -105,13 +107,83 @@ func (p places) openDatabase(ctx context.Context, opts metadb.Options) (*metadb.
 	return metadb.OpenSQLite(ctx, p.dir.Database(), opts)
 }
 
-func (p places) openObjects(context.Context) (objectStore, error) {
-	return local.Open(p.dir.Objects())
+// openObjects opens the store of sealed files. A bucket is tried first.
+func (p places) openObjects(ctx context.Context) (objectStore, error) {
+	if !p.sharesObjects() {
+		return local.Open(p.dir.Objects())
+	}
+	return openBucket(ctx, p.objects)
+}
+
+func openBucket(ctx context.Context, c config.Objects) (*s3.Store, error) {
+	address, err := c.Address.Read()
+	if err != nil {
+		return nil, err
+	}
+	credentials, err := s3.ReadCredentials(c.Credentials, os.LookupEnv)
+	if err != nil {
+		return nil, fmt.Errorf("%w; name the file with --s3-credentials", err)
+	}
+	store, err := s3.Open(ctx, s3.Options{Address: string(address), Credentials: credentials})
+	if err != nil {
+		return nil, fmt.Errorf("%w; correct --objects, or start the store", err)
+	}
+	return store, nil
+}
+
+// free refuses a bucket that a vault has already, for another one.
+func (s *store) free(ctx context.Context) error {
+	bucket, ok := s.objects.(*s3.Store)
+	if !ok {
+		return nil
+	}
+	owner, err := bucket.Owner(ctx)
+	if err == nil && owner != "" {
+		err = fmt.Errorf("%w, whose database is elsewhere; name that with --database, or another prefix with --objects, or rebuild the vault with: stonevaultd recover", s3.ErrOwned)
+	}
+	return err
+}
+
+// own claims the bucket for the vault.
+func (s *store) own(ctx context.Context) error {
+	bucket, ok := s.objects.(*s3.Store)
+	if !ok {
+		return nil
+	}
+	about, err := s.vault.About(ctx)
+	if err != nil {
+		return err
+	}
+	if err = bucket.Claim(ctx, about.VaultID); errors.Is(err, s3.ErrOwned) {
+		err = fmt.Errorf("%w; name the right one with --objects", err)
+	}
+	return err
+}
+
+// abandonedAfter is longer than anybody takes to put a file.
+const abandonedAfter = 7 * 24 * time.Hour
+
+// removeLeftovers removes what transfers that were interrupted have left in the store. In a directory that is for the
+// one who starts to serve it; in a bucket one of its servers does so now and then.
+func (s *store) removeLeftovers(ctx context.Context, starting bool) (int, error) {
+	switch o := s.objects.(type) {
+	case *local.Store:
+		if starting {
+			return o.RemoveTemporary(ctx)
+		}
+	case *s3.Store:
+		if !starting {
+			return o.RemoveAbandoned(ctx, abandonedAfter)
+		}
+	}
+	return 0, nil
 }
 
 // kept are the files and directories that the vault has on this machine.
-func (p places) kept() []string {
-	paths := []string{p.dir.Path()}
+func (p places) kept() (paths []string) {
+	if _, err := os.Stat(p.dir.Path()); err == nil || !p.sharesDatabase() {
+		paths = append(paths, p.dir.Path())
+	}
 	if !p.sharesObjects() {
 		paths = append(paths, p.dir.Objects())
 	}

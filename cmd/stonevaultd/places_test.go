@@ -1,12 +1,19 @@
 package main
 
 import (
+	"bytes"
+	"encoding/base64"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"stonevault/internal/blob/s3test"
+	"stonevault/internal/cache/redistest"
 	"stonevault/internal/metadb/postgrestest"
 )
 
@@ -51,6 +58,155 @@ func TestOnPostgres(t *testing.T) {
 	}
 	if r := run(t, "", on("admin", "erase", "ann", "--yes")...); r.code != 1 || !strings.Contains(r.stderr, "admin") {
 		t.Errorf("the last admin is erased: %+v", r)
+	}
+}
+
+// many are the parts that several servers share.
+type many struct {
+	postgres *postgrestest.Server
+	store    *s3test.Server
+	redis    *redistest.Server
+	flags    []string
+	key      string // the master key's file
+}
+
+func newMany(t *testing.T) *many {
+	t.Helper()
+	m := &many{postgres: postgrestest.Start(t), store: s3test.Start(t), redis: redistest.Start(t)}
+	t.Setenv("AWS_ACCESS_KEY_ID", s3test.AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", s3test.SecretKey)
+	dir := t.TempDir()
+	cache := filepath.Join(dir, "cache")
+	write(t, cache, m.redis.Address()+"\n")
+	m.key = filepath.Join(dir, "key")
+	m.flags = []string{
+		"--database", addressFile(t, m.postgres.NewDatabase(t)), "--objects", m.store.Address("vault"), "--cache-file", cache,
+		"--master-key", "file:" + m.key,
+	}
+	return m
+}
+
+// on is a command on the vault, from a directory of its own.
+func (m *many) on(t testing.TB, verb ...string) []string {
+	args := append(verb, "--data", filepath.Join(t.TempDir(), "own"))
+	for i := 0; i < len(m.flags); i += 2 {
+		if m.flags[i] != "--cache-file" {
+			args = append(args, m.flags[i:i+2]...)
+		}
+	}
+	return args
+}
+
+// TestThreeServers goes from one server to the next with one upload, one rename, one session and one account.
+func TestThreeServers(t *testing.T) {
+	m := newMany(t)
+	var servers []*process
+	for range 3 {
+		servers = append(servers, start(t, filepath.Join(t.TempDir(), "own"), m.flags...))
+	}
+	if r := run(t, testPassword+"\n", m.on(t, "admin", "create", "ann", "--password-stdin")...); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	ann := signIn(t, servers[0].addr, "ann")
+	at := func(n int) *client {
+		ann.addr = servers[n].addr
+		return ann
+	}
+	content := bytes.Repeat([]byte("0123456789abcdef"), 300_000)
+	r := ann.must(ann.do("POST", "/api/v1/uploads", nil, http.Header{
+		"Tus-Resumable": {"1.0.0"}, "Upload-Length": {strconv.Itoa(len(content))},
+		"Upload-Metadata": {"path " + base64.StdEncoding.EncodeToString([]byte("/big"))},
+	}))
+	r.want(t, http.StatusCreated)
+	upload := "/api/v1/uploads/" + path.Base(r.header.Get("Location"))
+	for n, offset := 0, 0; offset < len(content); n++ {
+		end := min(offset+len(content)/3+1, len(content))
+		c := at(n % 3)
+		r := c.must(c.do("PATCH", upload, bytes.NewReader(content[offset:end]), http.Header{
+			"Tus-Resumable": {"1.0.0"}, "Upload-Offset": {strconv.Itoa(offset)}, "Content-Type": {"application/offset+octet-stream"},
+		}))
+		r.want(t, http.StatusNoContent)
+		if r.header.Get("Upload-Offset") != strconv.Itoa(end) {
+			t.Fatalf("offset %q, want %d", r.header.Get("Upload-Offset"), end)
+		}
+		offset = end
+	}
+	for n := range 3 {
+		c := at(n)
+		if r := c.must(c.get("/big")); !bytes.Equal(r.body, content) {
+			t.Errorf("at server %d: %d, %d bytes", n, r.status, len(r.body))
+		}
+	}
+	c := at(1)
+	f, r, err := c.lookup("/big")
+	c.must(r, err).want(t, http.StatusOK)
+	c.must(c.do("PATCH", "/api/v1/files/"+f.ID, strings.NewReader(`{"path":"/moved"}`), http.Header{"Content-Type": {"application/json"}})).want(t, http.StatusOK)
+	c = at(2)
+	if r := c.must(c.get("/moved")); !bytes.Equal(r.body, content) {
+		t.Errorf("moved: %d, %d bytes", r.status, len(r.body))
+	}
+	c.must(c.do("DELETE", "/api/v1/sessions/current", nil, nil)).want(t, http.StatusNoContent)
+	c = at(0)
+	for deadline := time.Now().Add(5 * time.Second); c.must(c.get("/moved")).status != http.StatusUnauthorized; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a session that was ended at one server goes on at another")
+		}
+	}
+	for _, s := range servers {
+		if code := s.stop(); code != 0 {
+			t.Errorf("stopped with %d: %s", code, s.stderr)
+		}
+	}
+	for _, verb := range []string{"doctor", "audit fsck"} {
+		if r := run(t, "", m.on(t, strings.Fields(verb)...)...); r.code != 0 {
+			t.Errorf("%s: %+v", verb, r)
+		}
+	}
+}
+
+// TestRefusedBeside shows which servers may not serve beside another.
+func TestRefusedBeside(t *testing.T) {
+	m := newMany(t)
+	first := start(t, filepath.Join(t.TempDir(), "own"), m.flags...)
+	other := redistest.Start(t)
+	otherCache := filepath.Join(t.TempDir(), "cache")
+	write(t, otherCache, other.Address()+"\n")
+	without := func(flag string, more ...string) []string {
+		var args []string
+		for i := 0; i < len(m.flags); i += 2 {
+			if m.flags[i] != flag {
+				args = append(args, m.flags[i:i+2]...)
+			}
+		}
+		return append(args, more...)
+	}
+	dir := t.TempDir()
+	check(t, os.MkdirAll(filepath.Join(dir, "files", "objects"), 0o700))
+	for _, c := range []struct {
+		name, data string
+		flags      []string
+		say        string
+	}{
+		{"no Redis", "a", without("--cache-file"), "would count requests for itself alone"},
+		{"another Redis", "b", without("--cache-file", "--cache-file", otherCache), "counts requests in another Redis"},
+		{"a fallback", "c", without("", "--cache-fallback", "memory"), "while Redis is away"},
+		{"another limit", "d", without("", "--limit-sign-in", "7"), "has another limit_sign_in"},
+		{"files of its own", "files", without("--objects"), "keeps sealed files in its own directory"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := run(t, "", append([]string{"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, c.data)}, c.flags...)...)
+			if r.code != 1 || !strings.Contains(r.stderr, c.say) || !strings.Contains(r.stderr, "serves this vault since") {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+	if r := run(t, "", m.on(t, "audit", "restart", "--yes")...); r.code != 1 || !strings.Contains(r.stderr, "stop all of its servers") {
+		t.Errorf("another log under a server's hands: %+v", r)
+	}
+	first.kill()
+	again := start(t, filepath.Join(t.TempDir(), "own"), m.flags...) // one more beside a dead one
+	if code := again.stop(); code != 0 {
+		t.Error(again.stderr)
 	}
 }
 

@@ -32,7 +32,8 @@ func newRecover(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "recover --from OBJECTS --secret-stdin --data NEW",
 		Short: "Rebuild a vault from its objects and the recovery secret alone",
-		Long: `Rebuilds a vault whose database or master key is lost from a copy of its objects and the recovery sheet. NEW
+		Long: `Rebuilds a vault whose database or master key is lost from its objects, or a copy of them, and the recovery sheet.
+OBJECTS is a directory, or the s3:// address of a bucket, whose credentials --s3-credentials names. NEW
 becomes a whole vault of its own, with a new master key, a new root and new keys for everybody; OBJECTS is read
 and never changed.
 
@@ -42,11 +43,12 @@ The root's fingerprint stands on the sheet; without --root there must be only on
 
 A recovery that was interrupted goes on when it is started again. The exit code is 2 when something was refused.`,
 		Example: `  stonevaultd recover --from /mnt/backup/objects --secret-stdin --data ./new <secret.txt
+  stonevaultd recover --from 's3://stones/vault?endpoint=https://s3.example' --secret-stdin --data ./new <secret.txt
   stonevaultd recover --from ./old/objects --link --secret-stdin --data ./new --owner 0f3c…=ann`,
 		Args: operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if r.from == "" {
-				return misuse("name the directory with the objects: --from DIR")
+				return misuse("name the objects: --from DIR, or --from s3://BUCKET/PREFIX")
 			}
 			var err error
 			if r.secret, err = a.recoverySecret(r.stdin); err != nil {
@@ -58,7 +60,7 @@ A recovery that was interrupted goes on when it is started again. The exit code 
 			return r.run(cmd.Context())
 		},
 	}
-	cmd.Flags().StringVar(&r.from, "from", "", "the `OBJECTS`: the directory objects of the lost vault, or a copy of it")
+	cmd.Flags().StringVar(&r.from, "from", "", "the `OBJECTS`: the directory objects of the lost vault, a copy of it, or the address of its bucket")
 	cmd.Flags().StringVar(&r.root, "root", "", "the `FINGERPRINT` of the vault's root key, as on the sheet or in hex")
 	cmd.Flags().StringArrayVar(&r.names, "owner", nil, "`ID=NAME`: the name of the account that gets an owner's files; may be repeated")
 	cmd.Flags().BoolVar(&r.link, "link", false, "link bodies instead of copying them, on one file system")
@@ -87,7 +89,7 @@ type recovery struct {
 
 func (r *recovery) run(ctx context.Context) (err error) {
 	o := &opener{config: r.config, version: version, ask: askOnce(r.ask), now: r.now, log: newLog(r.stderr, r.config)}
-	if err := r.openSource(); err != nil {
+	if err := r.openSource(ctx); err != nil {
 		return err
 	}
 	defer r.source.Close()
@@ -179,7 +181,11 @@ func askOnce(ask func(string) (string, error)) func(string) (string, error) {
 }
 
 // openSource opens the lost vault's objects to read them.
-func (r *recovery) openSource() error {
+func (r *recovery) openSource(ctx context.Context) (err error) {
+	if strings.HasPrefix(r.from, "s3://") {
+		r.source, err = openBucket(ctx, config.Objects{Address: config.Address(r.from), Credentials: r.config.Objects.Credentials})
+		return err
+	}
 	info, err := os.Stat(r.from)
 	switch {
 	case err != nil:

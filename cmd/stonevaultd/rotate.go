@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"stonevault/internal/config"
-	"stonevault/internal/datadir"
 	"stonevault/internal/vault"
 )
 
@@ -118,21 +117,14 @@ func (a *app) rotateHere(ctx context.Context, s *store) (vault.Rotation, error) 
 	if err != nil || !state.Running {
 		return state, err
 	}
-	lock, err := s.dir.Lock()
-	var inUse *datadir.InUseError
-	if errors.As(err, &inUse) {
-		return state, nil
-	}
-	if err != nil {
+	release, err := s.instead(ctx, jobRotate)
+	if err != nil || release == nil {
 		return state, err
 	}
-	err = lock.Claim()
-	if err == nil {
-		state, err = s.vault.Rotate(ctx, func(state vault.Rotation) {
-			fmt.Fprintf(a.stderr, "envelopes rewritten: %d of %d\n", state.Done, state.Total)
-		})
-	}
-	return state, errors.Join(err, lock.Release())
+	state, err = s.vault.Rotate(ctx, func(state vault.Rotation) {
+		fmt.Fprintf(a.stderr, "envelopes rewritten: %d of %d\n", state.Done, state.Total)
+	})
+	return state, errors.Join(err, release())
 }
 
 func (a *app) sayRotated(state vault.Rotation) error {
@@ -146,8 +138,17 @@ func (a *app) sayRotated(state vault.Rotation) error {
 	return nil
 }
 
-// rotate goes on with a rotation that is under way.
+// rotate goes on with a rotation that is under way, unless another server does.
 func (s *Server) rotate(ctx context.Context) {
+	if state, err := s.store.vault.RotationState(ctx); err == nil && !state.Running {
+		return
+	}
+	if _, err := s.store.peers.Alone(ctx, jobRotate, s.rotateHere); err != nil && ctx.Err() == nil {
+		s.Log.Error("whether another server goes on with a rotation could not be told; it will be tried again", "error", err)
+	}
+}
+
+func (s *Server) rotateHere(ctx context.Context) {
 	before, err := s.store.vault.RotationState(ctx)
 	if err == nil && before.Running {
 		var state vault.Rotation

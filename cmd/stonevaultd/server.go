@@ -18,7 +18,6 @@ import (
 	"stonevault/internal/anchor"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
-	"stonevault/internal/blob/local"
 	"stonevault/internal/config"
 	"stonevault/internal/datadir"
 	"stonevault/internal/httpapi"
@@ -102,7 +101,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	if err := s.openLimits(ctx); err != nil {
 		return err
 	}
-	o := &opener{config: s.Config, version: s.Version, ask: s.Ask, now: s.Now, log: s.Log}
+	o := &opener{config: s.Config, version: s.Version, ask: s.Ask, now: s.Now, log: s.Log, terms: s.terms(), listen: s.Addr()}
 	if s.store, err = o.open(ctx, toServe); err != nil {
 		return err
 	}
@@ -168,7 +167,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	}
 	s.sequencing(jobs)
 	s.every(jobs, settleEvery, s.settle)
-	s.every(jobs, collectEvery, s.collect)
+	s.every(jobs, collectEvery, s.collectAlone)
 	s.every(jobs, noteTimeEvery, s.noteTime)
 	if setup != nil {
 		s.every(jobs, noteTimeEvery, s.endSetup)
@@ -178,7 +177,10 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	}
 	s.every(jobs, rotateEvery, s.rotate)
 	anchoring(jobs)
-	s.jobs.Go(func() { hooks.Run(jobs) })
+	s.alone(jobs, "webhooks", hooks.Run)
+	if s.limits.identity != "" {
+		s.every(jobs, identifyEvery, s.identify)
+	}
 	s.jobs.Go(func() {
 		signIn.Run(jobs, func(err error) { s.Log.Error("expired sessions could not be removed", "error", err) })
 	})
@@ -222,16 +224,14 @@ func listen(ctx context.Context, addr, flag string, ownMachine bool) (net.Listen
 // prepare is what must be done before the first request. It returns the code that lets the first admin
 // in, nil where there is one.
 func (s *Server) prepare(ctx context.Context) (setup *auth.SetupCode, err error) {
-	if own, ok := s.store.objects.(*local.Store); ok {
-		removed, err := own.RemoveTemporary(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if removed > 0 {
-			s.Log.Info("what interrupted uploads had left was removed", "files", removed)
-		}
+	removed, err := s.store.removeLeftovers(ctx, true)
+	if err != nil {
+		return nil, err
 	}
-	s.collect(ctx)
+	if removed > 0 {
+		s.Log.Info("what interrupted uploads had left was removed", "files", removed)
+	}
+	s.collectAlone(ctx)
 	if err := s.removeSetupCode(); err != nil { // of a server that was killed
 		return nil, err
 	}
@@ -243,7 +243,7 @@ func (s *Server) prepare(ctx context.Context) (setup *auth.SetupCode, err error)
 			return nil, err
 		}
 	case admins == 0:
-		if setup, err = s.offerSetup(); err != nil {
+		if setup, err = s.offerSetup(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -282,7 +282,7 @@ func (s *Server) ready(ctx context.Context) error {
 	if s.stopping.Load() {
 		return errStopping
 	}
-	return errors.Join(s.store.db.Ping(ctx), s.limits.ready(ctx))
+	return errors.Join(s.store.db.Ping(ctx), s.limits.ready(ctx), s.store.peers.Present())
 }
 
 // start serves on a listener. Requests live as long as ctx.
@@ -325,6 +325,13 @@ func (s *Server) every(ctx context.Context, d time.Duration, job func(context.Co
 	})
 }
 
+// collectAlone is collect, unless another server is at it.
+func (s *Server) collectAlone(ctx context.Context) {
+	if _, err := s.store.peers.Alone(ctx, jobCollect, s.collect); err != nil && ctx.Err() == nil {
+		s.Log.Error("whether another server settles what interrupted changes have left could not be told; it will be tried again", "error", err)
+	}
+}
+
 // collect finishes what interrupted changes have left. What fails is tried again the next time.
 func (s *Server) collect(ctx context.Context) {
 	n, err := s.store.vault.Collect(ctx)
@@ -333,6 +340,11 @@ func (s *Server) collect(ctx context.Context) {
 	}
 	if err != nil && ctx.Err() == nil {
 		s.Log.Error("what interrupted changes have left could not all be settled, and will be tried again", "error", err)
+	}
+	if removed, err := s.store.removeLeftovers(ctx, false); err != nil && ctx.Err() == nil {
+		s.Log.Error("not all that interrupted transfers have left in the object store could be removed; it will be tried again", "error", err)
+	} else if removed > 0 {
+		s.Log.Info("what interrupted transfers had left in the object store was removed", "objects", removed)
 	}
 	if err := s.answers.Sweep(ctx); err != nil && ctx.Err() == nil {
 		s.Log.Error("old answers to requests with a key could not be removed, and will be tried again", "error", err)
