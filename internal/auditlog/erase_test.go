@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -237,5 +238,50 @@ func TestWrongMasterKey(t *testing.T) {
 	}
 	if _, err := h.reader.ReceiptAt(t.Context(), 1, auditlog.ViewAll); err == nil {
 		t.Error("a receipt was made")
+	}
+}
+
+// TestKeyAway: while the master key cannot be used nothing is recorded or read, and nobody takes that for a log that was
+// changed; it goes on where it was.
+func TestKeyAway(t *testing.T) {
+	h := newHouse(t)
+	h.record(t, put(1, 1, 2))
+	h.step(t)
+	key, ok := h.Master.(*masterkey.Key)
+	if !ok {
+		t.Fatalf("the key is a %T", h.Master)
+	}
+	same := func() *masterkey.Key {
+		again, err := masterkey.ReadFile(h.keyFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return again
+	}
+	away := fmt.Errorf("%w: it is a test", auditlog.ErrKeyAway)
+	key.Suspend(away)
+	h.recorder.ForgetKeys()
+	for what, err := range map[string]error{
+		"recording": h.Database.Update(t.Context(), func(store auditlog.Store) error {
+			_, err := h.recorder.Record(t.Context(), store, put(2, 1, 2))
+			return err
+		}),
+		"a receipt": func() error { _, err := h.reader.ReceiptAt(t.Context(), 1, auditlog.ViewAll); return err }(),
+		"a list": func() error {
+			_, err := h.reader.List(t.Context(), auditlog.Query{Limit: 10}, auditlog.ViewAll)
+			return err
+		}(),
+	} {
+		if !errors.Is(err, auditlog.ErrKeyAway) || errors.Is(err, auditlog.ErrRewritten) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := key.Resume(same()); err != nil {
+		t.Fatal(err)
+	}
+	h.record(t, put(2, 1, 2))
+	h.step(t)
+	if _, err := h.reader.ReceiptAt(t.Context(), 2, auditlog.ViewAll); err != nil {
+		t.Error(err)
 	}
 }

@@ -22,6 +22,7 @@ type house struct {
 	path string
 	db   *metadb.DB
 	auditlog.Config
+	keyFile   string
 	recorder  *auditlog.Recorder
 	sequencer *auditlog.Sequencer
 	reader    *auditlog.Reader
@@ -30,11 +31,12 @@ type house struct {
 // newHouse has a log that was begun, in a database below dir.
 func newHouse(t testing.TB) *house {
 	t.Helper()
-	master, err := masterkey.CreateFile(filepath.Join(t.TempDir(), "master.key"))
+	keyFile := filepath.Join(t.TempDir(), "master.key")
+	master, err := masterkey.CreateFile(keyFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{path: filepath.Join(t.TempDir(), "vault.db")}
+	h := &house{path: filepath.Join(t.TempDir(), "vault.db"), keyFile: keyFile}
 	h.Config = auditlog.Config{Master: master, Rand: rand.Reader, Now: func() time.Time { return start }}
 	h.open(t)
 	h.update(t, func(ctx context.Context, store auditlog.Store) error {

@@ -53,6 +53,9 @@ func seedContext(l Log) string { return fmt.Sprintf("stonevault.v1/audit_logs/%s
 // unseal opens a key with the master key.
 func (r *keyring) unseal(k Key) (*cobblestone.Key, error) {
 	plain, err := r.master.Open(keyContext(k), k.Sealed)
+	if errors.Is(err, ErrKeyAway) {
+		return nil, fmt.Errorf("auditlog: key %d: %w", k.Number, err)
+	}
 	if err != nil || len(plain) != keySize {
 		return nil, fmt.Errorf("%w: key %d does not open: %v", ErrRewritten, k.Number, err)
 	}
@@ -82,6 +85,13 @@ func (r *keyring) forget(number int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.opened, number)
+}
+
+// forgetAll drops the keys that open something. The one that signs opens nothing.
+func (r *keyring) forgetAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.opened = nil
 }
 
 // create makes the key of a person, or the log's own.

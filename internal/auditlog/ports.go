@@ -24,6 +24,8 @@ var (
 	ErrBegun = errors.New("an audit log was begun here already")
 	// ErrRewritten is a stored log that isn't the one whose head was signed. Nothing more is signed for it.
 	ErrRewritten = errors.New("the stored audit log is not the one that was signed; stop the server and run: stonevaultd audit fsck")
+	// ErrKeyAway is a master key that cannot be used at the moment. It says nothing about what it has sealed.
+	ErrKeyAway = errors.New("the master key cannot be used")
 	// ErrNotShredded says that a person was erased, and that copies in the database's files remain.
 	ErrNotShredded = errors.New("the person is erased, but copies remain in the database's files; when nobody else uses the database, run: stonevaultd admin scrub")
 	// ErrSelf is a person who would erase what is about the erasure.
@@ -33,7 +35,8 @@ var (
 // slotCount is how many parts an event has, by audit.Slot.
 const slotCount = len(audit.Record{}.Openings)
 
-// MasterKey seals the log's secrets. A context binds a sealed value to its place.
+// MasterKey seals the log's secrets. A context binds a sealed value to its place. What is no more than ErrKeyAway
+// must be that.
 type MasterKey interface {
 	Seal(context string, plaintext []byte) ([]byte, error)
 	Open(context string, sealed []byte) ([]byte, error)

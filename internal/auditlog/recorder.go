@@ -30,6 +30,9 @@ func NewRecorder(c Config, wake func()) *Recorder {
 	return &Recorder{config: c, keys: newKeyring(c), wake: wake}
 }
 
+// ForgetKeys drops what was opened with the master key, which must not be used any more.
+func (r *Recorder) ForgetKeys() { r.keys.forgetAll() }
+
 // Observe sets the observer, before the first event.
 func (r *Recorder) Observe(o Observer) { r.observe = o }
 

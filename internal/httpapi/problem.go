@@ -102,7 +102,7 @@ var kinds = []kind{
 	{code: "no-space", status: http.StatusInsufficientStorage, title: "No space left", match: vault.ErrNoSpace,
 		about: "The server's storage is full; nothing was kept. Make room on the server, then try again."},
 	{code: "unavailable", status: http.StatusServiceUnavailable, title: "Not available at the moment", match: vault.ErrUnavailable, retry: 5,
-		about: "The server cannot reach its database or its store. Nothing is lost; try again in a moment. After a change, look first whether it was made: the answer to it may be what was lost."},
+		about: "The server cannot reach its database, its store or what keeps its master key. Nothing is lost; try again in a moment. After a change, look first whether it was made: the answer to it may be what was lost."},
 	{code: "timeout", status: http.StatusServiceUnavailable, title: "Took too long", match: context.DeadlineExceeded, retry: 5,
 		about: "The server could not do it in time. Try again in a moment."},
 

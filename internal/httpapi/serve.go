@@ -132,6 +132,11 @@ func (a *API) admit(rt *route, c *call) error {
 	if err := a.limitAddress(a.classes[rt], c.r); err != nil {
 		return err
 	}
+	if a.KeyReady != nil && a.classes[rt] != unlimited {
+		if err := a.KeyReady(); err != nil {
+			return err
+		}
+	}
 	if rt.action != anybody {
 		if err := a.recognise(c); err != nil {
 			return err

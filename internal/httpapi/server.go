@@ -78,7 +78,7 @@ var (
 	_ Auth  = (*auth.Service)(nil)
 )
 
-// Config is what an API is made of. All fields but Anchors, Limiter, Now, SetupCode and Page are required.
+// Config is what an API is made of. All fields but Anchors, Limiter, KeyReady, Now, SetupCode and Page are required.
 type Config struct {
 	Vault    Vault
 	Auth     Auth
@@ -93,8 +93,11 @@ type Config struct {
 	RequestLimits
 	Version string                          // of the program
 	Ready   func(ctx context.Context) error // nil while requests can be served
-	Log     *slog.Logger
-	Now     func() time.Time // the clock that requests are timed with; time.Now where nil
+	// KeyReady is nil while the master key can be used; nothing is answered without, but what watches the server. Where
+	// the func is nil the key always can be.
+	KeyReady func() error
+	Log      *slog.Logger
+	Now      func() time.Time // the clock that requests are timed with; time.Now where nil
 	// SetupCode lets the first admin in; nil where nobody may set the vault up over HTTP.
 	SetupCode *auth.SetupCode
 	// Page answers GET and HEAD of every path that is not the API's. Where it is nil, a plain page says what

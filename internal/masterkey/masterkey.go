@@ -1,5 +1,6 @@
 // Package masterkey is the key at the top of a vault: it seals what the database keeps of secrets, and
-// comes from a file beside the data directory, a passphrase, or (for development) the environment.
+// comes from a file beside the data directory, a passphrase, or (for development) the environment. Package
+// transit keeps it under a key of Vault's or OpenBao's.
 //
 // Invariants: the key never lies in the data directory; a key is made only for a vault that has none; what
 // was sealed in one place does not open in another. It is not a key manager: it holds one key, in memory.
@@ -18,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
@@ -35,6 +37,9 @@ const (
 	argonLanes  = 4
 	// SaltSize is the length in bytes of a passphrase's salt.
 	SaltSize = 32
+
+	// maxText is the most bytes that the text of a key has, wrapped or not.
+	maxText = 64 << 10
 )
 
 var (
@@ -42,14 +47,19 @@ var (
 	ErrMissing = errors.New("there is no master key")
 	// ErrMalformed is a text that is no master key.
 	ErrMalformed = errors.New("this is not a master key")
+	// ErrOther is another key in the place of one.
+	ErrOther = errors.New("this is another master key than the one in use")
 	// ErrOpen is a sealed value that does not open.
 	ErrOpen = errors.New("masterkey: the sealed value does not open")
 )
 
-// Key is a master key.
+// Key is a master key. It may be used by many goroutines.
 type Key struct {
-	sealing [keySize]byte
-	check   []byte
+	check []byte
+
+	mu      sync.RWMutex
+	sealing [keySize]byte // under mu; zero while suspended
+	away    error         // under mu; why the key cannot be used, where it cannot
 }
 
 // newKey derives what is used from what is kept.
@@ -65,7 +75,7 @@ func newKey(secret []byte) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("masterkey: %w", err)
 	}
-	return &Key{[keySize]byte(sealing), check}, nil
+	return &Key{sealing: [keySize]byte(sealing), check: check}, nil
 }
 
 // String never shows the key.
@@ -77,8 +87,39 @@ func (k *Key) GoString() string { return "[redacted]" }
 // Check is a public value that tells keys apart.
 func (k *Key) Check() []byte { return bytes.Clone(k.check) }
 
+// Suspend zeroes the memory of the key, once nobody uses it any more. Whoever does from now on gets why.
+func (k *Key) Suspend(why error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.sealing[:])
+	k.away = why
+}
+
+// Resume makes a suspended key usable again, by the same key read anew.
+func (k *Key) Resume(same *Key) error {
+	if !bytes.Equal(k.check, same.check) {
+		return ErrOther
+	}
+	same.mu.RLock()
+	sealing, away := same.sealing, same.away
+	same.mu.RUnlock()
+	if away != nil {
+		return away
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sealing, k.away = sealing, nil
+	clear(sealing[:])
+	return nil
+}
+
 // Seal seals plaintext for one place, as a Cobblestone-256 message.
 func (k *Key) Seal(context string, plaintext []byte) ([]byte, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if k.away != nil {
+		return nil, k.away
+	}
 	salt := make([]byte, cobblestone.SaltSize)
 	rand.Read(salt)
 	return cobblestone.Seal(nil, plaintext, k.sealing[:], salt, []byte(context))
@@ -86,6 +127,11 @@ func (k *Key) Seal(context string, plaintext []byte) ([]byte, error) {
 
 // Open opens what Seal made for the same place.
 func (k *Key) Open(context string, sealed []byte) ([]byte, error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if k.away != nil {
+		return nil, k.away
+	}
 	plain, err := cobblestone.Open(nil, sealed, k.sealing[:], []byte(context))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOpen, err)
@@ -112,45 +158,76 @@ func Parse(text string) (*Key, error) {
 	return newKey(b[:keySize])
 }
 
+// Generate makes a key, and returns it with the text that Parse reads.
+func Generate() (text string, key *Key, err error) {
+	secret := make([]byte, keySize)
+	defer clear(secret)
+	rand.Read(secret)
+	key, err = newKey(secret)
+	return format(secret), key, err
+}
+
 // ReadFile reads a key file.
 func ReadFile(path string) (*Key, error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w at %s", ErrMissing, path)
-	}
+	text, err := ReadText(path)
 	if err != nil {
-		return nil, fmt.Errorf("masterkey: %w", err)
+		return nil, err
 	}
-	if tooOpen(info) {
-		return nil, fmt.Errorf("masterkey: other people of this machine may read %s; type: chmod 600 %s", path, path)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("masterkey: %w", err)
-	}
-	key, err := Parse(string(text))
+	key, err := Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, path)
 	}
 	return key, nil
 }
 
+// ReadText reads the text of a key file, whatever it is.
+func ReadText(path string) (string, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%w at %s", ErrMissing, path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("masterkey: %w", err)
+	}
+	if tooOpen(info) {
+		return "", fmt.Errorf("masterkey: other people of this machine may read %s; type: chmod 600 %s", path, path)
+	}
+	if info.Size() > maxText {
+		return "", fmt.Errorf("%w, but something of %d bytes: %s", ErrMalformed, info.Size(), path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("masterkey: %w", err)
+	}
+	return string(text), nil
+}
+
 // CreateFile makes a key and writes it, durably, to a file that must not exist.
 func CreateFile(path string) (*Key, error) {
-	secret := make([]byte, keySize)
-	rand.Read(secret)
+	text, key, err := Generate()
+	if err == nil {
+		err = CreateText(path, text)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
+// CreateText writes the text of a key, durably, to a file that must not exist.
+func CreateText(path, text string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("masterkey: %w", err)
+		return fmt.Errorf("masterkey: %w", err)
 	}
-	_, err = fmt.Fprintln(f, format(secret))
+	_, err = fmt.Fprintln(f, text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = syncDir(filepath.Dir(path))
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("masterkey: write %s: %w", path, err), os.Remove(path))
+		return errors.Join(fmt.Errorf("masterkey: write %s: %w", path, err), os.Remove(path))
 	}
-	return newKey(secret)
+	return nil
 }
 
 // FromPassphrase derives a key. It takes 256 MiB of memory.

@@ -148,6 +148,42 @@ func TestSealOpen(t *testing.T) {
 	}
 }
 
+// TestSuspend: a suspended key is zero and does nothing, and what was sealed before opens once it is resumed.
+func TestSuspend(t *testing.T) {
+	k, away := mustKey(t, secret), errors.New("away")
+	sealed, err := k.Seal("place", []byte("seed"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Resume(mustKey(t, bytes.Repeat([]byte{1}, keySize))); !errors.Is(err, ErrOther) {
+		t.Errorf("resumed by another key: %v", err)
+	}
+	k.Suspend(away)
+	if k.sealing != [keySize]byte{} {
+		t.Error("the key is still in memory")
+	}
+	if _, err := k.Open("place", sealed); !errors.Is(err, away) {
+		t.Errorf("opened: %v", err)
+	}
+	if _, err := k.Seal("place", nil); !errors.Is(err, away) {
+		t.Errorf("sealed: %v", err)
+	}
+	if !bytes.Equal(k.Check(), mustKey(t, secret).Check()) {
+		t.Error("the check went with the key")
+	}
+	suspended := mustKey(t, secret)
+	suspended.Suspend(away)
+	if err := k.Resume(suspended); !errors.Is(err, away) {
+		t.Errorf("resumed by a suspended key: %v", err)
+	}
+	if err := k.Resume(mustKey(t, secret)); err != nil {
+		t.Fatal(err)
+	}
+	if plain, err := k.Open("place", sealed); err != nil || string(plain) != "seed" {
+		t.Errorf("resumed, it opens %q, %v", plain, err)
+	}
+}
+
 func TestShowsNothing(t *testing.T) {
 	k := mustKey(t, secret)
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {

@@ -52,6 +52,9 @@ func (r *keyring) forget() {
 	r.identities, r.sealing, r.opened = nil, nil, nil
 }
 
+// ForgetKeys drops what was opened with the master key, which must not be used any more.
+func (v *Vault) ForgetKeys() { v.keys.forget() }
+
 // seedContext binds sealed seeds to their identity.
 func seedContext(id Identity) string {
 	return fmt.Sprintf("stonevault.v1/seeds/%s/%s/%d", id.ID, id.Kind, id.Version)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"stonevault/audit"
+	"stonevault/internal/auditlog"
 )
 
 const (
@@ -118,7 +119,10 @@ func (s *Service) Due(ctx context.Context, perWebhook int) (jobs []Job, err erro
 			}
 			for _, d := range due {
 				// One that cannot be opened keeps nobody else's messages from being sent.
-				secret, _ := s.open(w)
+				secret, err := s.open(w)
+				if errors.Is(err, auditlog.ErrKeyAway) {
+					return err
+				}
 				jobs = append(jobs, Job{d, w.URL, secret})
 			}
 		}

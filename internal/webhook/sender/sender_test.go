@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"stonevault/audit"
+	"stonevault/internal/auditlog"
+	"stonevault/internal/masterkey"
 	"stonevault/internal/metadb/testdb"
 	"stonevault/internal/webhook"
 )
@@ -474,5 +476,26 @@ func TestSecretsStay(t *testing.T) {
 		if err != nil || strings.Contains(shown, text) || strings.Contains(shown, rawKey(t, parsed)) {
 			t.Errorf("a secret shows: %v", err)
 		}
+	}
+}
+
+// TestKeyAway: while the master key cannot be used nothing is sent, and no try is counted.
+func TestKeyAway(t *testing.T) {
+	h := newHouse(t)
+	h.create("http://127.0.0.1:9/hook")
+	h.happen()
+	h.key.Suspend(auditlog.ErrKeyAway)
+	if jobs, err := h.service.Due(t.Context(), 10); !errors.Is(err, auditlog.ErrKeyAway) || len(jobs) > 0 {
+		t.Errorf("%d deliveries, %v", len(jobs), err)
+	}
+	same, err := masterkey.ReadFile(filepath.Join(h.dir, "master.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.key.Resume(same); err != nil {
+		t.Fatal(err)
+	}
+	if jobs, err := h.service.Due(t.Context(), 10); err != nil || len(jobs) != 1 || jobs[0].Tries != 0 {
+		t.Errorf("%d deliveries, %v", len(jobs), err)
 	}
 }
