@@ -58,7 +58,8 @@ var layers = []layer{
 	{
 		name: "test kit", // imported by tests alone
 		packages: []string{"internal/layering", "internal/servertest", "internal/vectors", "internal/anchor/anviltest", "internal/anchor/journaltest",
-			"internal/blob/s3test", "internal/cache/cachetest", "internal/cache/redistest", "internal/metadb/postgrestest"},
+			"internal/blob/s3test", "internal/cache/cachetest", "internal/cache/redistest",
+			"internal/masterkey/transittest", "internal/metadb/postgrestest"},
 		may: []string{"core", "test kit"},
 	},
 }
