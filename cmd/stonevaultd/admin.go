@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +13,7 @@ import (
 )
 
 // besideFlags are the settings of verbs that work beside a running server.
-var besideFlags = []string{"data", "database", "objects", "s3_credentials", "suite", "master_key_source", "master_passphrase", "development"}
+var besideFlags = slices.Concat([]string{"data", "database", "objects", "s3_credentials", "suite", "master_key_source", "master_passphrase", "development"}, transitFlags)
 
 func newAdmin(a *app) *cobra.Command {
 	cmd := &cobra.Command{

@@ -145,8 +145,14 @@ func putSetting(ctx context.Context, tx vault.Tx, name string, value any) error 
 	return tx.Settings().Put(ctx, name, text)
 }
 
-// settle records downloads that nobody goes on with, and what was counted, and fills up the reserve.
-func (s *Server) settle(ctx context.Context) { s.settleAll(ctx, false) }
+// settle records downloads that nobody goes on with, and what was counted, and fills up the reserve. While the master
+// key is away it waits: nothing can be recorded.
+func (s *Server) settle(ctx context.Context) {
+	if ready := s.store.keyReady(); ready != nil && ready() != nil {
+		return
+	}
+	s.settleAll(ctx, false)
+}
 
 func (s *Server) settleAll(ctx context.Context, all bool) {
 	err := errors.Join(s.store.vault.EndDownloads(ctx, all), s.tally.Flush(ctx, all))

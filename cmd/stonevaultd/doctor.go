@@ -108,7 +108,7 @@ func (d *doctor) examine(ctx context.Context) (err error) {
 	if !d.directory(ctx) {
 		return nil
 	}
-	key := d.masterKey()
+	key := d.masterKey(ctx)
 	if !d.database(ctx) {
 		return nil
 	}
@@ -163,12 +163,16 @@ func (d *doctor) directory(ctx context.Context) bool {
 	return true
 }
 
-func (d *doctor) masterKey() bool {
+func (d *doctor) masterKey(ctx context.Context) bool {
 	const check = "master key"
 	var err error
 	if d.store.key, err = d.keys.find(datadir.InUse); err != nil {
 		d.say(check, levelFail, "%v", err)
 		return false
+	}
+	if d.keys.holder != nil {
+		d.transitKey(ctx)
+		return true
 	}
 	where := map[config.KeySourceKind]string{
 		config.KeyFromFile: "in " + d.keys.path(), config.KeyFromPassphrase: "from a passphrase",

@@ -23,13 +23,29 @@ func hint(c config.Config, dir datadir.Dir, verb string) string {
 		}
 	}
 	switch k := c.MasterKey; {
+	case k.Path != "":
+		line += " --master-key " + shellQuote(string(k.Kind)+":"+k.Path)
 	case k.Kind != config.KeyFromFile:
 		line += " --master-key " + string(k.Kind)
-	case k.Path != "":
-		line += " --master-key " + shellQuote("file:"+k.Path)
+	}
+	if c.MasterKey.Kind == config.KeyFromTransit {
+		line += transitHint(c.Transit)
 	}
 	if c.Development {
 		line += " --development"
+	}
+	return line
+}
+
+// transitHint are the flags of a master key that transit wraps.
+func transitHint(t config.Transit) (line string) {
+	for _, f := range []struct{ flag, value, usual string }{
+		{"transit-address", t.Address, ""}, {"transit-mount", t.Mount, "transit"}, {"transit-key", t.Key, ""}, {"transit-namespace", t.Namespace, ""},
+		{"transit-ca", t.CAFile, ""}, {"transit-token-file", t.TokenFile, ""}, {"transit-role-id", t.RoleID, ""}, {"transit-secret-id-file", t.SecretIDFile, ""},
+	} {
+		if f.value != f.usual {
+			line += " --" + f.flag + " " + shellQuote(f.value)
+		}
 	}
 	return line
 }

@@ -13,6 +13,7 @@ import (
 	"stonevault/internal/config"
 	"stonevault/internal/datadir"
 	"stonevault/internal/masterkey"
+	"stonevault/internal/masterkey/transit"
 )
 
 // keyring finds the master key of a data directory.
@@ -21,7 +22,8 @@ type keyring struct {
 	config config.Config
 	ask    func(prompt string) (string, error)
 
-	asked string // the passphrase, so that it is asked for once
+	asked  string          // the passphrase, so that it is asked for once
+	holder *transit.Holder // keeps the key where transit wraps it; nil otherwise
 }
 
 // path is where a key file lies.
@@ -40,6 +42,8 @@ func (k *keyring) find(state datadir.State) (*masterkey.Key, error) {
 		return k.fromFile(state)
 	case config.KeyFromPassphrase:
 		return k.fromPassphrase(state)
+	case config.KeyFromTransit:
+		return k.fromTransit(state)
 	}
 	key, err := masterkey.Parse(string(k.config.MasterKeyText))
 	if err != nil {
@@ -50,14 +54,13 @@ func (k *keyring) find(state datadir.State) (*masterkey.Key, error) {
 
 func (k *keyring) fromFile(state datadir.State) (*masterkey.Key, error) {
 	path := k.path()
-	inside, err := k.dir.Contains(path)
-	if err != nil {
+	if err := k.outside(path); err != nil {
 		return nil, err
 	}
-	if inside {
-		return nil, fmt.Errorf("the master key must not lie in the data directory, whose copies would then open themselves; move %s beside %s", path, k.dir.Path())
-	}
 	key, err := masterkey.ReadFile(path)
+	if errors.Is(err, masterkey.ErrMalformed) && isWrapped(path) {
+		return nil, fmt.Errorf("the master key at %s is wrapped by transit; start with --master-key transit", path)
+	}
 	if !errors.Is(err, masterkey.ErrMissing) {
 		return key, err
 	}
@@ -130,8 +133,11 @@ func (k *keyring) choosePassphrase() error {
 
 // create makes the key of a new vault, after find has returned none. The lock must be held.
 func (k *keyring) create() (*masterkey.Key, error) {
-	if k.config.MasterKey.Kind == config.KeyFromFile {
+	switch k.config.MasterKey.Kind {
+	case config.KeyFromFile:
 		return masterkey.CreateFile(k.path())
+	case config.KeyFromTransit:
+		return k.createWrapped()
 	}
 	salt, err := k.dir.CreateSalt(masterkey.SaltSize)
 	if err != nil {

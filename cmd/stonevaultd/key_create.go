@@ -13,10 +13,10 @@ import (
 func newKey(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key",
-		Short: "Make a master key before there is a vault",
-		Args:  operands("what to do: create"),
+		Short: "Make a master key before there is a vault, or have one wrapped by transit",
+		Args:  operands("what to do: create, wrap, unwrap or rewrap"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return misuse("%q is no verb of key; use create", args[0])
+			return misuse("%q is no verb of key; use create, wrap, unwrap or rewrap", args[0])
 		},
 	}
 	cmd.AddCommand(&cobra.Command{
@@ -39,5 +39,6 @@ Keep a copy of the file, away from copies of the data.`,
 			return err
 		},
 	})
+	cmd.AddCommand(newKeyWraps(a)...)
 	return cmd
 }

@@ -61,6 +61,7 @@ type opener struct {
 type store struct {
 	places
 	lock    *datadir.Lock // nil beside a server
+	keys    *keyring
 	key     *masterkey.Key
 	db      *metadb.DB
 	objects objectStore
@@ -118,6 +119,9 @@ func (s *store) close() error {
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
 	}
+	if s.keys != nil && s.keys.holder != nil {
+		s.keys.holder.Close()
+	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Release())
 	}
@@ -138,6 +142,7 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 		return nil, err
 	}
 	keys := &keyring{places: s.places, config: o.config, ask: o.ask}
+	s.keys = keys
 	state, err := s.inspect(ctx)
 	if err != nil {
 		return nil, err
@@ -256,7 +261,10 @@ func (o *opener) claim(ctx context.Context, s *store, keys *keyring, what openin
 		if s.key, err = keys.create(); err != nil {
 			return err
 		}
-		if o.config.MasterKey.Kind == config.KeyFromFile {
+		switch o.config.MasterKey.Kind {
+		case config.KeyFromTransit:
+			o.log.Info("a master key was made and wrapped by transit; keep a copy of the file and of transit's key, without either of which the recovery sheet alone opens the data", "file", keys.path())
+		case config.KeyFromFile:
 			o.log.Info("a master key was made; keep a copy of it away from copies of the data, which cannot be opened without it", "file", keys.path())
 		}
 	}
@@ -367,8 +375,8 @@ func copyFile(from, to string) error {
 // explain says what to do about what stops a vault from opening.
 func (o *opener) explain(err error, p places, keys *keyring) error {
 	switch {
-	case errors.Is(err, vault.ErrWrongMasterKey) && o.config.MasterKey.Kind == config.KeyFromFile:
-		return fmt.Errorf("%s was sealed under another master key than the one at %s; put the right one there, or name its place with --master-key file:PATH", p, keys.path())
+	case errors.Is(err, vault.ErrWrongMasterKey) && (o.config.MasterKey.Kind == config.KeyFromFile || o.config.MasterKey.Kind == config.KeyFromTransit):
+		return fmt.Errorf("%s was sealed under another master key than the one at %s; put the right one there, or name its place with --master-key %s:PATH", p, keys.path(), o.config.MasterKey.Kind)
 	case errors.Is(err, vault.ErrWrongMasterKey) && o.config.MasterKey.Kind == config.KeyFromPassphrase:
 		return fmt.Errorf("this is not the passphrase that %s was sealed under; try again", p)
 	case errors.Is(err, vault.ErrWrongMasterKey):

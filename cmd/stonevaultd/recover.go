@@ -25,7 +25,7 @@ import (
 const adminName = "admin"
 
 // recoverFlags are the settings of recover: the suite is the secret's.
-var recoverFlags = []string{"data", "database", "objects", "s3_credentials", "master_key_source", "master_passphrase", "development"}
+var recoverFlags = slices.Concat([]string{"data", "database", "objects", "s3_credentials", "master_key_source", "master_passphrase", "development"}, transitFlags)
 
 func newRecover(a *app) *cobra.Command {
 	r := &recovery{app: a}

@@ -140,7 +140,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		anchors = s.anchored
 	}
 	api, err := httpapi.New(httpapi.Config{
-		Vault: s.store.vault, Auth: signIn, AuditLog: s.store.reader, AwaitEvent: s.store.sequencer.Wait, Tally: s.tally, Webhooks: s.store.webhooks, Answers: s.answers, Anchors: anchors, Limiter: s.limits.limiter, RequestLimits: requestLimits(s.Config.Limits), Version: s.Version, Ready: s.ready, Log: s.Log, SetupCode: setup, Page: page,
+		Vault: s.store.vault, Auth: signIn, AuditLog: s.store.reader, AwaitEvent: s.store.sequencer.Wait, Tally: s.tally, Webhooks: s.store.webhooks, Answers: s.answers, Anchors: anchors, Limiter: s.limits.limiter, RequestLimits: requestLimits(s.Config.Limits), Version: s.Version, Ready: s.ready, KeyReady: s.store.keyReady(), Log: s.Log, SetupCode: setup, Page: page,
 	})
 	if err != nil {
 		return err
@@ -148,6 +148,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	api.Register(s.entrance.collectors()...)
 	api.Register(s.limits.collectors()...)
 	api.Register(auditMetrics{s.store.reader, &s.store.failures})
+	keeping := s.keepKey(api)
 	hooks := s.telling(api)
 	anchoring, err := s.anchoring(ctx, api)
 	if err != nil {
@@ -177,6 +178,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	}
 	s.every(jobs, rotateEvery, s.rotate)
 	anchoring(jobs)
+	keeping(jobs)
 	s.alone(jobs, "webhooks", hooks.Run)
 	if s.limits.identity != "" {
 		s.every(jobs, identifyEvery, s.identify)
@@ -282,7 +284,11 @@ func (s *Server) ready(ctx context.Context) error {
 	if s.stopping.Load() {
 		return errStopping
 	}
-	return errors.Join(s.store.db.Ping(ctx), s.limits.ready(ctx), s.store.peers.Present())
+	var key error
+	if ready := s.store.keyReady(); ready != nil {
+		key = ready()
+	}
+	return errors.Join(key, s.store.db.Ping(ctx), s.limits.ready(ctx), s.store.peers.Present())
 }
 
 // start serves on a listener. Requests live as long as ctx.

@@ -34,7 +34,8 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{Listen: "127.0.0.1:8080", Suite: identity.SuiteHybrid, MasterKey: KeySource{Kind: KeyFromFile}, LogFormat: "text", LogLevel: "info", Proxy: Proxy{Header: "X-Forwarded-For"},
-		Anchor: Anchor{Interval: time.Hour, MaxFee: 500}, Limits: Limits{SignIn: 60, Read: 30000, Write: 30000, Transfer: 30000}}
+		Transit: Transit{Mount: "transit", Cache: 24 * time.Hour},
+		Anchor:  Anchor{Interval: time.Hour, MaxFee: 500}, Limits: Limits{SignIn: 60, Read: 30000, Write: 30000, Transfer: 30000}}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("%+v", c)
 	}
@@ -128,6 +129,13 @@ func TestRefusals(t *testing.T) {
 		{name: "servers of no chain", flags: map[string]string{"anchor-rpc": "https://a.example"}, want: []string{"--anchor-rpc is for anchoring"}},
 		{name: "a key for no chain", flags: map[string]string{"anchor-key": "k"}, want: []string{"--anchor-key is for anchoring"}},
 		{name: "the key's passphrase in the file", file: "anchor_key_passphrase = \"x\"\n", want: []string{"is a secret", "anchor_key_passphrase_file"}},
+		{name: "transit without an address", flags: map[string]string{"master-key": "transit", "transit-key": "k"}, want: []string{"--master-key is transit without saying which", "--transit-address"}},
+		{name: "transit without a key", flags: map[string]string{"master-key": "transit", "transit-address": "https://a.example"}, want: []string{"without saying which", "--transit-key"}},
+		{name: "transit without a token", flags: map[string]string{"master-key": "transit", "transit-address": "https://a.example", "transit-key": "k"}, want: []string{"without saying who asks", "--transit-token-file", "--transit-role-id"}},
+		{name: "a role without a secret id", flags: map[string]string{"master-key": "transit", "transit-address": "https://a.example", "transit-key": "k", "transit-role-id": "r"}, want: []string{"--transit-role-id names a role without its secret id", "--transit-secret-id-file"}},
+		{name: "transit for another source", flags: map[string]string{"transit-address": "https://a.example"}, want: []string{"--transit-address is for a master key that transit wraps", "--master-key transit"}},
+		{name: "transit's key for another source", file: "transit_key = \"k\"\n", want: []string{"transit_key in ", "--master-key transit"}},
+		{name: "a token in the file", file: "transit_token = \"x\"\n", want: []string{"transit_token in ", "is a secret", "transit_token_file"}},
 		{name: "a fallback from memory to memory", flags: map[string]string{"cache-fallback": "memory"}, want: []string{"--cache-fallback is for a Redis", "--cache-file"}},
 		{name: "the address of Redis in the file", file: "cache = \"redis://u:p@h\"\n", want: []string{"cache in ", "is a secret", "cache_file"}},
 		{name: "no address of Redis", env: []string{"STONEVAULT_DEVELOPMENT=true", "STONEVAULT_CACHE=yes"}, want: []string{"STONEVAULT_CACHE must be memory, or an address"}},
@@ -172,7 +180,12 @@ func TestValues(t *testing.T) {
 		{"proxy_header", []string{"X-Forwarded-For", "Forwarded"}, []string{"", "x-forwarded-for", "X-Real-IP"}},
 		{"suite", []string{"1", "2"}, []string{"", "0", "3", "01", "+1", "1.0", "257", "one"}},
 		{"compress", []string{"auto", "never", "1", "22"}, []string{"", "0", "23", "01", "always"}},
-		{"master_key_source", []string{"file", "file:/k", "file:k", "passphrase", "env"}, []string{"", "file:", "passphrase:x", "env:X", "vault", "/k"}},
+		{"master_key_source", []string{"file", "file:/k", "file:k", "passphrase", "env", "transit", "transit:/k"}, []string{"", "file:", "passphrase:x", "env:X", "vault", "/k", "transit:"}},
+		{"transit_address", []string{"", "https://vault.example:8200", "http://127.0.0.1:8200"}, []string{"vault.example:8200", "https://", "/run/vault.sock", "ftp://a"}},
+		{"transit_mount", []string{"transit", "team/transit", "a.b-c_1"}, []string{"", "a//b", "../sys", "a b", "a%2fb", "a?b"}},
+		{"transit_key", []string{"", "stonevault"}, []string{"a b", ".."}},
+		{"transit_namespace", []string{"", "ns1/ns2/", "root"}, []string{"a\nb", "é"}},
+		{"master_key_cache", []string{"1s", "24h"}, []string{"", "0", "1d", "999ms"}},
 		{"anchor_chain", []string{"", "polygon", "amoy", "1", "80002", "9007199254740991"}, []string{"0", "01", "-1", "Polygon", "mumbai", "0x89", "9007199254740992"}},
 		{"anchor_contract", []string{"", anAddress, strings.ToLower(anAddress)}, []string{"0x", anAddress[2:], anAddress[:41], anAddress + "0", "0x" + strings.Repeat("g", 40)}},
 		{"anchor_creator", []string{"", anAddress}, []string{"ann"}},
@@ -440,4 +453,51 @@ func FuzzTOML(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestTransitSecrets: the token and the secret id are read anew each time, and never shown.
+func TestTransitSecrets(t *testing.T) {
+	flags := map[string]string{"master-key": "transit", "transit-address": "https://a.example", "transit-key": "k", "transit-token-file": write(t, "first\n")}
+	c, _, err := Load(Sources{Flags: flags})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shown := fmt.Sprintf("%v %+v %#v", c, c, c); strings.Contains(shown, "first") {
+		t.Errorf("the token is shown: %s", shown)
+	}
+	for _, want := range []string{"first", "second"} {
+		if err := os.WriteFile(c.Transit.TokenFile, []byte(want+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.Transit.Token(); err != nil || got != want {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if err := os.Remove(c.Transit.TokenFile); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Transit.Token(); err == nil || !strings.Contains(err.Error(), c.Transit.TokenFile+" is a file that cannot be read") {
+		t.Errorf("a token that is gone: %v", err)
+	}
+	delete(flags, "transit-token-file")
+	flags["transit-role-id"], flags["transit-secret-id-file"] = "r", write(t, "secret\n")
+	if c, _, err = Load(Sources{Flags: flags}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Transit.SecretID(); err != nil || got != "secret" || c.Transit.RoleID != "r" {
+		t.Errorf("%q, %v", got, err)
+	}
+	flags["transit-token-file"] = write(t, "also\n")
+	if _, _, err := Load(Sources{Flags: flags}); err == nil || !strings.Contains(err.Error(), "there is a token already") {
+		t.Errorf("a role and a token: %v", err)
+	}
+	development := []string{"STONEVAULT_DEVELOPMENT=true", "STONEVAULT_TRANSIT_TOKEN=inline"}
+	delete(flags, "transit-token-file")
+	delete(flags, "transit-role-id")
+	if c, _, err = Load(Sources{Flags: flags, Environ: development}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Transit.Token(); err != nil || got != "inline" {
+		t.Errorf("%q, %v", got, err)
+	}
 }

@@ -111,6 +111,9 @@ func resolve(merged *koanf.Koanf, origin map[string]string) (Config, []Value, er
 				}
 			}
 			s.set(&c, secret)
+			if s.file != nil {
+				s.file(&c, path)
+			}
 			values = append(values, Value{s, "[redacted]", origin[s.Key+fileSuffix]})
 		case merged.String(s.Key) != "":
 			if !merged.Bool("development") {
@@ -176,6 +179,18 @@ var contradictions = []struct {
 		"says where the audit log is anchored, and not with which key; make one with stonevaultd anchor newkey, and name its file with --anchor-key"},
 	{"anchor_key", without(func(a Anchor) bool { return a.KeyPassphrase == "" }),
 		"names an encrypted key without its passphrase; name a file that holds it with --anchor-key-passphrase-file"},
+	{"master_key_source", func(c *Config) bool { return c.byTransit() && (c.Transit.Address == "" || c.Transit.Key == "") },
+		"is transit without saying which; name its address with --transit-address, and its key with --transit-key"},
+	{"master_key_source", func(c *Config) bool { return c.byTransit() && c.Transit.RoleID == "" && c.Transit.TokenText == "" },
+		"is transit without saying who asks; name a file with a token with --transit-token-file, or a role with --transit-role-id"},
+	{"transit_role_id", func(c *Config) bool { return c.Transit.RoleID != "" && c.Transit.SecretIDText == "" },
+		"names a role without its secret id; name a file that holds it with --transit-secret-id-file"},
+	{"transit_role_id", func(c *Config) bool { return c.Transit.RoleID != "" && c.Transit.TokenText != "" },
+		"names a role, and there is a token already; leave one of them out"},
+	{"transit_address", func(c *Config) bool { return c.Transit.Address != "" && !c.byTransit() },
+		"is for a master key that transit wraps; add --master-key transit, or leave this out"},
+	{"transit_key", func(c *Config) bool { return c.Transit.Key != "" && !c.byTransit() },
+		"is for a master key that transit wraps; add --master-key transit, or leave this out"},
 	{"cache_fallback", func(c *Config) bool { return c.Limits.FallBack && c.Limits.Cache == "" },
 		"is for a Redis, and requests are counted in memory anyway; leave it out, or name a file with the address with --cache-file"},
 	{"anchor_contract", unused(func(a Anchor) bool { return a.Contract != "" }), needsChain},

@@ -50,6 +50,7 @@ type Setting struct {
 	Kind  Kind
 	check func(value string) error // nil accepts everything
 	set   func(c *Config, value string)
+	file  func(c *Config, path string) // of a Secret that is read again, the file that it came from
 }
 
 // Env is the environment's name for the setting.
@@ -72,6 +73,7 @@ type Config struct {
 	MasterKeyText SecretText
 	// Passphrase is for KeyFromPassphrase; empty to ask on the terminal.
 	Passphrase SecretText
+	Transit    Transit // for KeyFromTransit
 	Anchor     Anchor
 	Limits     Limits
 	// WebhookPrivate lets webhooks reach this machine and its networks.
@@ -114,7 +116,7 @@ func (SecretText) GoString() string { return "[redacted]" }
 // KeySource says where the master key comes from.
 type KeySource struct {
 	Kind KeySourceKind
-	Path string // of KeyFromFile; empty is beside the data directory
+	Path string // of KeyFromFile and KeyFromTransit; empty is beside the data directory
 }
 
 // KeySourceKind is a way to keep a master key.
@@ -124,6 +126,7 @@ const (
 	KeyFromFile        KeySourceKind = "file"
 	KeyFromPassphrase  KeySourceKind = "passphrase"
 	KeyFromEnvironment KeySourceKind = "env"
+	KeyFromTransit     KeySourceKind = "transit"
 )
 
 // Settings is the table.
@@ -220,7 +223,7 @@ var Settings = []Setting{
 	},
 	{
 		Key: "master_key_source", Flag: "master-key", Value: "SOURCE", Default: "file", Kind: Text, check: checkKeySource,
-		Doc: "Where the master key comes from: file (DIR.master.key, beside the data directory), file:PATH, passphrase, or env (with development alone).",
+		Doc: "Where the master key comes from: file (DIR.master.key, beside the data directory), file:PATH, passphrase, transit or transit:PATH (the same file, wrapped by a key of Vault's or OpenBao's transit engine), or env (with development alone).",
 		set: func(c *Config, v string) { c.MasterKey, _ = keySource(v) },
 	},
 	{
@@ -232,6 +235,53 @@ var Settings = []Setting{
 		Key: "master_passphrase", Flag: "master-passphrase", Kind: Secret,
 		Doc: "The passphrase, for the source passphrase: the first line of the file. Without one it is asked for on the terminal.",
 		set: func(c *Config, v string) { c.Passphrase = SecretText(v) },
+	},
+	{
+		Key: "transit_address", Flag: "transit-address", Value: "URL", Kind: Text, check: optional(checkTransitAddress),
+		Doc: "The address of the Vault or OpenBao whose transit engine wraps the master key, such as https://vault.example:8200. Only one on this machine may do without TLS.",
+		set: func(c *Config, v string) { c.Transit.Address = v },
+	},
+	{
+		Key: "transit_mount", Flag: "transit-mount", Value: "PATH", Default: "transit", Kind: Text, check: checkTransitPath,
+		Doc: "Where the transit engine is mounted there.",
+		set: func(c *Config, v string) { c.Transit.Mount = v },
+	},
+	{
+		Key: "transit_key", Flag: "transit-key", Value: "NAME", Kind: Text, check: optional(checkTransitPath),
+		Doc: "The name of the key that wraps the master key, of type aes256-gcm96, chacha20-poly1305 or xchacha20-poly1305.",
+		set: func(c *Config, v string) { c.Transit.Key = v },
+	},
+	{
+		Key: "transit_namespace", Flag: "transit-namespace", Value: "PATH", Kind: Text, check: optional(checkTransitPath),
+		Doc: "The namespace that the engine is in, where there are any.",
+		set: func(c *Config, v string) { c.Transit.Namespace = v },
+	},
+	{
+		Key: "transit_ca", Flag: "transit-ca", Value: "FILE", Kind: Text,
+		Doc: "A PEM file with the authorities that vouch for the certificate there; without one, those of the system do.",
+		set: func(c *Config, v string) { c.Transit.CAFile = v },
+	},
+	{
+		Key: "transit_token", Flag: "transit-token", Kind: Secret,
+		Doc:  "The token to ask with: the first line of the file, which is read again each time, so that an agent may renew it.",
+		set:  func(c *Config, v string) { c.Transit.TokenText = SecretText(v) },
+		file: func(c *Config, path string) { c.Transit.TokenFile = path },
+	},
+	{
+		Key: "transit_role_id", Flag: "transit-role-id", Value: "ID", Kind: Text,
+		Doc: "The role id to log in with by AppRole, instead of a token.",
+		set: func(c *Config, v string) { c.Transit.RoleID = v },
+	},
+	{
+		Key: "transit_secret_id", Flag: "transit-secret-id", Kind: Secret,
+		Doc:  "The secret id of transit_role_id: the first line of the file, which is read again at each login.",
+		set:  func(c *Config, v string) { c.Transit.SecretIDText = SecretText(v) },
+		file: func(c *Config, path string) { c.Transit.SecretIDFile = path },
+	},
+	{
+		Key: "master_key_cache", Flag: "master-key-cache", Value: "TIME", Default: "24h", Kind: Text, check: duration(time.Second),
+		Doc: "How long the master key stays in memory while transit cannot be asked; then requests are answered with 503 until it can be. A refusal ends it at once.",
+		set: func(c *Config, v string) { c.Transit.Cache = toDuration(v) },
 	},
 	{
 		Key: "anchor_chain", Flag: "anchor-chain", Value: "CHAIN", Kind: Text, check: optional(checkChain),
@@ -483,7 +533,7 @@ func checkKeySource(v string) error { _, err := keySource(v); return err }
 func keySource(v string) (KeySource, error) {
 	kind, path, named := strings.Cut(v, ":")
 	switch k := KeySourceKind(kind); {
-	case k == KeyFromFile && (!named || path != ""):
+	case (k == KeyFromFile || k == KeyFromTransit) && (!named || path != ""):
 		if path != "" {
 			path = filepath.Clean(path)
 		}
@@ -491,5 +541,5 @@ func keySource(v string) (KeySource, error) {
 	case (k == KeyFromPassphrase || k == KeyFromEnvironment) && !named:
 		return KeySource{Kind: k}, nil
 	}
-	return KeySource{}, errors.New("must be file, file:PATH, passphrase or env")
+	return KeySource{}, errors.New("must be file, file:PATH, passphrase, transit, transit:PATH or env")
 }
