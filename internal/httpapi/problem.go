@@ -131,7 +131,7 @@ var kinds = []kind{
 	{code: "invalid", status: http.StatusUnprocessableEntity, title: "Values that cannot be accepted",
 		about: "One value or more cannot be accepted; errors names each and says why."},
 	{code: "not-ready", status: http.StatusServiceUnavailable, title: "Not ready", retry: 5,
-		about: "The server is starting, stopping, or cannot reach its database."},
+		about: "The server is starting, stopping, or cannot reach its database or what keeps its master key."},
 	{code: "internal", status: http.StatusInternalServerError, title: "Internal error",
 		about: "Something went wrong that is not the caller's fault. The request id finds the cause in the server's log."},
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
+	"stonevault/internal/auditlog"
 	"stonevault/stone"
 )
 
@@ -97,6 +99,9 @@ func (v *Vault) grow(ctx context.Context, u Upload) (*growth, error) {
 
 func (v *Vault) uploadKey(u Upload) (*stone.FileKey, error) {
 	raw, err := v.master.Open(uploadContext(u.ID), u.SealedKey)
+	if errors.Is(err, auditlog.ErrKeyAway) {
+		return nil, fmt.Errorf("vault: the key of upload %s: %w", u.ID, err)
+	}
 	if err != nil || len(raw) != len(stone.FileKey{}) {
 		return nil, refused("the key of upload %s does not open: %w", u.ID, err)
 	}
