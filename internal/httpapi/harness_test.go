@@ -27,7 +27,6 @@ import (
 	"stonevault/identity"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
-	"stonevault/internal/blob/local"
 	"stonevault/internal/masterkey"
 	"stonevault/internal/metadb"
 	"stonevault/internal/metadb/testdb"
@@ -54,6 +53,7 @@ type world struct {
 	tally    *auditlog.Tally
 	webhooks *webhook.Service
 	db       *metadb.DB
+	dir      string
 	objects  string // directory
 	url      string
 	log      *logged
@@ -89,7 +89,7 @@ func newWorld(t testing.TB) *world {
 }
 
 // database is the path that testdb knows the metadata by.
-func (w *world) database() string { return filepath.Join(filepath.Dir(w.objects), "meta.db") }
+func (w *world) database() string { return filepath.Join(w.dir, "meta.db") }
 
 // newEmptyWorld has no accounts.
 func newEmptyWorld(t testing.TB) *world {
@@ -102,16 +102,14 @@ func newEmptyWorld(t testing.TB) *world {
 		}
 	}
 	ctx := context.Background()
-	w := &world{t: t, log: &logged{}, objects: filepath.Join(dir, "objects"), tokens: map[string]string{"anonymous": ""}}
+	w := &world{t: t, log: &logged{}, dir: dir, objects: filepath.Join(dir, "objects"), tokens: map[string]string{"anonymous": ""}}
 	logger := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	w.db, err = testdb.Open(ctx, w.database(), "test")
 	check(err)
 	t.Cleanup(func() { w.db.Close() })
-	check(os.Mkdir(w.objects, 0o700))
-	store, err := local.Open(w.objects)
-	check(err)
-	t.Cleanup(func() { store.Close() })
+	store := w.openObjects()
+	member, limiter := w.openShared()
 	master, err := masterkey.CreateFile(filepath.Join(dir, "master.key"))
 	check(err)
 	w.audit = auditlog.Config{Database: w.db.Audit(), Master: master, Rand: rand.Reader, Now: time.Now}
@@ -130,7 +128,7 @@ func newEmptyWorld(t testing.TB) *world {
 	check(err)
 	w.vault, err = vault.Open(ctx, vault.Config{
 		Database: w.db, Objects: store, Parts: store, Master: master, Audit: recorder, Suite: identity.SuiteHybrid, Log: logger,
-		Now: w.now,
+		Now: w.now, Peers: member,
 	})
 	check(err)
 	service, err = auth.New(ctx, auth.Config{Store: w.db, Sealer: master, Audit: recorder, Tally: w.tally, Issuer: "test", Now: time.Now})
@@ -140,7 +138,7 @@ func newEmptyWorld(t testing.TB) *world {
 	w.api, err = New(Config{
 		SetupCode: w.code,
 		Vault:     w.vault, Auth: service, AuditLog: auditlog.NewReader(w.audit), AwaitEvent: sequencer.Wait, Tally: w.tally, Webhooks: w.webhooks, Answers: once.NewKeeper(w.db, w.now), Version: "1.2.3-test", Log: logger, Now: time.Now,
-		Ready: func(context.Context) error { return w.notUp },
+		Ready: func(context.Context) error { return w.notUp }, Limiter: limiter,
 	})
 	check(err)
 

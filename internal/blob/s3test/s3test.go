@@ -101,6 +101,9 @@ func address(prefix, host string) string {
 	return fmt.Sprintf("s3://%s/%s?endpoint=http://%s&path_style=true", Bucket, prefix, host)
 }
 
+// Folder is where the server keeps the bucket's objects, as files.
+func (s *Server) Folder() string { return filepath.Join(s.dir, Bucket) }
+
 // Kill ends the server at once. What it has stays.
 func (s *Server) Kill() { s.process.Kill() }
 
