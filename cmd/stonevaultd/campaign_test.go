@@ -168,7 +168,7 @@ func (w *writer) step(c *client) error {
 	if err != nil {
 		return err
 	}
-	if w.faulty && r.status >= 500 && (r.problem() != "" || kind == "resume") { // a HEAD has no body
+	if w.faulty && (r.status >= 500 || r.status == http.StatusLocked) && (r.problem() != "" || kind == "resume") { // a HEAD has no body
 		w.refused[r.problem()]++
 		return nil
 	}

@@ -120,7 +120,7 @@ func TestFleet(t *testing.T) {
 		}
 	}
 	for problem := range refused {
-		if problem != "unavailable" && problem != "busy" && problem != "" { // a HEAD has no body
+		if problem != "unavailable" && problem != "locked" && problem != "" { // a HEAD has no body
 			t.Errorf("something was refused as %q", problem)
 		}
 	}

@@ -74,7 +74,7 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // passing are the problems that go away by themselves.
-var passing = []string{"locked", "wrong-offset", "conflict", "stalled", "busy", "not-ready", "timeout", "limits-unavailable", "request-in-progress"}
+var passing = []string{"locked", "wrong-offset", "conflict", "stalled", "busy", "not-ready", "unavailable", "timeout", "limits-unavailable", "request-in-progress"}
 
 // passes tells whether a failure can be another's the next time.
 func passes(err error) bool {

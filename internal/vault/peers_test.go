@@ -235,3 +235,43 @@ func TestRenameAtServers(t *testing.T) {
 	}
 	s.mustGet(ada, now.Path, []byte("content"))
 }
+
+// unfinished refuses to make an object of a part, once.
+type unfinished struct {
+	vault.Parts
+	done bool
+}
+
+func (u *unfinished) FinishPart(ctx context.Context, id stone.FileID, name string) error {
+	if !u.done {
+		u.done = true
+		return errors.New("the store is away")
+	}
+	return u.Parts.FinishPart(ctx, id, name)
+}
+
+// TestCompleteUploadElsewhere: what has come as a whole is not called a file while another server is making one of it,
+// which may fail.
+func TestCompleteUploadElsewhere(t *testing.T) {
+	s := &servers{house: newHouse(t)}
+	s.config.Parts = &unfinished{Parts: s.objects}
+	s.add(0)
+	s.add(1)
+	ada := s.person("ada")
+	u := s.begin(ada, "/f", 5, stone.ClassNormal)
+	if _, _, err := s.append(0, ada, u, strings.NewReader("bytes")); err == nil {
+		t.Fatal("the store was not away")
+	}
+	_, release, err := s.members[1].Take(ctx, "upload/"+u.ID.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.all[0].Upload(ctx, ada, u.ID); !errors.Is(err, vault.ErrBusy) {
+		t.Errorf("under another server's hands: %v", err)
+	}
+	release()
+	if now, err := s.all[0].Upload(ctx, ada, u.ID); err != nil || now.Offset != 5 {
+		t.Errorf("%+v, %v", now, err)
+	}
+	s.mustGet(ada, "/f", []byte("bytes"))
+}

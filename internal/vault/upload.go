@@ -120,10 +120,8 @@ func (v *Vault) Upload(ctx context.Context, a Actor, id stone.FileID) (Upload, e
 	if err != nil || u.Offset != u.Size {
 		return u, err
 	}
+	// Whoever works on it may fail, and to be told that all has come is to be told that there is a file: ErrBusy it is.
 	now, _, err := v.AppendUpload(ctx, a, id, Append{Offset: u.Offset, Size: -1, Body: strings.NewReader("")})
-	if errors.Is(err, ErrBusy) {
-		return u, nil // whoever works on it completes it
-	}
 	return now, err
 }
 
