@@ -34,6 +34,17 @@ func newFleet(t *testing.T, m *many, n int) *fleet {
 
 func (f *fleet) start(i int) { f.servers[i].Store(start(f.t, f.data[i], f.flags...)) }
 
+// internalErrors are the lines of a log that tell of errors that nobody has expected.
+func internalErrors(log string) string {
+	var lines []string
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "problem=internal") || strings.Contains(line, "problem=refused") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines[:min(len(lines), 20)], "")
+}
+
 // TestFleet has clients work on three servers of one vault, each of their requests at any of them, while a server is
 // killed, PostgreSQL is, Redis forgets everything, and the object store cannot be reached. What was acknowledged is there
 // afterwards, what was refused said so, and the audit log is sound.
@@ -138,6 +149,11 @@ func TestFleet(t *testing.T) {
 		r := run(t, "", m.on(t, strings.Fields(verb)...)...)
 		if r.code != 0 || strings.Contains(r.stdout, "warn  objects") || strings.Contains(r.stdout, "warn  intents") {
 			t.Errorf("%s: %+v", verb, r)
+		}
+	}
+	if t.Failed() {
+		for i := range f.servers {
+			t.Logf("server %d says:\n%s", i, internalErrors(f.servers[i].Load().stderr.String()))
 		}
 	}
 	t.Logf("of changes under way %d, took place %d; connections broken: %d; refused: %v; acknowledged: %s", underWay, tookPlace, broken.Load(), refused, summary(writers))

@@ -103,14 +103,14 @@ func TestAPITokenEnds(t *testing.T) {
 		g := f.signIn(t)
 		text, token := f.newToken(t, g, "files:read")
 		p, err := f.Authenticate(t.Context(), text)
-		if err != nil || !f.Stands(t.Context(), p) {
+		if err != nil || f.Stands(t.Context(), p) != nil {
 			t.Fatalf("%s: before: %v", name, err)
 		}
 		row.end(t, f, g, token)
 		if _, err := f.Authenticate(t.Context(), text); errors.Is(err, ErrUnauthenticated) != row.ends {
 			t.Errorf("%s: %v", name, err)
 		}
-		if f.Stands(t.Context(), p) == row.ends {
+		if (f.Stands(t.Context(), p) == nil) == row.ends {
 			t.Errorf("%s: stands %v", name, !row.ends)
 		}
 	}
@@ -240,7 +240,7 @@ func TestEndSessions(t *testing.T) {
 	mine, other, third := f.signIn(t), f.signIn(t), f.signIn(t)
 	good := func(g Grant) bool {
 		_, err := f.Authenticate(t.Context(), g.AccessToken)
-		stands := f.Stands(t.Context(), g.Principal)
+		stands := f.Stands(t.Context(), g.Principal) == nil
 		if stands != (err == nil) {
 			t.Errorf("stands %v, and is recognised with %v", stands, err)
 		}

@@ -214,7 +214,7 @@ func TestDeactivation(t *testing.T) {
 			if _, err := o.Authenticate(ctx, token); !errors.Is(err, auth.ErrUnauthenticated) {
 				t.Errorf("%s: %v", name, err)
 			}
-			if o.Stands(ctx, who[i]) {
+			if o.Stands(ctx, who[i]) == nil {
 				t.Errorf("%s: %+v stands", name, who[i])
 			}
 		}

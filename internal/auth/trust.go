@@ -128,19 +128,22 @@ func (s *Service) Authenticate(ctx context.Context, token string) (Principal, er
 	return p, nil
 }
 
-// Stands tells whether somebody who was recognised before would still be: for what takes long, such as a transfer. It
-// looks at the store once in trustFor at most, and where it cannot, nobody stands.
-func (s *Service) Stands(ctx context.Context, p Principal) bool {
+// Stands is nil where somebody who was recognised before would still be, for what takes long, such as a transfer. It is
+// ErrUnauthenticated, or an error of the store, which is asked once in trustFor at most.
+func (s *Service) Stands(ctx context.Context, p Principal) error {
 	now := s.now()
 	current, ok, before := s.trusted.find(p.id(), now)
 	if !ok {
 		var err error
 		current, err = s.look(ctx, nil, before, func(tx Tx) (Principal, error) { return s.standing(ctx, tx, p, now) })
 		if err != nil {
-			return false
+			return err
 		}
 	}
-	return current.id() == p.id() && current.Person == p.Person && current.Epoch == p.Epoch
+	if current.id() != p.id() || current.Person != p.Person || current.Epoch != p.Epoch {
+		return ErrUnauthenticated
+	}
+	return nil
 }
 
 // standing is who somebody is now who was recognised before, or ErrUnauthenticated where the session or the API token

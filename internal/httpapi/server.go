@@ -69,7 +69,7 @@ type Auth interface {
 	APITokens(ctx context.Context, by auth.Principal, person string, r auth.PageRequest) (auth.Page[auth.APIToken], error)
 	CreateAPIToken(ctx context.Context, by auth.Principal, name string, scopes []string, expires time.Time, address string) (auth.APITokenText, auth.APIToken, error)
 	RevokeAPIToken(ctx context.Context, by auth.Principal, person, id, address string) error
-	Stands(ctx context.Context, p auth.Principal) bool
+	Stands(ctx context.Context, p auth.Principal) error
 	HashPassword(ctx context.Context, p auth.Policy, password string) (string, error)
 }
 

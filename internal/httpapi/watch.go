@@ -4,15 +4,24 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
 
 	"stonevault/internal/auth"
+	"stonevault/internal/vault"
 )
 
 // watchEvery is how often a steady request asks whether its caller still stands.
 const watchEvery = 500 * time.Millisecond
+
+// unknownFor is how long a request goes on whose caller cannot be asked about: a store that is started anew must not
+// break off every transfer, and one that is away for long may have heard of a dismissal.
+const unknownFor = 10 * time.Second
+
+// errUnknown ends a request of which it could not be told for too long whether its caller still stands.
+var errUnknown = fmt.Errorf("%w: whether the caller may go on could not be told", vault.ErrUnavailable)
 
 // errShutOut ends a request whose caller was signed out or switched off while it was under way.
 var errShutOut = errors.New("httpapi: the caller was shut out while the request was under way")
@@ -29,20 +38,30 @@ func (a *API) watched(c *call, handle func() error) error {
 		defer close(stopped)
 		ticker := time.NewTicker(watchEvery)
 		defer ticker.Stop()
-		for {
+		for known := time.Now(); ; {
 			select {
 			case <-ended:
 				return
 			case <-ticker.C:
 			}
-			if !a.Auth.Stands(ctx, c.who) && ctx.Err() == nil {
-				cancel(errShutOut)
-				if body != nil {
-					body.interrupt()
-				}
-				c.w.shutOut()
-				return
+			why := errShutOut
+			switch err := a.Auth.Stands(ctx, c.who); {
+			case err == nil:
+				known = time.Now()
+				continue
+			case ctx.Err() != nil:
+				continue
+			case !errors.Is(err, auth.ErrUnauthenticated) && time.Since(known) < unknownFor:
+				continue
+			case !errors.Is(err, auth.ErrUnauthenticated):
+				why = errUnknown
 			}
+			cancel(why)
+			if body != nil {
+				body.interrupt()
+			}
+			c.w.shutOut()
+			return
 		}
 	}()
 	// Also where the handler panics, nothing may touch the connection any more once the request has ended.
@@ -51,8 +70,14 @@ func (a *API) watched(c *call, handle func() error) error {
 		<-stopped
 	}()
 	err := handle()
-	if err != nil && context.Cause(ctx) == errShutOut && c.w.status == 0 {
+	if err == nil || c.w.status != 0 {
+		return err
+	}
+	switch context.Cause(ctx) {
+	case errShutOut:
 		return errors.Join(auth.ErrUnauthenticated, errShutOut)
+	case errUnknown:
+		return errUnknown
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"stonevault/internal/auth"
+	"stonevault/internal/vault"
 )
 
 // soon is how long a transfer may go on after its caller was shut out: a second, and what a busy machine adds.
@@ -167,5 +171,34 @@ func TestSteadyRequestGoesOn(t *testing.T) {
 	}()
 	if a := w.do("owner", "PUT", "/api/v1/content/slow", read); a.StatusCode != 201 {
 		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+}
+
+// unasked is a service that cannot tell who stands.
+type unasked struct{ Auth }
+
+func (unasked) Stands(context.Context, auth.Principal) error { return vault.ErrUnavailable }
+
+// Where it cannot be told whether a caller still stands, a request goes on for some seconds and then ends, as one that may
+// be tried again.
+func TestCallersThatCannotBeAskedAbout(t *testing.T) {
+	w := newWorld(t)
+	g := w.guest()
+	w.api.Auth = unasked{w.api.Auth}
+	upload := func(pause time.Duration) *answer {
+		r, to := io.Pipe()
+		go func() {
+			to.Write([]byte("first "))
+			time.Sleep(pause)
+			to.Write([]byte("last"))
+			to.Close()
+		}()
+		return w.do(g.name, "PUT", "/api/v1/content/slow", r)
+	}
+	if a := upload(3 * watchEvery); a.StatusCode != 201 {
+		t.Errorf("for a moment: %d %s", a.StatusCode, a.body)
+	}
+	if a := upload(unknownFor + 4*watchEvery); a.StatusCode != 503 || !strings.Contains(string(a.body), "unavailable") {
+		t.Errorf("for long: %d %s", a.StatusCode, a.body)
 	}
 }

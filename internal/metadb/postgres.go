@@ -86,7 +86,7 @@ func openPostgres(ctx context.Context, address string, opts Options, migrations 
 	defer func() {
 		if err != nil {
 			handle.Close()
-			err = fmt.Errorf("opening %s: %w", NameOf(address), oneLine{classifyPostgres(err)})
+			err = fmt.Errorf("opening %s: %w", NameOf(address), classifyPostgres(err))
 		}
 	}()
 	if err := checkPostgres(ctx, handle); err != nil {
@@ -218,6 +218,9 @@ var postgresMeaning = map[string]error{
 
 // classifyPostgres puts the sentinel that a driver's error stands for before it.
 func classifyPostgres(err error) error {
+	if err != nil && strings.Contains(err.Error(), "\n") {
+		err = oneLine{err}
+	}
 	var refused *pgconn.PgError
 	var network net.Error
 	var connect *pgconn.ConnectError
