@@ -21,6 +21,7 @@ type fleet struct {
 	t       *testing.T
 	data    []string
 	servers []atomic.Pointer[process]
+	all     []*process // those that have ended too
 }
 
 func newFleet(t *testing.T, m *many, n int) *fleet {
@@ -32,13 +33,17 @@ func newFleet(t *testing.T, m *many, n int) *fleet {
 	return f
 }
 
-func (f *fleet) start(i int) { f.servers[i].Store(start(f.t, f.data[i], f.flags...)) }
+func (f *fleet) start(i int) {
+	p := start(f.t, f.data[i], f.flags...)
+	f.servers[i].Store(p)
+	f.all = append(f.all, p)
+}
 
 // internalErrors are the lines of a log that tell of errors that nobody has expected.
 func internalErrors(log string) string {
 	var lines []string
 	for line := range strings.Lines(log) {
-		if strings.Contains(line, "problem=internal") || strings.Contains(line, "problem=refused") {
+		if strings.Contains(line, "problem=internal") || strings.Contains(line, "problem=refused") || strings.Contains(line, "panic") {
 			lines = append(lines, line)
 		}
 	}
@@ -152,8 +157,8 @@ func TestFleet(t *testing.T) {
 		}
 	}
 	if t.Failed() {
-		for i := range f.servers {
-			t.Logf("server %d says:\n%s", i, internalErrors(f.servers[i].Load().stderr.String()))
+		for _, p := range f.all {
+			t.Logf("a server says:\n%s", internalErrors(p.stderr.String()))
 		}
 	}
 	t.Logf("of changes under way %d, took place %d; connections broken: %d; refused: %v; acknowledged: %s", underWay, tookPlace, broken.Load(), refused, summary(writers))
