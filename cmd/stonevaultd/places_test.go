@@ -70,7 +70,7 @@ type many struct {
 	key      string // the master key's file
 }
 
-func newMany(t *testing.T) *many {
+func newMany(t testing.TB) *many {
 	t.Helper()
 	m := &many{postgres: postgrestest.Start(t), store: s3test.Start(t), redis: redistest.Start(t)}
 	t.Setenv("AWS_ACCESS_KEY_ID", s3test.AccessKey)

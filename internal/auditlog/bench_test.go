@@ -14,6 +14,8 @@ import (
 	"stonevault/audit"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/masterkey"
+	"stonevault/internal/metadb"
+	"stonevault/internal/metadb/postgrestest"
 )
 
 // benchHouse is on a disk, which a temporary directory need not be: set STONEVAULT_BENCH_DIR to choose it.
@@ -100,6 +102,62 @@ func BenchmarkTogether(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 	cancel()
 	running.Wait()
+}
+
+// postgresHouse is on PostgreSQL.
+func postgresHouse(b *testing.B) *house {
+	b.Helper()
+	db, err := metadb.OpenPostgres(b.Context(), postgrestest.Start(b).NewDatabase(b), metadb.Options{ProgramVersion: "1.0.0"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { db.Close() })
+	h := &house{db: db}
+	master, err := masterkey.CreateFile(filepath.Join(b.TempDir(), "master.key"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	h.Config = auditlog.Config{Database: db.Audit(), Master: master, Rand: rand.Reader, Now: func() time.Time { return start }}
+	h.parts(b)
+	h.update(b, func(ctx context.Context, store auditlog.Store) error {
+		_, err := h.recorder.Begin(ctx, store, auditlog.Beginning{Reason: "first"})
+		return err
+	})
+	return h
+}
+
+// BenchmarkWriters has 16 writers record events in transactions of their own, on both databases, while a sequencer runs
+// beside them. The time ends when all have their place under a signed head.
+func BenchmarkWriters(b *testing.B) {
+	const writers = 16
+	for name, open := range map[string]func(b *testing.B) *house{"sqlite": benchHouse, "postgres": postgresHouse} {
+		b.Run(name, func(b *testing.B) {
+			h := open(b)
+			ctx, cancel := context.WithCancel(b.Context())
+			var running, writing sync.WaitGroup
+			running.Go(func() { h.sequencer.Run(ctx) })
+			left := make(chan int, b.N)
+			for i := range b.N {
+				left <- i
+			}
+			close(left)
+			b.ResetTimer()
+			for range writers {
+				writing.Go(func() {
+					for i := range left {
+						h.record(b, put(i, 1+i%100, 2))
+					}
+				})
+			}
+			writing.Wait()
+			recorded := b.Elapsed()
+			cancel()
+			running.Wait()
+			h.step(b)
+			b.ReportMetric(float64(b.N)/recorded.Seconds(), "recorded/s")
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
 }
 
 // BenchmarkRecord is what an event adds to a transaction.
