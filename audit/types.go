@@ -35,6 +35,8 @@ const (
 	KeyRetired        Type = 49
 	RecoveryConfirmed Type = 50
 	RecoveryRotated   Type = 51
+	KeyRotated        Type = 52
+	KeyDestroyed      Type = 53
 
 	SessionOpened  Type = 64
 	SessionRefused Type = 65
@@ -178,6 +180,9 @@ var definitions = []Definition{
 		{count("version"), digest("fingerprint")}, actor, nil}},
 	{RecoveryRotated, 1, "recovery.rotated", "The recovery secret was replaced; `done` once no envelope is for the old one.", [slotCount][]Field{
 		{count("version"), digest("fingerprint"), among("state", "begun", "done"), count("rewritten")}, actor, nil}},
+	{KeyRotated, 1, "key.rotated", "Keys are replaced: `begun` when the new one is used, `done` when nothing needs the old one; a master key is `announced` before.", [slotCount][]Field{
+		{among("what", "master", "identity", "root", "suite", "tokens"), among("state", "announced", "begun", "done"), count("version"), digest("fingerprint"), count("rewritten")}, actor, account}},
+	{KeyDestroyed, 1, "key.destroyed", "The secret half of a retired key was destroyed: nothing was left to open with it.", [slotCount][]Field{publishedKey, actor, account}},
 
 	{SessionOpened, 1, "session.opened", "Somebody signed in.", [slotCount][]Field{
 		{among("method", "password")}, actor, nil}},

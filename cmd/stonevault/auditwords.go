@@ -35,6 +35,8 @@ var sentences = map[audit.Type]string{
 	audit.KeyRetired:        "{kind} {name?: }{fingerprint}",
 	audit.RecoveryConfirmed: "version {version}: {fingerprint}",
 	audit.RecoveryRotated:   "version {version}, {state}: {fingerprint}",
+	audit.KeyRotated:        "{what} {name?: }version {version}, {state}: {fingerprint}",
+	audit.KeyDestroyed:      "{kind} {name?: }{fingerprint}",
 	audit.SessionOpened:     "by {method}",
 	audit.SessionRefused:    "{name?: }{reason}, {count}×",
 	audit.SessionEnded:      "{name?: }{reason}",

@@ -115,11 +115,7 @@ func (o *opener) readLog(ctx context.Context) (*readableLog, *metadb.DB, error) 
 	}
 	// A wrong key must not look like tampering.
 	err = db.View(ctx, func(tx vault.Tx) error {
-		check, err := tx.Settings().Get(ctx, "master_key_check")
-		if err == nil && string(check) != string(key.Check()) {
-			err = vault.ErrWrongMasterKey
-		}
-		return err
+		return vault.UseMaster(ctx, tx, key)
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, db.Close())

@@ -33,7 +33,7 @@ const (
 var atMachine = vault.Actor{Client: "stonevaultd"}
 
 // auditConfig is what the parts of the audit log share.
-func (o *opener) auditConfig(db *metadb.DB, key *masterkey.Key) auditlog.Config {
+func (o *opener) auditConfig(db *metadb.DB, key *masterkey.Ring) auditlog.Config {
 	return auditlog.Config{Database: db.Audit(), Master: key, Rand: rand.Reader, Now: o.now}
 }
 

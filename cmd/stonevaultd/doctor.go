@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -208,6 +209,27 @@ func (d *doctor) database(ctx context.Context) bool {
 	return true
 }
 
+// rotation tells which version of the master key is in use, and whether another one takes its place.
+func (d *doctor) rotation(ctx context.Context, v *vault.Vault) {
+	const check = "key version"
+	versions, err := v.MasterVersions(ctx)
+	if err != nil {
+		d.say(check, levelFail, "%v", err)
+		return
+	}
+	for _, m := range versions {
+		since := m.UsedAt.Format(time.DateOnly)
+		switch {
+		case m.UsedAt.IsZero():
+			d.say(check, levelWarn, "version %d of the master key was announced, and is not in use yet; to go on: %s", m.Number, d.hint("rotate master"))
+		case m.RetiredAt.IsZero():
+			d.say(check, levelOK, "version %d of the master key is in use since %s", m.Number, since)
+		case m.DestroyedAt.IsZero():
+			d.say(check, levelWarn, "version %d of the master key is still needed; the server goes on, or without one: %s", m.Number, d.hint("rotate master"))
+		}
+	}
+}
+
 // vault opens the vault as the server would.
 func (d *doctor) vault(ctx context.Context) {
 	v, err := vault.Open(ctx, d.vaultConfig(&d.store, rehearsal{d.store.db}, d.silent(d.store.db, d.store.key)))
@@ -235,6 +257,7 @@ func (d *doctor) vault(ctx context.Context) {
 		d.say("accounts", levelOK, "admins: %d", admins)
 	}
 	d.setup(admins)
+	d.rotation(ctx, v)
 	d.auditLog(ctx)
 	exists, confirmed, err := v.RecoveryState(ctx)
 	switch {

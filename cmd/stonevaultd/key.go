@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"unicode/utf8"
 
 	"golang.org/x/term"
 
-	"stonevault/internal/auth"
 	"stonevault/internal/config"
 	"stonevault/internal/datadir"
 	"stonevault/internal/masterkey"
@@ -22,8 +20,9 @@ type keyring struct {
 	config config.Config
 	ask    func(prompt string) (string, error)
 
-	asked  string          // the passphrase, so that it is asked for once
-	holder *transit.Holder // keeps the key where transit wraps it; nil otherwise
+	asked     string          // the passphrase, so that it is asked for once
+	askedNext string          // the one that takes its place
+	holder    *transit.Holder // keeps the key where transit wraps it; nil otherwise
 }
 
 // path is where a key file lies.
@@ -34,25 +33,40 @@ func (k *keyring) path() string {
 	return k.dir.DefaultKeyFile()
 }
 
-// find opens the key and changes nothing. It returns nil where create must make one, which is only for a
-// directory without data.
-func (k *keyring) find(state datadir.State) (*masterkey.Key, error) {
+// find opens the key and changes nothing. Where another one lies beside it to take its place, it opens both: which one
+// is in use, the database says. It returns nil where create must make one, which is only for a directory without data.
+func (k *keyring) find(state datadir.State) (*masterkey.Ring, error) {
 	switch k.config.MasterKey.Kind {
 	case config.KeyFromFile:
 		return k.fromFile(state)
 	case config.KeyFromPassphrase:
 		return k.fromPassphrase(state)
 	case config.KeyFromTransit:
-		return k.fromTransit(state)
+		key, err := k.fromTransit(state)
+		return ringOf(key, nil), err
 	}
 	key, err := masterkey.Parse(string(k.config.MasterKeyText))
 	if err != nil {
 		return nil, fmt.Errorf("STONEVAULT_MASTER_KEY: %w; set it to the line of a master key file", err)
 	}
-	return key, nil
+	next, err := k.nextFromEnvironment()
+	return ringOf(key, next), err
 }
 
-func (k *keyring) fromFile(state datadir.State) (*masterkey.Key, error) {
+// ringOf makes a ring of the keys that there are.
+func ringOf(key, next *masterkey.Key) *masterkey.Ring {
+	switch {
+	case key == nil && next == nil:
+		return nil
+	case key == nil:
+		return masterkey.NewRing(next)
+	case next == nil:
+		return masterkey.NewRing(key)
+	}
+	return masterkey.NewRing(key, next)
+}
+
+func (k *keyring) fromFile(state datadir.State) (*masterkey.Ring, error) {
 	path := k.path()
 	if err := k.outside(path); err != nil {
 		return nil, err
@@ -61,8 +75,12 @@ func (k *keyring) fromFile(state datadir.State) (*masterkey.Key, error) {
 	if errors.Is(err, masterkey.ErrMalformed) && isWrapped(path) {
 		return nil, fmt.Errorf("the master key at %s is wrapped by transit; start with --master-key transit", path)
 	}
-	if !errors.Is(err, masterkey.ErrMissing) {
-		return key, err
+	if err != nil && !errors.Is(err, masterkey.ErrMissing) {
+		return nil, err
+	}
+	next, err := k.nextFile()
+	if ring := ringOf(key, next); ring != nil || err != nil {
+		return ring, err
 	}
 	if state != datadir.InUse {
 		return nil, nil
@@ -73,7 +91,7 @@ func (k *keyring) fromFile(state datadir.State) (*masterkey.Key, error) {
 	return nil, fmt.Errorf("%s was sealed under a master key that is not at %s; put it back from where you keep a copy, or name its place with --master-key file:PATH", k.places, path)
 }
 
-func (k *keyring) fromPassphrase(state datadir.State) (*masterkey.Key, error) {
+func (k *keyring) fromPassphrase(state datadir.State) (*masterkey.Ring, error) {
 	if state != datadir.InUse {
 		return nil, k.choosePassphrase()
 	}
@@ -88,7 +106,20 @@ func (k *keyring) fromPassphrase(state datadir.State) (*masterkey.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return masterkey.FromPassphrase([]byte(passphrase), salt)
+	key, err := masterkey.FromPassphrase([]byte(passphrase), salt)
+	if err != nil {
+		return nil, err
+	}
+	// Which of two passphrases it is shows in the end.
+	next, _, err := k.dir.NextSalt()
+	if errors.Is(err, fs.ErrNotExist) {
+		return masterkey.NewRing(key), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	other, err := masterkey.FromPassphrase([]byte(passphrase), next)
+	return ringOf(key, other), err
 }
 
 func (k *keyring) passphrase(prompt string) (string, error) {
@@ -115,12 +146,14 @@ func (k *keyring) choosePassphrase() error {
 	if err != nil {
 		return err
 	}
-	if utf8.RuneCountInString(passphrase) < auth.MinPasswordRunes {
-		return fmt.Errorf("the passphrase is shorter than %d characters; choose a longer one, such as six random words", auth.MinPasswordRunes)
+	if err := longEnough(passphrase); err != nil || k.config.Passphrase != "" || known {
+		return err
 	}
-	if k.config.Passphrase != "" || known {
-		return nil
-	}
+	return k.again(passphrase)
+}
+
+// again has a new passphrase typed twice.
+func (k *keyring) again(passphrase string) error {
 	again, err := k.ask("The same again: ")
 	if err != nil {
 		return err
@@ -132,12 +165,14 @@ func (k *keyring) choosePassphrase() error {
 }
 
 // create makes the key of a new vault, after find has returned none. The lock must be held.
-func (k *keyring) create() (*masterkey.Key, error) {
+func (k *keyring) create() (*masterkey.Ring, error) {
 	switch k.config.MasterKey.Kind {
 	case config.KeyFromFile:
-		return masterkey.CreateFile(k.path())
+		key, err := masterkey.CreateFile(k.path())
+		return ringOf(key, nil), err
 	case config.KeyFromTransit:
-		return k.createWrapped()
+		key, err := k.createWrapped()
+		return ringOf(key, nil), err
 	}
 	salt, err := k.dir.CreateSalt(masterkey.SaltSize)
 	if err != nil {
@@ -147,7 +182,8 @@ func (k *keyring) create() (*masterkey.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return masterkey.FromPassphrase([]byte(passphrase), salt)
+	key, err := masterkey.FromPassphrase([]byte(passphrase), salt)
+	return ringOf(key, nil), err
 }
 
 // ask reads a line from the terminal without showing it.

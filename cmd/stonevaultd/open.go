@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"stonevault/identity"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/blob/local"
@@ -60,14 +61,17 @@ type opener struct {
 // store is an open data directory.
 type store struct {
 	places
-	lock    *datadir.Lock // nil beside a server
-	keys    *keyring
-	key     *masterkey.Key
-	db      *metadb.DB
-	objects objectStore
-	vault   *vault.Vault
-	peers   *peers.Member // nil where the database is this machine's own
-	leave   func() error  // nil as long as peers is
+	lock      *datadir.Lock // nil beside a server
+	keys      *keyring
+	key       *masterkey.Ring
+	offered   *identity.Identity // see receive
+	offeredAs string
+	rotating  bool // this process holds the lock of the command that replaces a key
+	db        *metadb.DB
+	objects   objectStore
+	vault     *vault.Vault
+	peers     *peers.Member // nil where the database is this machine's own
+	leave     func() error  // nil as long as peers is
 
 	audit     auditlog.Config
 	sequencer *auditlog.Sequencer // runs in the server alone
@@ -152,6 +156,7 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 			return nil, err
 		}
 	}
+	s.keys = keys
 	if s.key, err = keys.find(state); err != nil {
 		return nil, err
 	}
@@ -295,7 +300,7 @@ func (o *opener) claim(ctx context.Context, s *store, keys *keyring, what openin
 func (o *opener) vaultConfig(s *store, db vault.Database, audit *auditlog.Recorder) vault.Config {
 	return vault.Config{
 		Database: db, Objects: s.objects, Parts: s.objects, Master: s.key, Audit: audit, Peers: s.peers, Suite: o.config.Suite,
-		Compression: o.config.Compression, Now: o.now, Log: o.log,
+		Compression: o.config.Compression, Now: o.now, Log: o.log, SealContexts: sealContexts,
 	}
 }
 
@@ -343,7 +348,7 @@ func (o *opener) rehearse(ctx context.Context, s *store, keys *keyring, what ope
 }
 
 // silent records for a vault that is opened to look at it.
-func (o *opener) silent(db *metadb.DB, key *masterkey.Key) *auditlog.Recorder {
+func (o *opener) silent(db *metadb.DB, key *masterkey.Ring) *auditlog.Recorder {
 	return auditlog.NewRecorder(o.auditConfig(db, key), func() {})
 }
 

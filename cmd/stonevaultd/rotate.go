@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"stonevault/internal/config"
+	"stonevault/internal/datadir"
+	"stonevault/internal/peers"
 	"stonevault/internal/vault"
 )
 
@@ -19,17 +21,83 @@ const (
 	watchEvery = time.Second
 )
 
+// rotationWords say how far the rotation of a kind is.
+type rotationWords struct {
+	progress string // of how many, with two numbers
+	done     string // with one
+	failed   string // what stays as it was, with one number; after progress and instead of done
+	log      string
+}
+
+var rotations = map[vault.RotationKind]rotationWords{
+	vault.RotateRecovery: {
+		progress: "envelopes rewritten%s: %d of %d\n",
+		done:     "The old recovery secret opens nothing in this vault any more. Envelopes rewritten: %d.\n",
+		failed: "Envelopes rewritten: %d. The old recovery secret still opens those that could not be.\n" +
+			"Envelopes that do not verify, and were left as they are: %d. The log names them; restore these files from a backup.\n",
+		log: "the recovery secret was rotated",
+	},
+	vault.RotateIdentity: {
+		progress: "envelopes rewritten%s: %d of %d\n",
+		done:     "The old keys open nothing in this vault any more, and their secret halves are destroyed. Envelopes rewritten: %d.\n",
+		failed: "Envelopes rewritten: %d. The old keys stay for those that could not be.\n" +
+			"Envelopes that do not verify, and were left as they are: %d. The log names them; restore these files from a backup, and rotate again.\n",
+		log: "keys were rotated",
+	},
+	vault.RotateMaster: {
+		progress: "secrets sealed anew%s: %d of %d\n",
+		done: "Nothing in the database needs the old master key any more, and the vault has forgotten it. Secrets sealed anew: %d.\n" +
+			"Copies of the database that were made before open with the old key alone: keep its copies as long as those.\n",
+		log: "the master key was rotated",
+	},
+}
+
 func newRotate(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate",
-		Short: "Replace the recovery secret",
-		Args:  operands("what to replace: recovery"),
+		Short: "Replace a key while people work",
+		Args:  operands("what to replace: master, recovery or identity"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return misuse("%q cannot be replaced; only recovery can", args[0])
+			return misuse("%q cannot be replaced; master, recovery and identity can", args[0])
 		},
 	}
-	cmd.AddCommand(newRotateRecovery(a))
+	cmd.AddCommand(newRotateRecovery(a), newRotateMaster(a), newRotateIdentity(a))
 	return cmd
+}
+
+// jobCommand is taken by the one command that replaces a key, on whatever machine.
+const jobCommand = "rotate/command"
+
+var errBusyRotating = errors.New("another stonevaultd rotate is at work on this vault; wait for its end")
+
+// besideRotating is beside, for one command at a time.
+func (a *app) besideRotating(cmd *cobra.Command, fn func(context.Context, *store, config.Config) error) error {
+	return a.beside(cmd, toChange, func(ctx context.Context, s *store, c config.Config) (err error) {
+		undo, err := s.dir.Make() // a command may have none of its own
+		if err != nil {
+			return err
+		}
+		defer undo()
+		lock, err := s.dir.LockRotation()
+		var inUse *datadir.InUseError
+		if errors.As(err, &inUse) {
+			return errBusyRotating
+		}
+		if err != nil {
+			return err
+		}
+		s.rotating = true
+		defer func() { err = errors.Join(err, lock.Release()) }()
+		_, free, err := s.peers.Take(ctx, "job/"+jobCommand)
+		if errors.Is(err, peers.ErrTaken) {
+			return errBusyRotating
+		}
+		if err != nil {
+			return err
+		}
+		defer free()
+		return fn(ctx, s, c)
+	})
 }
 
 func newRotateRecovery(a *app) *cobra.Command {
@@ -46,11 +114,11 @@ was seen.`,
 		Example: `  stonevaultd rotate recovery --data ./data`,
 		Args:    operands(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.beside(cmd, toChange, func(ctx context.Context, s *store, c config.Config) error {
+			return a.besideRotating(cmd, func(ctx context.Context, s *store, c config.Config) error {
 				if err := a.beginRotation(ctx, s, c); err != nil {
 					return err
 				}
-				return a.awaitRotation(ctx, s)
+				return a.awaitRotation(ctx, s, vault.RotateRecovery)
 			})
 		},
 	}
@@ -60,7 +128,7 @@ was seen.`,
 
 // beginRotation prints a new sheet and then makes it the vault's, unless a rotation is under way.
 func (a *app) beginRotation(ctx context.Context, s *store, c config.Config) error {
-	state, err := s.vault.RotationState(ctx)
+	state, err := s.vault.RotationState(ctx, vault.RotateRecovery)
 	if err != nil {
 		return err
 	}
@@ -87,21 +155,21 @@ func (a *app) beginRotation(ctx context.Context, s *store, c config.Config) erro
 }
 
 // awaitRotation rotates here where no server uses the directory, and otherwise watches the server do it.
-func (a *app) awaitRotation(ctx context.Context, s *store) error {
+func (a *app) awaitRotation(ctx context.Context, s *store, kind vault.RotationKind) error {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {
-		state, err := a.rotateHere(ctx, s)
+		state, err := a.rotateHere(ctx, s, kind)
 		if err != nil {
 			return fmt.Errorf("%w; run it again, and it goes on", err)
 		}
 		if !state.Running {
-			return a.sayRotated(state)
+			return a.sayRotated(kind, state)
 		}
 		if state.Total == 0 {
 			fmt.Fprintln(a.stderr, "the server begins in a moment")
 		} else {
-			fmt.Fprintf(a.stderr, "envelopes rewritten by the server: %d of %d\n", state.Done, state.Total)
+			fmt.Fprintf(a.stderr, rotations[kind].progress, " by the server", state.Done, state.Total)
 		}
 		select {
 		case <-ctx.Done():
@@ -112,51 +180,101 @@ func (a *app) awaitRotation(ctx context.Context, s *store) error {
 }
 
 // rotateHere rotates if the lock can be had, and otherwise tells how far the one who has it is.
-func (a *app) rotateHere(ctx context.Context, s *store) (vault.Rotation, error) {
-	state, err := s.vault.RotationState(ctx)
+func (a *app) rotateHere(ctx context.Context, s *store, kind vault.RotationKind) (vault.Rotation, error) {
+	state, err := s.rotation(ctx, kind)
 	if err != nil || !state.Running {
 		return state, err
 	}
 	release, err := s.instead(ctx, jobRotate)
-	if err != nil || release == nil {
+	if err != nil {
 		return state, err
 	}
-	state, err = s.vault.Rotate(ctx, func(state vault.Rotation) {
-		fmt.Fprintf(a.stderr, "envelopes rewritten: %d of %d\n", state.Done, state.Total)
+	if release == nil {
+		return s.watch(ctx, kind)
+	}
+	state, err = s.rotate(ctx, kind, func(state vault.Rotation) {
+		fmt.Fprintf(a.stderr, rotations[kind].progress, "", state.Done, state.Total)
 	})
+	if errors.Is(err, vault.ErrNextMasterKey) { // somebody else has the vault open, and will end
+		state, err = vault.Rotation{Running: true}, nil
+	}
 	return state, errors.Join(err, release())
 }
 
-func (a *app) sayRotated(state vault.Rotation) error {
+func (a *app) sayRotated(kind vault.RotationKind, state vault.Rotation) error {
+	words := rotations[kind]
 	if state.Failed == 0 {
-		fmt.Fprintf(a.stderr, "The old recovery secret opens nothing in this vault any more. Envelopes rewritten: %d.\n", state.Done)
-	} else {
-		fmt.Fprintf(a.stderr, "Envelopes rewritten: %d. The old recovery secret still opens those that could not be.\n", state.Done)
-		fmt.Fprintf(a.stderr, "Envelopes that do not verify, and were left as they are: %d. The log names them; restore these files from a backup.\n", state.Failed)
-		return errLeftOut
+		_, err := fmt.Fprintf(a.stderr, words.done, state.Done)
+		return err
 	}
-	return nil
+	fmt.Fprintf(a.stderr, words.failed, state.Done, state.Failed)
+	return errLeftOut
 }
 
-// rotate goes on with a rotation that is under way, unless another server does.
+// rotation tells how far a rotation is. That of the master key is under way from its announcement on.
+func (s *store) rotation(ctx context.Context, kind vault.RotationKind) (vault.Rotation, error) {
+	state, err := s.vault.RotationState(ctx, kind)
+	if err != nil || state.Running || kind != vault.RotateMaster {
+		return state, err
+	}
+	next, err := s.vault.NextMaster(ctx)
+	if next != nil {
+		state = vault.Rotation{Running: true}
+	}
+	return state, err
+}
+
+// rotate goes on with a rotation. Only one process at a time may.
+func (s *store) rotate(ctx context.Context, kind vault.RotationKind, report func(vault.Rotation)) (vault.Rotation, error) {
+	if kind != vault.RotateMaster {
+		return s.vault.Rotate(ctx, kind, report)
+	}
+	if err := s.turnMaster(ctx); err != nil {
+		return vault.Rotation{Running: true}, err
+	}
+	state, err := s.vault.Rotate(ctx, kind, report)
+	if err != nil || state.Running {
+		return state, err
+	}
+	return state, s.exchange(ctx, func(offers, handed letters) { clear(offers); clear(handed) })
+}
+
+// rotate follows the master key, and goes on with what is under way, unless another server does.
 func (s *Server) rotate(ctx context.Context) {
-	if state, err := s.store.vault.RotationState(ctx); err == nil && !state.Running {
+	if !s.rotated(ctx, "master", s.store.followMaster(ctx)) {
 		return
 	}
-	if _, err := s.store.peers.Alone(ctx, jobRotate, s.rotateHere); err != nil && ctx.Err() == nil {
-		s.Log.Error("whether another server goes on with a rotation could not be told; it will be tried again", "error", err)
+	for _, kind := range vault.RotationKinds {
+		state, err := s.store.rotation(ctx, kind)
+		if !s.rotated(ctx, kind, err) || !state.Running {
+			continue
+		}
+		_, err = s.store.peers.Alone(ctx, jobRotate, func(ctx context.Context) { s.rotateHere(ctx, kind) })
+		s.rotated(ctx, kind, err)
 	}
 }
 
-func (s *Server) rotateHere(ctx context.Context) {
-	before, err := s.store.vault.RotationState(ctx)
+func (s *Server) rotateHere(ctx context.Context, kind vault.RotationKind) {
+	before, err := s.store.rotation(ctx, kind)
 	if err == nil && before.Running {
 		var state vault.Rotation
-		if state, err = s.store.vault.Rotate(ctx, nil); err == nil {
-			s.Log.Info("the recovery secret was rotated", "envelopes", state.Done, "left_out", state.Failed)
+		if state, err = s.store.rotate(ctx, kind, nil); err == nil && !state.Running {
+			s.Log.Info(rotations[kind].log, "rewritten", state.Done, "left_out", state.Failed)
 		}
 	}
-	if err != nil && ctx.Err() == nil {
-		s.Log.Error("a rotation of the recovery secret cannot go on, and will be tried again", "error", err)
+	s.rotated(ctx, kind, err)
+}
+
+// rotated says what keeps a rotation from going on.
+func (s *Server) rotated(ctx context.Context, kind vault.RotationKind, err error) bool {
+	switch {
+	case err == nil:
+		return true
+	case ctx.Err() != nil:
+	case errors.Is(err, vault.ErrNextMasterKey):
+		s.Log.Info("a new master key waits until all who have the vault open have it; the command that made it hands it over")
+	default:
+		s.Log.Error("a rotation cannot go on, and will be tried again", "of", string(kind), "error", err)
 	}
+	return false
 }

@@ -12,6 +12,7 @@ import (
 
 	"stonevault/identity"
 	"stonevault/internal/blob/local"
+	"stonevault/internal/vault"
 	"stonevault/stone"
 )
 
@@ -139,7 +140,7 @@ func TestRotateNeedsPaper(t *testing.T) {
 	s := newServer(t, data)
 	check(t, s.Run(t.Context()))
 	defer closeServer(t, s)
-	if state, err := s.store.vault.RotationState(t.Context()); err != nil || state.Running {
+	if state, err := s.store.vault.RotationState(t.Context(), vault.RotateRecovery); err != nil || state.Running {
 		t.Errorf("a rotation has begun: %+v, %v", state, err)
 	}
 }

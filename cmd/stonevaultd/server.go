@@ -147,7 +147,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	}
 	api.Register(s.entrance.collectors()...)
 	api.Register(s.limits.collectors()...)
-	api.Register(auditMetrics{s.store.reader, &s.store.failures})
+	api.Register(auditMetrics{s.store.reader, &s.store.failures}, rotationMetrics{s.store.vault})
 	keeping := s.keepKey(api)
 	hooks := s.telling(api)
 	anchoring, err := s.anchoring(ctx, api)

@@ -42,17 +42,17 @@ type signer struct {
 
 func newKeyring(c Config) *keyring { return &keyring{master: c.Master, rand: c.Rand} }
 
-// keyContext binds a sealed key to its person and number.
-func keyContext(k Key) string {
+// KeyContext binds a sealed key to its person and number.
+func KeyContext(k Key) string {
 	return fmt.Sprintf("stonevault.v1/audit_keys/%s/%d", k.Person, k.Number)
 }
 
-// seedContext binds the seed of a signing key to its log.
-func seedContext(l Log) string { return fmt.Sprintf("stonevault.v1/audit_logs/%s/%d", l.Origin, l.ID) }
+// SeedContext binds the seed of a signing key to its log.
+func SeedContext(l Log) string { return fmt.Sprintf("stonevault.v1/audit_logs/%s/%d", l.Origin, l.ID) }
 
 // unseal opens a key with the master key.
 func (r *keyring) unseal(k Key) (*cobblestone.Key, error) {
-	plain, err := r.master.Open(keyContext(k), k.Sealed)
+	plain, err := r.master.Open(KeyContext(k), k.Sealed)
 	if errors.Is(err, ErrKeyAway) {
 		return nil, fmt.Errorf("auditlog: key %d: %w", k.Number, err)
 	}
@@ -106,7 +106,7 @@ func (r *keyring) create(ctx context.Context, store KeyStore, person string) (Ke
 		return Key{}, fmt.Errorf("auditlog: no randomness: %w", err)
 	}
 	k := Key{Number: number, Person: person}
-	if k.Sealed, err = r.master.Seal(keyContext(k), secret); err != nil {
+	if k.Sealed, err = r.master.Seal(KeyContext(k), secret); err != nil {
 		return Key{}, err
 	}
 	return k, store.InsertKey(ctx, k)
@@ -120,7 +120,7 @@ func (r *keyring) signing(l Log) (*audit.SigningKey, error) {
 	if s != nil && s.log.ID == l.ID && s.log.Origin == l.Origin && s.log.Public == l.Public && bytes.Equal(s.log.SealedSeed, l.SealedSeed) {
 		return s.key, nil
 	}
-	seed, err := r.master.Open(seedContext(l), l.SealedSeed)
+	seed, err := r.master.Open(SeedContext(l), l.SealedSeed)
 	if err != nil {
 		return nil, fmt.Errorf("auditlog: the signing key of log %d does not open: %w", l.ID, err)
 	}

@@ -181,7 +181,7 @@ func (r *Recorder) Begin(ctx context.Context, store Store, b Beginning) (l Log, 
 		return l, err
 	}
 	l.Public = key.Public().Text()
-	if l.SealedSeed, err = r.config.Master.Seal(seedContext(l), key.Seed()); err != nil {
+	if l.SealedSeed, err = r.config.Master.Seal(SeedContext(l), key.Seed()); err != nil {
 		return l, err
 	}
 	if err := store.InsertLog(ctx, l); err != nil {

@@ -39,6 +39,9 @@ type Sealer interface {
 	Open(context string, sealed []byte) ([]byte, error)
 }
 
+// TokenKeyContext is what a token key is sealed for.
+func TokenKeyContext(id string) string { return sealedPrefix + id }
+
 // tokenSecret signs access tokens. It never shows itself.
 type tokenSecret []byte
 
@@ -244,7 +247,7 @@ func (t *tokens) load(ctx context.Context, now time.Time) error {
 		if !key.verifies(now) {
 			continue
 		}
-		secret, err := t.sealer.Open(sealedPrefix+row.ID, row.Sealed)
+		secret, err := t.sealer.Open(TokenKeyContext(row.ID), row.Sealed)
 		if err != nil {
 			return fmt.Errorf("auth: open token key %s: %w", row.ID, err)
 		}
@@ -271,7 +274,7 @@ func (t *tokens) rotate(ctx context.Context, now time.Time) error {
 	}
 	row := TokenKey{ID: hex.EncodeToString(id), CreatedAt: now}
 	var err error
-	if row.Sealed, err = t.sealer.Seal(sealedPrefix+row.ID, secret); err != nil {
+	if row.Sealed, err = t.sealer.Seal(TokenKeyContext(row.ID), secret); err != nil {
 		return fmt.Errorf("auth: seal a token key: %w", err)
 	}
 	err = t.store.UpdateAuth(ctx, func(tx Tx) error {

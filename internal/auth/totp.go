@@ -94,12 +94,15 @@ func (s TOTPSecret) Verify(code string, now time.Time, last int64) (step int64, 
 	return step, nil
 }
 
+// FactorContext is what a person's second factor is sealed for.
+func FactorContext(person string) string { return totpContext + person }
+
 // Seal keeps the secret under the master key, for this person alone.
 func (s TOTPSecret) Seal(sealer Sealer, person string) ([]byte, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	sealed, err := sealer.Seal(totpContext+person, s.key)
+	sealed, err := sealer.Seal(FactorContext(person), s.key)
 	if err != nil {
 		return nil, fmt.Errorf("auth: seal a second factor: %w", err)
 	}
@@ -108,7 +111,7 @@ func (s TOTPSecret) Seal(sealer Sealer, person string) ([]byte, error) {
 
 // OpenTOTPSecret opens what Seal made for the same person.
 func OpenTOTPSecret(sealer Sealer, person string, sealed []byte) (TOTPSecret, error) {
-	key, err := sealer.Open(totpContext+person, sealed)
+	key, err := sealer.Open(FactorContext(person), sealed)
 	if err != nil {
 		return TOTPSecret{}, fmt.Errorf("auth: open a second factor: %w", err)
 	}

@@ -73,9 +73,12 @@ type Config struct {
 	MasterKeyText SecretText
 	// Passphrase is for KeyFromPassphrase; empty to ask on the terminal.
 	Passphrase SecretText
-	Transit    Transit // for KeyFromTransit
-	Anchor     Anchor
-	Limits     Limits
+	// NextKeyText and NextPassphrase are those that take their place.
+	NextKeyText    SecretText
+	NextPassphrase SecretText
+	Transit        Transit // for KeyFromTransit
+	Anchor         Anchor
+	Limits         Limits
 	// WebhookPrivate lets webhooks reach this machine and its networks.
 	WebhookPrivate bool
 	Development    bool
@@ -282,6 +285,16 @@ var Settings = []Setting{
 		Key: "master_key_cache", Flag: "master-key-cache", Value: "TIME", Default: "24h", Kind: Text, check: duration(time.Second),
 		Doc: "How long the master key stays in memory while transit cannot be asked; then requests are answered with 503 until it can be. A refusal ends it at once.",
 		set: func(c *Config, v string) { c.Transit.Cache = toDuration(v) },
+	},
+	{
+		Key: "master_key_next", Kind: Secret,
+		Doc: "The master key that takes the place of the other, for the source env, while stonevaultd rotate master is under way.",
+		set: func(c *Config, v string) { c.NextKeyText = SecretText(v) },
+	},
+	{
+		Key: "master_passphrase_next", Flag: "master-passphrase-next", Kind: Secret,
+		Doc: "The passphrase that takes the place of the other, for stonevaultd rotate master: the first line of the file. Without one it is asked for on the terminal.",
+		set: func(c *Config, v string) { c.NextPassphrase = SecretText(v) },
 	},
 	{
 		Key: "anchor_chain", Flag: "anchor-chain", Value: "CHAIN", Kind: Text, check: optional(checkChain),

@@ -6,10 +6,13 @@
 //	  stonevault.db    metadata, with -wal and -shm beside it while it is open
 //	  objects/         sealed files
 //	  master.salt      only where the master key comes from a passphrase
+//	  master.salt.next only while another passphrase takes its place
+//	  lock-rotate      locked by the command that replaces a key
 //	  setup-code       only while a server runs that has no admin
 //	  reserve          room for the database on a full disk
 //	  server           a random name of the directory, where several servers have one database
 //	DIR.master.key     the master key: beside the directory, never in it
+//	DIR.master.key.next  only while another one takes its place
 //	DIR.audit        the newest signed head of the audit log, by which an older database is noticed
 //	DIR.tls.pem        a certificate that the server has made, with its key
 //	DIR.tls.crt        the same without the key
@@ -46,9 +49,14 @@ const (
 	databaseName = "stonevault.db"
 	objectsName  = "objects"
 	saltName     = "master.salt"
+	nextSaltName = "master.salt.next"
+	rotateName   = "lock-rotate"
 	setupName    = "setup-code"
 	reserveName  = "reserve"
 	serverName   = "server"
+
+	saltSize  = 32 // bytes, of the salt of a passphrase
+	checkSize = 16 // of what tells its key
 
 	maxVersionFile = 4096 // bytes
 	serverIDSize   = 16   // bytes
@@ -194,7 +202,7 @@ func (d Dir) Inspect() (State, error) {
 				return 0, fmt.Errorf("look at the data directory: %w", err)
 			}
 			database = info.Size() > 0
-		case name == lockName, name == saltName, name == serverName, name == setupName, name == "lost+found",
+		case name == lockName, name == rotateName, name == saltName, name == nextSaltName, name == serverName, name == setupName, name == "lost+found",
 			strings.HasPrefix(name, tmpPrefix), strings.HasPrefix(name, databaseName):
 		default:
 			foreign = append(foreign, name)
@@ -359,6 +367,45 @@ func (d Dir) ServerID() (string, error) {
 	rand.Read(b)
 	id := hex.EncodeToString(b)
 	return id, WriteFile(path, []byte(id+"\n"), 0o600)
+}
+
+// NextSalt returns the salt of a passphrase that is to take the place of the one in use, with the check of its key;
+// fs.ErrNotExist where there is none.
+func (d Dir) NextSalt() (salt, check []byte, err error) {
+	b, err := os.ReadFile(filepath.Join(d.path, nextSaltName))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the salt of the next passphrase: %w", err)
+	}
+	if len(b) != saltSize+checkSize {
+		return nil, nil, &ForeignError{d.path, "has a damaged file " + nextSaltName + "; restore it from a backup"}
+	}
+	return b[:saltSize], b[saltSize:], nil
+}
+
+// KeepNextSalt writes what NextSalt returns, durably.
+func (d Dir) KeepNextSalt(salt, check []byte) error {
+	if err := WriteFile(filepath.Join(d.path, nextSaltName), slices.Concat(salt, check), 0o600); err != nil {
+		return fmt.Errorf("write the salt of the next passphrase: %w", err)
+	}
+	return nil
+}
+
+// UseNextSalt has the next salt take the place of the one in use, which is gone then.
+func (d Dir) UseNextSalt() error {
+	salt, _, err := d.NextSalt()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // somebody else has done it
+	}
+	if err != nil {
+		return err
+	}
+	if err := WriteFile(filepath.Join(d.path, saltName), salt, 0o600); err != nil {
+		return fmt.Errorf("write the salt of the passphrase: %w", err)
+	}
+	if err := os.Remove(filepath.Join(d.path, nextSaltName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return syncDir(d.path)
 }
 
 // WriteFile puts text at path, whole and durably, in place of what was there.

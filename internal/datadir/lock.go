@@ -36,8 +36,13 @@ type Lock struct {
 
 // Lock takes the lock or returns *InUseError. The directory must exist. Nothing in it has changed when a
 // Lock that was never claimed is released.
-func (d Dir) Lock() (*Lock, error) {
-	path := filepath.Join(d.path, lockName)
+func (d Dir) Lock() (*Lock, error) { return d.lock(lockName) }
+
+// LockRotation takes the lock of the one command that may replace a key, beside a server or not.
+func (d Dir) LockRotation() (*Lock, error) { return d.lock(rotateName) }
+
+func (d Dir) lock(name string) (*Lock, error) {
+	path := filepath.Join(d.path, name)
 	for {
 		f, made, err := openLock(path)
 		if err != nil {

@@ -110,8 +110,9 @@ func newEmptyWorld(t testing.TB) *world {
 	t.Cleanup(func() { w.db.Close() })
 	store := w.openObjects()
 	member, limiter := w.openShared()
-	master, err := masterkey.CreateFile(filepath.Join(dir, "master.key"))
+	key, err := masterkey.CreateFile(filepath.Join(dir, "master.key"))
 	check(err)
+	master := masterkey.NewRing(key)
 	w.audit = auditlog.Config{Database: w.db.Audit(), Master: master, Rand: rand.Reader, Now: time.Now}
 	sequencer := auditlog.NewSequencer(w.audit, func(err error) { t.Error(err) })
 	recorder := auditlog.NewRecorder(w.audit, sequencer.Wake)

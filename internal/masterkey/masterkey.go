@@ -2,8 +2,12 @@
 // comes from a file beside the data directory, a passphrase, or (for development) the environment. Package
 // transit keeps it under a key of Vault's or OpenBao's.
 //
-// Invariants: the key never lies in the data directory; a key is made only for a vault that has none; what
-// was sealed in one place does not open in another. It is not a key manager: it holds one key, in memory.
+// A sealed value begins with the tag of its key, so that a value says which key it needs and the values of a key can
+// be counted. While one key takes the place of another, a Ring has both.
+//
+// Invariants: the key never lies in the data directory; a key is made only for a vault that has none, or to take the
+// place of its key; what was sealed in one place does not open in another. It is not a key manager: it holds the
+// keys of one vault, in memory.
 package masterkey
 
 import (
@@ -26,6 +30,9 @@ import (
 
 	"stonevault/stone/cobblestone"
 )
+
+// TagSize is the length in bytes of what a sealed value begins with.
+const TagSize = 8
 
 const (
 	keySize    = 32
@@ -58,7 +65,8 @@ type Key struct {
 	check []byte
 
 	mu      sync.RWMutex
-	sealing [keySize]byte // under mu; zero while suspended
+	secret  [keySize]byte // under mu; zero while suspended, as the next
+	sealing [keySize]byte // under mu
 	away    error         // under mu; why the key cannot be used, where it cannot
 }
 
@@ -75,7 +83,7 @@ func newKey(secret []byte) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("masterkey: %w", err)
 	}
-	return &Key{sealing: [keySize]byte(sealing), check: check}, nil
+	return &Key{secret: [keySize]byte(secret), sealing: [keySize]byte(sealing), check: check}, nil
 }
 
 // String never shows the key.
@@ -91,6 +99,7 @@ func (k *Key) Check() []byte { return bytes.Clone(k.check) }
 func (k *Key) Suspend(why error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	clear(k.secret[:])
 	clear(k.sealing[:])
 	k.away = why
 }
@@ -101,19 +110,30 @@ func (k *Key) Resume(same *Key) error {
 		return ErrOther
 	}
 	same.mu.RLock()
-	sealing, away := same.sealing, same.away
+	secret, sealing, away := same.secret, same.sealing, same.away
 	same.mu.RUnlock()
 	if away != nil {
 		return away
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.sealing, k.away = sealing, nil
+	k.secret, k.sealing, k.away = secret, sealing, nil
+	clear(secret[:])
 	clear(sealing[:])
 	return nil
 }
 
-// Seal seals plaintext for one place, as a Cobblestone-256 message.
+// reveal is what the key is kept as.
+func (k *Key) reveal() (secret [keySize]byte, err error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.secret, k.away
+}
+
+// tag begins what the key seals. It shows no more than Check does.
+func (k *Key) tag() []byte { return k.check[:TagSize] }
+
+// Seal seals plaintext for one place: the key's tag and a Cobblestone-256 message.
 func (k *Key) Seal(context string, plaintext []byte) ([]byte, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
@@ -122,17 +142,18 @@ func (k *Key) Seal(context string, plaintext []byte) ([]byte, error) {
 	}
 	salt := make([]byte, cobblestone.SaltSize)
 	rand.Read(salt)
-	return cobblestone.Seal(nil, plaintext, k.sealing[:], salt, []byte(context))
+	return cobblestone.Seal(bytes.Clone(k.tag()), plaintext, k.sealing[:], salt, []byte(context))
 }
 
-// Open opens what Seal made for the same place.
+// Open opens what Seal made for the same place. Values without a tag are from before there were any.
 func (k *Key) Open(context string, sealed []byte) ([]byte, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	if k.away != nil {
 		return nil, k.away
 	}
-	plain, err := cobblestone.Open(nil, sealed, k.sealing[:], []byte(context))
+	message, _ := bytes.CutPrefix(sealed, k.tag())
+	plain, err := cobblestone.Open(nil, message, k.sealing[:], []byte(context))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOpen, err)
 	}
@@ -228,6 +249,17 @@ func CreateText(path, text string) error {
 		return errors.Join(fmt.Errorf("masterkey: write %s: %w", path, err), os.Remove(path))
 	}
 	return nil
+}
+
+// KeepFile is CreateFile for a key that there is already.
+func KeepFile(path string, secret []byte) error { return CreateText(path, format(secret)) }
+
+// MoveFile gives a key file another name, in the place of whatever has that, durably.
+func MoveFile(from, to string) error {
+	if err := os.Rename(from, to); err != nil && !errors.Is(err, fs.ErrNotExist) { // somebody else has done it
+		return fmt.Errorf("masterkey: %w", err)
+	}
+	return syncDir(filepath.Dir(to))
 }
 
 // FromPassphrase derives a key. It takes 256 MiB of memory.

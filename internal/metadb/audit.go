@@ -33,6 +33,9 @@ func (s auditStore) InsertLog(ctx context.Context, l auditlog.Log) error {
 	if err := checkLog(l); err != nil {
 		return err
 	}
+	if err := s.tx.keepSealed(ctx, l.SealedSeed); err != nil {
+		return err
+	}
 	err := s.tx.insert(ctx, auditlog.ErrNotFound, `INSERT INTO audit_logs (`+logColumns+`) VALUES ($1, $2, $3, $4, $5)`,
 		l.ID, l.Origin, l.Public, l.SealedSeed, milli(l.BegunAt))
 	if err != nil {
@@ -53,6 +56,9 @@ func (s auditStore) NextKey(ctx context.Context) (int64, error) {
 
 func (s auditStore) InsertKey(ctx context.Context, k auditlog.Key) error {
 	if err := checkAuditKey(k); err != nil {
+		return err
+	}
+	if err := s.tx.keepSealed(ctx, k.Sealed); err != nil {
 		return err
 	}
 	return s.tx.insert(ctx, auditlog.ErrNotFound, `INSERT INTO audit_keys (`+auditKeyColumns+`) VALUES ($1, $2, $3)`,

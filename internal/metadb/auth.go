@@ -122,6 +122,9 @@ func (tx *Tx) InsertTokenKey(ctx context.Context, k auth.TokenKey) error {
 	if err := checkTokenKey(k); err != nil {
 		return err
 	}
+	if err := tx.keepSealed(ctx, k.Sealed); err != nil {
+		return err
+	}
 	return tx.insert(ctx, auth.ErrNotFound,
 		`INSERT INTO token_keys (`+keyColumns+`) VALUES ($1, $2, $3, $4)`, keyValues(k)...)
 }

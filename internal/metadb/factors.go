@@ -27,6 +27,9 @@ func (tx *Tx) PutFactor(ctx context.Context, f auth.Factor) error {
 	if err := checkFactor(f); err != nil {
 		return err
 	}
+	if err := tx.keepSealed(ctx, f.Sealed); err != nil {
+		return err
+	}
 	return tx.insert(ctx, auth.ErrNotFound, `INSERT INTO totp (person, sealed, last_step, created_at, confirmed_at) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (person) DO UPDATE SET sealed = excluded.sealed, last_step = excluded.last_step,
 			created_at = excluded.created_at, confirmed_at = excluded.confirmed_at`,

@@ -17,6 +17,9 @@ func (s identities) Insert(ctx context.Context, i vault.Identity) error {
 	if err := checkIdentity(i); err != nil {
 		return err
 	}
+	if err := s.tx.keepSealed(ctx, i.WrappedSeeds); err != nil {
+		return err
+	}
 	return s.tx.insert(ctx, vault.ErrNotFound,
 		`INSERT INTO identities (`+identityColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		string(i.ID), string(i.Kind), orNull(i.Person == "", string(i.Person)), orNull(i.Group == "", string(i.Group)), int64(i.Version), int64(i.Suite),
@@ -52,6 +55,19 @@ func (s identities) Retire(ctx context.Context, id vault.IdentityID, at time.Tim
 
 func (s identities) InUse(ctx context.Context) ([]vault.Identity, error) {
 	return all(ctx, s.tx, scanIdentity, `SELECT `+identityColumns+` FROM identities WHERE retired_at IS NULL ORDER BY created_at, id`)
+}
+
+func (s identities) Outlived(ctx context.Context) ([]vault.Identity, error) {
+	return all(ctx, s.tx, scanIdentity, `SELECT `+identityColumns+` FROM identities
+		WHERE retired_at IS NOT NULL AND wrapped_seeds IS NOT NULL AND kind IN ('person', 'group', 'vault') AND EXISTS (
+			SELECT 1 FROM identities n WHERE n.kind = identities.kind AND coalesce(n.person, n.grp, '') = coalesce(identities.person, identities.grp, '')
+				AND n.version > identities.version AND n.retired_at IS NULL)
+		ORDER BY retired_at, id`)
+}
+
+func (s identities) DestroySeeds(ctx context.Context, id vault.IdentityID) error {
+	return s.tx.change(ctx, vault.ErrConflict,
+		`UPDATE identities SET wrapped_seeds = NULL WHERE id = $1 AND retired_at IS NOT NULL AND wrapped_seeds IS NOT NULL`, string(id))
 }
 
 func scanIdentity(row scanner) (i vault.Identity, err error) {

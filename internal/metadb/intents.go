@@ -39,6 +39,11 @@ func (s intents) Before(ctx context.Context, t time.Time, limit int) ([]vault.In
 		milli(t), int64(limit))
 }
 
+func (s intents) Rewrites(ctx context.Context, owner vault.PersonID) ([]stone.FileID, error) {
+	return all(ctx, s.tx, scanFileID, `SELECT i.file_id FROM intents i JOIN versions v ON v.file_id = i.file_id
+		WHERE i.kind = 'rewrite' AND v.owner = $1 ORDER BY i.file_id`, string(owner))
+}
+
 func scanIntent(row scanner) (vault.Intent, error) {
 	var i vault.Intent
 	var id string

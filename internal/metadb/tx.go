@@ -34,18 +34,19 @@ var (
 	_ once.Tx  = (*Tx)(nil)
 )
 
-func (tx *Tx) People() vault.PeopleStore       { return people{tx} }
-func (tx *Tx) Identities() vault.IdentityStore { return identities{tx} }
-func (tx *Tx) Nodes() vault.NodeStore          { return nodes{tx} }
-func (tx *Tx) Versions() vault.VersionStore    { return versions{tx} }
-func (tx *Tx) Intents() vault.IntentStore      { return intents{tx} }
-func (tx *Tx) Uploads() vault.UploadStore      { return uploads{tx} }
-func (tx *Tx) Settings() vault.SettingStore    { return settings{tx} }
-func (tx *Tx) Webhooks() webhook.Tx            { return webhooks{tx} }
-func (tx *Tx) Groups() vault.GroupStore        { return groups{tx} }
-func (tx *Tx) Quotas() vault.QuotaStore        { return quotas{tx} }
-func (tx *Tx) Links() vault.LinkStore          { return links{tx} }
-func (tx *Tx) Once() once.Tx                   { return tx }
+func (tx *Tx) People() vault.PeopleStore        { return people{tx} }
+func (tx *Tx) Identities() vault.IdentityStore  { return identities{tx} }
+func (tx *Tx) Nodes() vault.NodeStore           { return nodes{tx} }
+func (tx *Tx) Versions() vault.VersionStore     { return versions{tx} }
+func (tx *Tx) Intents() vault.IntentStore       { return intents{tx} }
+func (tx *Tx) Uploads() vault.UploadStore       { return uploads{tx} }
+func (tx *Tx) Settings() vault.SettingStore     { return settings{tx} }
+func (tx *Tx) MasterKeys() vault.MasterKeyStore { return masterKeys{tx} }
+func (tx *Tx) Webhooks() webhook.Tx             { return webhooks{tx} }
+func (tx *Tx) Groups() vault.GroupStore         { return groups{tx} }
+func (tx *Tx) Quotas() vault.QuotaStore         { return quotas{tx} }
+func (tx *Tx) Links() vault.LinkStore           { return links{tx} }
+func (tx *Tx) Once() once.Tx                    { return tx }
 
 // usable tells whether the transaction may still run a statement.
 func (tx *Tx) usable(ctx context.Context) error {

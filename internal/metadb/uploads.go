@@ -22,21 +22,26 @@ func (s uploads) Insert(ctx context.Context, u vault.Upload) error {
 	if err := checkUpload(u); err != nil {
 		return err
 	}
+	if err := s.tx.keepSealed(ctx, u.SealedKey); err != nil {
+		return err
+	}
 	return s.tx.insert(ctx, vault.ErrNotFound,
 		`INSERT INTO uploads (`+uploadColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
 		uploadValues(u)...)
 }
 
-// Update replaces a row. Owner and creation never change, so that a row with others is a conflict.
+// Update replaces a row but for its key, which is the same under whatever master key. Owner and creation never change,
+// so that a row with others is a conflict.
 func (s uploads) Update(ctx context.Context, u vault.Upload, was int64) error {
 	if err := checkUpload(u); err != nil {
 		return err
 	}
+	values := uploadValues(u)
 	err := s.tx.change(ctx, vault.ErrConflict,
 		`UPDATE uploads SET path = $3, media_type = $4, class = $5, mode = $6, modified_at = $7, replaces = $8,
-			sealed_key = $9, size = $10, position = $11, part = $12, segments = $13, provisional = $14, expires_at = $16
-			WHERE id = $1 AND owner = $2 AND created_at = $15 AND position = $17`,
-		append(uploadValues(u), was)...)
+			size = $9, position = $10, part = $11, segments = $12, provisional = $13, expires_at = $15
+			WHERE id = $1 AND owner = $2 AND created_at = $14 AND position = $16`,
+		append(slices.Delete(values, 8, 9), was)...)
 	if errors.Is(err, vault.ErrConflict) {
 		if _, missing := s.ByID(ctx, u.ID); missing != nil {
 			return missing

@@ -72,6 +72,25 @@ func (s versions) DeleteOfDocument(ctx context.Context, document vault.NodeID) e
 	return err
 }
 
+func (s versions) SignedBy(ctx context.Context, signer identity.Fingerprint, after stone.FileID, limit int) ([]stone.FileID, error) {
+	return all(ctx, s.tx, scanFileID, `SELECT file_id FROM versions WHERE signer = $1 AND file_id > $2 ORDER BY file_id LIMIT $3`,
+		[]byte(signer), after.String(), int64(limit))
+}
+
+func (s versions) CountSignedBy(ctx context.Context, signer identity.Fingerprint) (int, error) {
+	n, err := get(ctx, s.tx, ErrCorrupt, scanInt, `SELECT count(*) FROM versions WHERE signer = $1`, []byte(signer))
+	return int(n), err
+}
+
+func scanFileID(row scanner) (id stone.FileID, err error) {
+	var text string
+	if err := row.Scan(&text); err != nil {
+		return id, err
+	}
+	id, err = stone.ParseFileID(text)
+	return id, stored(err)
+}
+
 func versionValues(v vault.Version) []any {
 	return []any{v.FileID.String(), string(v.Document), int64(v.Number), string(v.Owner), v.Revision,
 		v.ManifestDigest, []byte(v.Signer), v.Size, v.BodySize, v.MediaType, v.Class, int64(v.Mode),

@@ -31,6 +31,9 @@ func (s webhooks) Insert(ctx context.Context, w webhook.Row) error {
 	if err := checkWebhook(w); err != nil {
 		return err
 	}
+	if err := s.tx.keepSealed(ctx, w.Secret); err != nil {
+		return err
+	}
 	return s.tx.insert(ctx, webhook.ErrNotFound, `INSERT INTO webhooks (`+webhookColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, webhookValues(w)...)
 }
 
@@ -44,6 +47,9 @@ func (s webhooks) Webhooks(ctx context.Context) ([]webhook.Row, error) {
 
 func (s webhooks) Update(ctx context.Context, w webhook.Row) error {
 	if err := checkWebhook(w); err != nil {
+		return err
+	}
+	if err := s.tx.keepSealed(ctx, w.Secret); err != nil {
 		return err
 	}
 	return s.tx.change(ctx, webhook.ErrNotFound, `UPDATE webhooks SET url = $2, secret = $3, events = $4, active = $5, problem = $6,

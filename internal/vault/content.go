@@ -131,7 +131,8 @@ func (v *Vault) openBody(ctx context.Context, u *stone.Unlocked) (*stone.Reader,
 
 // keyState is what the database knows of the keys that a version is opened with.
 type keyState struct {
-	holder  Identity
+	owner   Identity // of the owner, in use
+	holder  Identity // whose grant opens it: the signer's, who may be retired
 	signer  Identity
 	rewrite []byte // an envelope that is not yet at its place, or nil
 }
@@ -154,15 +155,18 @@ func (v *Vault) look(ctx context.Context, a Actor, ref Ref) (Entry, keyState, er
 func (v *Vault) keyState(ctx context.Context, tx Tx, e Entry) (keyState, error) {
 	var s keyState
 	var err error
-	if s.holder, err = tx.Identities().Current(ctx, KindPerson, e.Node.Owner); err != nil {
+	if s.owner, err = tx.Identities().Current(ctx, KindPerson, e.Node.Owner); err != nil {
 		return s, fmt.Errorf("vault: identity of %s: %v", e.Node.Owner, err)
 	}
-	if e.Version.Signer == s.holder.Fingerprint {
-		s.signer = s.holder
+	s.holder = s.owner
+	if e.Version.Signer == s.owner.Fingerprint {
+		s.signer = s.owner
 	} else if s.signer, err = tx.Identities().ByFingerprint(ctx, e.Version.Signer); isMissing(err) {
 		return s, refused("the signer of %s is not known here", e.Version.FileID)
 	} else if err != nil {
 		return s, err
+	} else if s.signer.Person == e.Node.Owner && len(s.signer.WrappedSeeds) > 0 {
+		s.holder = s.signer // whoever seals an envelope seals it for himself
 	}
 	intent, err := tx.Intents().ByID(ctx, e.Version.FileID)
 	switch {

@@ -66,7 +66,7 @@ func (v *Vault) Export(ctx context.Context, a Actor, ref Ref, r ExportRequest) (
 	if err != nil {
 		return nil, err
 	}
-	envelope, err := v.exportEnvelope(ctx, o.unlocked, o.state.holder, r)
+	envelope, err := v.exportEnvelope(ctx, o.unlocked, o.state.owner, r)
 	if err != nil {
 		return nil, errors.Join(err, o.object.Close())
 	}

@@ -25,7 +25,7 @@ func TestKeyAway(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	h.master.Suspend(fmt.Errorf("%w: %w", vault.ErrUnavailable, auditlog.ErrKeyAway))
+	h.key.Suspend(fmt.Errorf("%w: %w", vault.ErrUnavailable, auditlog.ErrKeyAway))
 	h.ForgetKeys()
 	h.config.Audit.ForgetKeys()
 	_, err = h.get(ann, vault.Ref{Path: "/letter"})
@@ -46,7 +46,7 @@ func TestKeyAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.master.Resume(same); err != nil {
+	if err := h.key.Resume(same); err != nil {
 		t.Fatal(err)
 	}
 	h.mustGet(ann, "/letter", content)

@@ -33,6 +33,7 @@ type Tx interface {
 	Intents() IntentStore
 	Uploads() UploadStore
 	Settings() SettingStore
+	MasterKeys() MasterKeyStore
 	Groups() GroupStore
 	Quotas() QuotaStore
 	Links() LinkStore
@@ -83,6 +84,10 @@ type IdentityStore interface {
 	Retire(ctx context.Context, id IdentityID, at time.Time) error
 	// InUse are those that are not retired.
 	InUse(ctx context.Context) ([]Identity, error)
+	// Outlived are those that are retired, have seeds, and have one in use in their place.
+	Outlived(ctx context.Context) ([]Identity, error)
+	// DestroySeeds removes the seeds of one that is retired; ErrConflict where there are none to remove.
+	DestroySeeds(ctx context.Context, id IdentityID) error
 }
 
 // GroupStore keeps groups and who is in them.
@@ -150,6 +155,9 @@ type VersionStore interface {
 	// After goes through all of them, by file id: at most limit, from the first id above the given one.
 	After(ctx context.Context, id stone.FileID, limit int) ([]Version, error)
 	DeleteOfDocument(ctx context.Context, document NodeID) error
+	// SignedBy has the files whose envelope is signed with a key, by file id: at most limit, from the first above one.
+	SignedBy(ctx context.Context, signer identity.Fingerprint, after stone.FileID, limit int) ([]stone.FileID, error)
+	CountSignedBy(ctx context.Context, signer identity.Fingerprint) (int, error)
 }
 
 // IntentStore keeps intents.
@@ -158,6 +166,8 @@ type IntentStore interface {
 	Delete(ctx context.Context, id stone.FileID) error // missing is no error
 	ByID(ctx context.Context, id stone.FileID) (Intent, error)
 	Before(ctx context.Context, t time.Time, limit int) ([]Intent, error)
+	// Rewrites has the files of a person whose envelopes are on their way to their places.
+	Rewrites(ctx context.Context, owner PersonID) ([]stone.FileID, error)
 }
 
 // UploadStore keeps uploads in progress.

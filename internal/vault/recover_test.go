@@ -152,10 +152,11 @@ func newPlace(t testing.TB) *house {
 	t.Helper()
 	dir := t.TempDir()
 	h := &house{t: t, dir: dir, now: time.UnixMilli(1_900_000_000_000)}
-	var err error
-	if h.master, err = masterkey.CreateFile(filepath.Join(dir, "master.key")); err != nil {
+	key, err := masterkey.CreateFile(filepath.Join(dir, "master.key"))
+	if err != nil {
 		t.Fatal(err)
 	}
+	h.master = masterkey.NewRing(key)
 	if h.db, err = testdb.Open(ctx, filepath.Join(dir, "stonevault.db"), "test"); err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// settingRotation holds a Rotation.
-	settingRotation = "recovery_rotation"
 	// rotateWorkers is how many envelopes are rewritten at once. They wait for the disk more than they compute.
 	rotateWorkers = 8
 	// rotateNote is how often the progress is written down.
@@ -24,13 +22,28 @@ const (
 )
 
 // ErrRotating is a rotation that has not ended.
-var ErrRotating = errors.New("a rotation of the recovery secret is under way")
+var ErrRotating = errors.New("a rotation of this is under way")
 
-// Rotation says how far the change from one recovery identity to the next has come.
+// RotationKind is what is replaced.
+type RotationKind string
+
+const (
+	RotateRecovery RotationKind = "recovery"
+	RotateMaster   RotationKind = "master"
+	RotateIdentity RotationKind = "identity"
+)
+
+// RotationKinds are all of them, in the order in which a server goes on with those under way.
+var RotationKinds = []RotationKind{RotateMaster, RotateRecovery, RotateIdentity}
+
+// setting is the name of the setting that holds a Rotation.
+func (k RotationKind) setting() string { return string(k) + "_rotation" }
+
+// Rotation says how far the change from one key to the next has come.
 type Rotation struct {
 	Running bool `json:"running"`
-	Total   int  `json:"total"`  // envelopes there were when the counting began
-	Done    int  `json:"done"`   // looked at, and carrying a grant to the new identity
+	Total   int  `json:"total"`  // envelopes, or values under the master key, that there were when the counting began
+	Done    int  `json:"done"`   // looked at, and under the new key
 	Failed  int  `json:"failed"` // that do not verify, and were left as they are
 }
 
@@ -45,7 +58,7 @@ func (v *Vault) NewRecovery() (*Recovery, error) {
 // to rewrite what has been sealed before.
 func (v *Vault) BeginRotation(ctx context.Context, a Actor, next *Recovery) error {
 	return v.change(ctx, func(tx Tx) error {
-		state, err := rotation(ctx, tx)
+		state, err := rotation(ctx, tx, RotateRecovery)
 		if err != nil {
 			return err
 		}
@@ -75,22 +88,22 @@ func (v *Vault) BeginRotation(ctx context.Context, a Actor, next *Recovery) erro
 		if err := v.recordRotation(ctx, tx, &a, row, Rotation{Running: true}); err != nil {
 			return err
 		}
-		return noteRotation(ctx, tx, Rotation{Running: true})
+		return noteRotation(ctx, tx, RotateRecovery, Rotation{Running: true})
 	})
 }
 
-// RotationState tells how far the last rotation has come, by whichever process.
-func (v *Vault) RotationState(ctx context.Context) (Rotation, error) {
+// RotationState tells how far the last rotation of a kind has come, by whichever process.
+func (v *Vault) RotationState(ctx context.Context, kind RotationKind) (Rotation, error) {
 	var state Rotation
 	err := v.db.View(ctx, func(tx Tx) (err error) {
-		state, err = rotation(ctx, tx)
+		state, err = rotation(ctx, tx, kind)
 		return err
 	})
 	return state, err
 }
 
-func rotation(ctx context.Context, tx Tx) (Rotation, error) {
-	text, err := tx.Settings().Get(ctx, settingRotation)
+func rotation(ctx context.Context, tx Tx, kind RotationKind) (Rotation, error) {
+	text, err := tx.Settings().Get(ctx, kind.setting())
 	if isMissing(err) {
 		return Rotation{}, nil
 	}
@@ -99,63 +112,93 @@ func rotation(ctx context.Context, tx Tx) (Rotation, error) {
 	}
 	var state Rotation
 	if err := json.Unmarshal(text, &state); err != nil {
-		return Rotation{}, fmt.Errorf("vault: setting %s is damaged: %w", settingRotation, err)
+		return Rotation{}, fmt.Errorf("vault: setting %s is damaged: %w", kind.setting(), err)
 	}
 	return state, nil
 }
 
-func noteRotation(ctx context.Context, tx Tx, state Rotation) error {
+func noteRotation(ctx context.Context, tx Tx, kind RotationKind, state Rotation) error {
 	text, err := json.Marshal(state)
 	if err != nil {
 		return err
 	}
-	return tx.Settings().Put(ctx, settingRotation, text)
+	return tx.Settings().Put(ctx, kind.setting(), text)
 }
 
-// rotator is one run of Rotate.
-type rotator struct {
-	v        *Vault
-	progress func(Rotation)
-	mu       sync.Mutex // guards what follows
-	state    Rotation   // as it is shown
-	done     int        // envelopes of this pass, as the next two
-	failed   int
-	wrote    int // or still to be written, in the next one
-	noted    time.Time
+// progress is how far a run of Rotate has come.
+type progress struct {
+	v      *Vault
+	kind   RotationKind
+	report func(Rotation)
+	mu     sync.Mutex // guards what follows
+	state  Rotation   // as it is shown
+	noted  time.Time
 }
 
-// Rotate goes on with a rotation that is under way, until no envelope has a grant to another than the
-// present recovery identity. It may be interrupted at any time and called again: every envelope shows by
-// itself whether it is done. Only the process that holds the data directory may call it, as it touches
-// envelopes; others read and write meanwhile. progress may be nil; it is called at most once a second.
-func (v *Vault) Rotate(ctx context.Context, progress func(Rotation)) (Rotation, error) {
-	state, err := v.RotationState(ctx)
+// set changes what is shown.
+func (p *progress) set(fn func(*Rotation)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fn(&p.state)
+}
+
+// note writes the progress down, now or if it has not been for a while.
+func (p *progress) note(ctx context.Context, now bool) error {
+	p.mu.Lock()
+	at := p.v.now()
+	if !now && at.Sub(p.noted) < rotateNote && !at.Before(p.noted) {
+		p.mu.Unlock()
+		return nil
+	}
+	p.noted = at
+	state := p.state
+	p.mu.Unlock()
+	p.report(state)
+	return p.v.db.Update(ctx, func(tx Tx) error { return noteRotation(ctx, tx, p.kind, state) })
+}
+
+// Rotate goes on with a rotation that is under way, until nothing is under the former key. It may be interrupted at
+// any time and called again: whatever is to be rewritten shows by itself whether it is. One process at a time may call
+// it, as for all that touches envelopes (see lockFiles); others read and write meanwhile. report may be nil; it is called
+// at most once a second.
+func (v *Vault) Rotate(ctx context.Context, kind RotationKind, report func(Rotation)) (Rotation, error) {
+	state, err := v.RotationState(ctx, kind)
 	if err != nil || !state.Running {
 		return state, err
 	}
-	if progress == nil {
-		progress = func(Rotation) {}
+	if report == nil {
+		report = func(Rotation) {}
 	}
-	r := &rotator{v: v, progress: progress, state: Rotation{Running: true}, noted: v.now()}
-	err = v.objects.Walk(ctx, func(name string, _ int64) error {
-		if strings.HasSuffix(name, ".env") {
-			r.state.Total++
-		}
+	p := &progress{v: v, kind: kind, report: report, state: state, noted: v.now()}
+	switch kind {
+	case RotateMaster:
+		err = v.rotateMaster(ctx, p)
+	case RotateIdentity:
+		err = v.rotateIdentities(ctx, p)
+	default:
+		err = v.rotateRecovery(ctx, p)
+	}
+	return p.state, err
+}
+
+// rotateRecovery rewrites every envelope that has a grant to another than the recovery identity in use. Whose recovery
+// identity an envelope is for, it alone says: so all objects are looked at.
+func (v *Vault) rotateRecovery(ctx context.Context, p *progress) error {
+	p.state = Rotation{Running: true}
+	r := &rotator{progress: p, envelopes: v.walkEnvelopes}
+	err := r.envelopes(ctx, func(stone.FileID) error {
+		r.state.Total++
 		return nil
 	})
 	if err != nil {
-		return state, err
+		return err
 	}
-	// A directory that changes while it is read may leave something out. What is committed since the
-	// rotation began is for the new identity, so that a pass that finds nothing to do is the last one.
-	for first := true; first || r.wrote > 0; first = false {
-		if err := r.pass(ctx); err != nil {
-			return r.state, errors.Join(err, r.note(context.WithoutCancel(ctx), true))
-		}
+	if err := r.run(ctx); err != nil {
+		return err
 	}
 	r.state.Running, r.state.Done, r.state.Failed = false, r.done, r.failed
-	r.progress(r.state)
-	return r.state, v.db.Update(ctx, func(tx Tx) error {
+	r.report(r.state)
+	return v.db.Update(ctx, func(tx Tx) error {
 		row, err := tx.Identities().Current(ctx, KindRecovery, "")
 		if err != nil {
 			return err
@@ -163,8 +206,47 @@ func (v *Vault) Rotate(ctx context.Context, progress func(Rotation)) (Rotation, 
 		if err := v.recordRotation(ctx, tx, nil, row, r.state); err != nil {
 			return err
 		}
-		return noteRotation(ctx, tx, r.state)
+		return noteRotation(ctx, tx, r.kind, r.state)
 	})
+}
+
+// walkEnvelopes hands out the files of all envelopes that there are.
+func (v *Vault) walkEnvelopes(ctx context.Context, hand func(stone.FileID) error) error {
+	return v.objects.Walk(ctx, func(name string, _ int64) error {
+		text, kind, _ := strings.Cut(name, ".")
+		id, err := stone.ParseFileID(text)
+		if err != nil || kind != "env" {
+			return err
+		}
+		return hand(id)
+	})
+}
+
+// rotator rewrites envelopes until each is for its present holders alone.
+type rotator struct {
+	*progress
+	// envelopes hands out the files whose envelopes are to be looked at, in each pass anew.
+	envelopes func(ctx context.Context, hand func(stone.FileID) error) error
+	dwindling bool // those that are done are not handed out again
+	done      int  // envelopes of this pass or, where they dwindle, of all; as the next two
+	failed    int
+	wrote     int // or still to be written, in the next one
+}
+
+// run makes passes until one finds nothing to do. A directory that changes while it is read may leave something out;
+// but what is committed since the rotation began is for the present holders, so that this pass is the last one.
+func (r *rotator) run(ctx context.Context) error {
+	for first := true; first || r.wrote > 0; first = false {
+		r.failed, r.wrote = 0, 0
+		if !r.dwindling {
+			r.done = 0
+		}
+		feed := func(hand func(stone.FileID) error) error { return r.envelopes(ctx, hand) }
+		if err := each(ctx, rotateWorkers, feed, r.file); err != nil {
+			return errors.Join(err, r.note(context.WithoutCancel(ctx), true))
+		}
+	}
+	return nil
 }
 
 // recordRotation records that a rotation to a recovery identity begins, or that it is done.
@@ -176,22 +258,6 @@ func (v *Vault) recordRotation(ctx context.Context, tx Tx, by *Actor, row Identi
 	return v.record(ctx, tx, audit.RecoveryRotated, by, audit.Values{
 		"version": row.Version, "fingerprint": row.Fingerprint.Hex(), "state": state, "rewritten": s.Done,
 	}, nil)
-}
-
-// pass looks at every envelope.
-func (r *rotator) pass(ctx context.Context) error {
-	r.done, r.failed, r.wrote = 0, 0, 0
-	walk := func(hand func(stone.FileID) error) error {
-		return r.v.objects.Walk(ctx, func(name string, _ int64) error {
-			text, kind, _ := strings.Cut(name, ".")
-			id, err := stone.ParseFileID(text)
-			if err != nil || kind != "env" {
-				return err
-			}
-			return hand(id)
-		})
-	}
-	return each(ctx, rotateWorkers, walk, r.file)
 }
 
 // file brings one envelope up to date. One that does not verify is counted, and stays.
@@ -214,26 +280,11 @@ func (r *rotator) file(ctx context.Context, id stone.FileID) error {
 	r.state.Done, r.state.Failed = max(r.state.Done, r.done), max(r.state.Failed, r.failed)
 	r.mu.Unlock()
 	if errors.Is(err, ErrRefused) {
-		r.v.log.WarnContext(ctx, "an envelope keeps its grant to the former recovery secret", "file_id", id.String(), "reason", err.Error())
+		r.v.log.WarnContext(ctx, "an envelope keeps its grant to a former key", "file_id", id.String(), "reason", err.Error())
 	} else if err != nil && !errors.Is(err, errReplan) {
 		return err
 	}
 	return r.note(ctx, false)
-}
-
-// note writes the progress down, now or if it has not been for a while.
-func (r *rotator) note(ctx context.Context, now bool) error {
-	r.mu.Lock()
-	at := r.v.now()
-	if !now && at.Sub(r.noted) < rotateNote && !at.Before(r.noted) {
-		r.mu.Unlock()
-		return nil
-	}
-	r.noted = at
-	state := r.state
-	r.mu.Unlock()
-	r.progress(state)
-	return r.v.db.Update(ctx, func(tx Tx) error { return noteRotation(ctx, tx, state) })
 }
 
 // rotateFile rewrites a version's envelope for the present holders, unless it is for them already.

@@ -31,7 +31,7 @@ func (h *house) beginRotation() *identity.Identity {
 // rotate runs a rotation to its end.
 func (h *house) rotate() vault.Rotation {
 	h.t.Helper()
-	state, err := h.Rotate(ctx, nil)
+	state, err := h.Rotate(ctx, vault.RotateRecovery, nil)
 	if err != nil || state.Running {
 		h.t.Fatalf("Rotate: %+v, %v", state, err)
 	}
@@ -65,7 +65,7 @@ func TestRotate(t *testing.T) {
 	if err := l.ConfirmRecovery(ctx, vault.Actor{}, l.secret); err != nil {
 		t.Fatal(err)
 	}
-	if state, err := l.Rotate(ctx, nil); err != nil || state != (vault.Rotation{}) {
+	if state, err := l.Rotate(ctx, vault.RotateRecovery, nil); err != nil || state != (vault.Rotation{}) {
 		t.Errorf("without a rotation: %+v, %v", state, err)
 	}
 	// An earlier version keeps its name, and a file states where it lies now, also if folders were renamed.
@@ -249,14 +249,14 @@ func TestRotateFaults(t *testing.T) {
 			sound := h.config
 			h.config.Database, h.config.Objects = faultyDatabase{h.db, f}, faultyObjects{h.objects, f}
 			reopenUncounted(h, f)
-			state, err := h.Rotate(ctx, nil)
+			state, err := h.Rotate(ctx, vault.RotateRecovery, nil)
 			ended := f.count() < at
 			if ended && (err != nil || state.Running) {
 				t.Errorf("Rotate: %+v, %v", state, err)
 			}
 			h.config = sound
 			h.reopen()
-			if now, stateErr := h.RotationState(ctx); stateErr != nil || err != nil && !now.Running && !after {
+			if now, stateErr := h.RotationState(ctx, vault.RotateRecovery); stateErr != nil || err != nil && !now.Running && !after {
 				t.Errorf("step %d failed with %v, and the rotation counts as done: %+v, %v", at, err, now, stateErr)
 			}
 			h.rotate()

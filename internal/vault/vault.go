@@ -17,15 +17,7 @@ import (
 	"stonevault/stone"
 )
 
-// MasterKey seals what the database keeps of secrets. A context binds a sealed value to its place.
-type MasterKey interface {
-	Seal(context string, plaintext []byte) ([]byte, error)
-	Open(context string, sealed []byte) ([]byte, error)
-	// Check is a public value that tells whether this is the key of a vault.
-	Check() []byte
-}
-
-// Config is what a Vault is made of. All fields are required but Compression and Peers.
+// Config is what a Vault is made of. All fields are required but Compression, Peers and SealContexts.
 type Config struct {
 	Database    Database
 	Objects     Objects
@@ -37,6 +29,8 @@ type Config struct {
 	Compression stone.Compression
 	Now         func() time.Time
 	Log         *slog.Logger
+	// SealContexts say what the values of other packages' places are bound to, for the rotation of the master key.
+	SealContexts map[SealedPlace]func(of []string) string
 }
 
 // Vault runs the use cases. It may be used by many goroutines.
@@ -51,6 +45,8 @@ type Vault struct {
 	now         func() time.Time
 	log         *slog.Logger
 	rand        io.Reader
+	contexts    map[SealedPlace]func(of []string) string
+	grace       time.Duration // see masterGrace
 
 	id     string
 	suite  identity.Suite
@@ -65,18 +61,13 @@ type Vault struct {
 	doubtful  sync.Map // stone.FileID of uploads of which a commit has failed; see certain
 }
 
-var (
-	// ErrWrongMasterKey is a master key that is not this vault's.
-	ErrWrongMasterKey = errors.New("the master key is not the one that this vault was made with")
-	// ErrClock is a clock that stands before a time that the vault has seen.
-	ErrClock = errors.New("the clock stands before a time that this vault has seen")
-)
+// ErrClock is a clock that stands before a time that the vault has seen.
+var ErrClock = errors.New("the clock stands before a time that this vault has seen")
 
 // The names of settings.
 const (
 	settingVaultID = "vault_id"
 	settingSuite   = "suite"
-	settingMaster  = "master_key_check"
 	settingClock   = "last_seen"
 
 	// clockTolerance is how far a clock may have been set back.
@@ -122,21 +113,21 @@ func Founded(ctx context.Context, db Database) (bool, error) {
 }
 
 func newVault(c Config) *Vault {
+	grace := masterGrace
+	if c.Peers != nil {
+		grace = mastersGrace
+	}
 	return &Vault{
 		db: c.Database, objects: c.Objects, parts: c.Parts, master: c.Master, audit: c.Audit, peers: c.Peers, compression: c.Compression,
-		now: c.Now, log: c.Log, rand: rand.Reader,
+		now: c.Now, log: c.Log, rand: rand.Reader, contexts: sealContexts(c.SealContexts), grace: grace,
 	}
 }
 
 // load reads the vault's settings and root. ErrNotFound is an empty database.
 func (v *Vault) load(ctx context.Context) error {
 	return v.db.View(ctx, func(tx Tx) error {
-		check, err := tx.Settings().Get(ctx, settingMaster)
-		if err != nil {
+		if err := UseMaster(ctx, tx, v.master); err != nil {
 			return err
-		}
-		if string(check) != string(v.master.Check()) {
-			return ErrWrongMasterKey
 		}
 		id, err := tx.Settings().Get(ctx, settingVaultID)
 		if err != nil {
@@ -189,7 +180,6 @@ func (v *Vault) found(ctx context.Context, suite identity.Suite, why string, als
 		for name, value := range map[string][]byte{
 			settingVaultID: []byte(v.newID()),
 			settingSuite:   {byte(suite)},
-			settingMaster:  v.master.Check(),
 		} {
 			if _, err := tx.Settings().Get(ctx, name); !errors.Is(err, ErrNotFound) {
 				return errors.Join(errors.New("vault: somebody else founds this vault"), err)
@@ -198,7 +188,7 @@ func (v *Vault) found(ctx context.Context, suite identity.Suite, why string, als
 				return err
 			}
 		}
-		if err := errors.Join(tx.Identities().Insert(ctx, row), tx.Identities().Insert(ctx, own), also(tx)); err != nil {
+		if err := errors.Join(tx.MasterKeys().Insert(ctx, v.firstMaster()), tx.Identities().Insert(ctx, row), tx.Identities().Insert(ctx, own), also(tx)); err != nil {
 			return err
 		}
 		return v.beginLog(ctx, tx, nil, auditlog.Beginning{Reason: why})

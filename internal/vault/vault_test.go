@@ -32,7 +32,9 @@ type house struct {
 	dir     string
 	db      *metadb.DB
 	objects *local.Store
-	master  *masterkey.Key
+	key     *masterkey.Key // the first one
+	master  *masterkey.Ring
+	made    int        // keys after the first
 	mu      sync.Mutex // guards now
 	now     time.Time
 	suite   identity.Suite // of a new vault
@@ -50,7 +52,7 @@ func newHouseOf(t testing.TB, suite identity.Suite) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t: t, dir: dir, master: master, now: time.UnixMilli(1_800_000_000_000), suite: suite}
+	h := &house{t: t, dir: dir, key: master, master: masterkey.NewRing(master), now: time.UnixMilli(1_800_000_000_000), suite: suite}
 	h.open()
 	return h
 }
@@ -429,9 +431,11 @@ func TestFoundedOnce(t *testing.T) {
 	}
 
 	wrong := h.config
-	if wrong.Master, err = masterkey.CreateFile(filepath.Join(h.dir, "other.key")); err != nil {
+	key, err := masterkey.CreateFile(filepath.Join(h.dir, "other.key"))
+	if err != nil {
 		t.Fatal(err)
 	}
+	wrong.Master = masterkey.NewRing(key)
 	if _, err := vault.Open(ctx, wrong); !errors.Is(err, vault.ErrWrongMasterKey) {
 		t.Fatalf("another master key: %v, want ErrWrongMasterKey", err)
 	}

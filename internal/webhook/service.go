@@ -110,19 +110,20 @@ func joinKinds(kinds []Kind) string {
 	return strings.Join(texts, ",")
 }
 
-func sealContext(id string) string { return "webhook/" + id }
+// SecretContext is what a webhook's secret is sealed for.
+func SecretContext(id string) string { return "webhook/" + id }
 
 // draw makes a secret, and seals it for a webhook.
 func (s *Service) draw(id string) (secret Secret, sealed []byte, err error) {
 	if secret, err = newSecret(s.rand); err != nil {
 		return Secret{}, nil, err
 	}
-	sealed, err = s.sealer.Seal(sealContext(id), secret.key)
+	sealed, err = s.sealer.Seal(SecretContext(id), secret.key)
 	return secret, sealed, err
 }
 
 func (s *Service) open(w Row) (Secret, error) {
-	key, err := s.sealer.Open(sealContext(w.ID), w.Secret)
+	key, err := s.sealer.Open(SecretContext(w.ID), w.Secret)
 	if err != nil {
 		return Secret{}, err
 	}

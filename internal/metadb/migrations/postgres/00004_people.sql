@@ -489,3 +489,26 @@ CREATE TRIGGER usage_other_file AFTER UPDATE OF owner ON nodes FOR EACH ROW
 CREATE TRIGGER usage_upload AFTER INSERT OR DELETE OR UPDATE OF position ON uploads FOR EACH ROW EXECUTE FUNCTION count_upload();
 CREATE TRIGGER group_usage AFTER UPDATE ON usage FOR EACH ROW EXECUTE FUNCTION count_group();
 CREATE TRIGGER group_usage_member AFTER INSERT OR DELETE OR UPDATE OF member ON group_members FOR EACH ROW EXECUTE FUNCTION count_member();
+
+-- The versions of the master key. tag is what values begin with that are sealed under it. It seals from used_at until
+-- retired_at; once it is closed nothing more that it sealed may come, and when it is destroyed nothing is left. wrapped
+-- is the key, sealed under the next, for as long as something needs it.
+CREATE TABLE master_keys (
+    number       BIGINT NOT NULL PRIMARY KEY CHECK (number > 0),
+    check_value  BYTEA NOT NULL UNIQUE CHECK (length(check_value) = 16),
+    tag          BYTEA NOT NULL UNIQUE CHECK (length(tag) = 8),
+    wrapped      BYTEA CHECK (length(wrapped) > 0),
+    created_at   BIGINT NOT NULL,
+    used_at      BIGINT,
+    retired_at   BIGINT,
+    closed_at    BIGINT,
+    destroyed_at BIGINT,
+    CHECK ((wrapped IS NOT NULL) = (retired_at IS NOT NULL AND destroyed_at IS NULL)),
+    CHECK (used_at IS NOT NULL OR retired_at IS NULL),
+    CHECK (retired_at IS NOT NULL OR closed_at IS NULL),
+    CHECK (closed_at IS NOT NULL OR destroyed_at IS NULL)
+);
+
+-- What is to be done after a person or a group has got other keys: envelopes of the retired ones, and their seeds.
+CREATE INDEX versions_signer ON versions (signer, file_id);
+CREATE INDEX identities_retired ON identities (kind, version) WHERE retired_at IS NOT NULL AND wrapped_seeds IS NOT NULL;

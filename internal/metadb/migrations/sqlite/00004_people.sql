@@ -308,3 +308,30 @@ CREATE INDEX leases_server ON leases (server);
 
 -- server is who is at a put; empty where there is one server.
 ALTER TABLE intents ADD COLUMN server TEXT NOT NULL DEFAULT '';
+
+-- The versions of the master key. tag is what values begin with that are sealed under it. It seals from used_at until
+-- retired_at; once it is closed nothing more that it sealed may come, and when it is destroyed nothing is left. wrapped
+-- is the key, sealed under the next, for as long as something needs it.
+CREATE TABLE master_keys (
+    number       INTEGER NOT NULL PRIMARY KEY CHECK (number > 0),
+    check_value  BLOB NOT NULL UNIQUE CHECK (length(check_value) = 16),
+    tag          BLOB NOT NULL UNIQUE CHECK (length(tag) = 8),
+    wrapped      BLOB CHECK (length(wrapped) > 0),
+    created_at   INTEGER NOT NULL,
+    used_at      INTEGER,
+    retired_at   INTEGER,
+    closed_at    INTEGER,
+    destroyed_at INTEGER,
+    CHECK ((wrapped IS NOT NULL) = (retired_at IS NOT NULL AND destroyed_at IS NULL)),
+    CHECK (used_at IS NOT NULL OR retired_at IS NULL),
+    CHECK (retired_at IS NOT NULL OR closed_at IS NULL),
+    CHECK (closed_at IS NOT NULL OR destroyed_at IS NULL)
+) STRICT;
+INSERT INTO master_keys (number, check_value, tag, created_at, used_at)
+    SELECT 1, value, substr(value, 1, 8), coalesce((SELECT min(created_at) FROM identities), 0),
+        coalesce((SELECT min(created_at) FROM identities), 0) FROM settings WHERE name = 'master_key_check';
+DELETE FROM settings WHERE name = 'master_key_check';
+
+-- What is to be done after a person or a group has got other keys: envelopes of the retired ones, and their seeds.
+CREATE INDEX versions_signer ON versions (signer, file_id);
+CREATE INDEX identities_retired ON identities (kind, version) WHERE retired_at IS NOT NULL AND wrapped_seeds IS NOT NULL;
