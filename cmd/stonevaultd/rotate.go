@@ -56,12 +56,12 @@ func newRotate(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Replace a key while people work",
-		Args:  operands("what to replace: master, recovery or identity"),
+		Args:  operands("what to replace: master, recovery, identity or tokens"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return misuse("%q cannot be replaced; master, recovery and identity can", args[0])
+			return misuse("%q cannot be replaced; master, recovery, identity and tokens can", args[0])
 		},
 	}
-	cmd.AddCommand(newRotateRecovery(a), newRotateMaster(a), newRotateIdentity(a))
+	cmd.AddCommand(newRotateRecovery(a), newRotateMaster(a), newRotateIdentity(a), newRotateTokens(a))
 	return cmd
 }
 

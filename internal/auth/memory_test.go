@@ -370,6 +370,11 @@ func (tx *memoryTx) UpdateTokenKey(_ context.Context, k TokenKey) error {
 	return nil
 }
 
+func (tx *memoryTx) DeleteTokenKey(_ context.Context, id string) error {
+	delete(tx.tokens, id)
+	return nil
+}
+
 func (tx *memoryTx) TokenKeys(context.Context) ([]TokenKey, error) {
 	keys := slices.Collect(maps.Values(tx.tokens))
 	slices.SortFunc(keys, func(a, b TokenKey) int { return b.CreatedAt.Compare(a.CreatedAt) })

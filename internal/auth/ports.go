@@ -167,4 +167,5 @@ type Tx interface {
 	InsertTokenKey(ctx context.Context, k TokenKey) error
 	UpdateTokenKey(ctx context.Context, k TokenKey) error
 	TokenKeys(ctx context.Context) ([]TokenKey, error) // newest first
+	DeleteTokenKey(ctx context.Context, id string) error
 }

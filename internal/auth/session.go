@@ -229,12 +229,13 @@ func (s *Service) Run(ctx context.Context, report func(error)) {
 }
 
 // Sweep removes what has expired: sessions with their tokens at once, API tokens after a while, failures and devices
-// once they do not matter any more.
+// once they do not matter any more, and keys of which no access token is alive.
 func (s *Service) Sweep(ctx context.Context) error {
-	err := s.store.UpdateAuth(ctx, func(tx Tx) error {
+	err := s.change(ctx, func(tx Tx) error {
 		now := s.now()
 		return errors.Join(tx.DeleteExpiredSessions(ctx, now), tx.DeleteExpiredAPITokens(ctx, now.Add(-apiTokenRemains)),
-			tx.DeleteFailures(ctx, now.Add(-ForgetFailures)), tx.DeleteDevices(ctx, now.Add(-DeviceTTL)))
+			tx.DeleteFailures(ctx, now.Add(-ForgetFailures)), tx.DeleteDevices(ctx, now.Add(-DeviceTTL)),
+			s.destroyTokenKeys(ctx, tx, now))
 	})
 	if err != nil {
 		return fmt.Errorf("auth: remove what has expired: %w", err)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,7 +56,7 @@ type tokenKey struct {
 
 // verifies tells whether a token signed by k can still be alive.
 func (k tokenKey) verifies(now time.Time) bool {
-	return k.retiredAt.IsZero() || now.Before(k.retiredAt.Add(AccessTTL+keysFresh+clockSkew))
+	return k.retiredAt.IsZero() || now.Before(k.retiredAt.Add(KeyOverlap))
 }
 
 // claims are what an access token says. Every one of them is required.
@@ -266,16 +265,9 @@ func (t *tokens) load(ctx context.Context, now time.Time) error {
 
 // rotate makes a new key and retires the old ones, unless another server has just done so. t.mu is held.
 func (t *tokens) rotate(ctx context.Context, now time.Time) error {
-	id, secret := make([]byte, keyIDBytes), make([]byte, keyBytes)
-	for _, b := range [][]byte{id, secret} {
-		if _, err := io.ReadFull(t.rand, b); err != nil {
-			return fmt.Errorf("auth: no randomness: %w", err)
-		}
-	}
-	row := TokenKey{ID: hex.EncodeToString(id), CreatedAt: now}
-	var err error
-	if row.Sealed, err = t.sealer.Seal(TokenKeyContext(row.ID), secret); err != nil {
-		return fmt.Errorf("auth: seal a token key: %w", err)
+	_, row, err := newTokenKey(t.rand, t.sealer, now)
+	if err != nil {
+		return err
 	}
 	err = t.store.UpdateAuth(ctx, func(tx Tx) error {
 		rows, err := tx.TokenKeys(ctx)
@@ -287,15 +279,7 @@ func (t *tokens) rotate(ctx context.Context, now time.Time) error {
 				return nil
 			}
 		}
-		for _, old := range rows {
-			if old.RetiredAt.IsZero() {
-				old.RetiredAt = now
-				if err := tx.UpdateTokenKey(ctx, old); err != nil {
-					return err
-				}
-			}
-		}
-		return tx.InsertTokenKey(ctx, row)
+		return replaceTokenKey(ctx, tx, row)
 	})
 	if err != nil {
 		return fmt.Errorf("auth: keep a token key: %w", err)

@@ -18,6 +18,9 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"stonevault/audit"
+	"stonevault/internal/auditlog"
 )
 
 // forge writes a JWT by hand, so that it can be wrong in any way.
@@ -328,4 +331,53 @@ func FuzzAuthenticate(f *testing.F) {
 			t.Errorf("accepted %q", token)
 		}
 	})
+}
+
+// TestRotateTokenKeys: a replaced key verifies what it has signed, every session goes on, and then the key is destroyed.
+func TestRotateTokenKeys(t *testing.T) {
+	f := newFixture(t)
+	other := f.open(t)
+	before, old := f.signIn(t), f.tokens.signing
+	config := f.config
+	config.Rand = rand.Reader
+	if err := RotateTokenKeys(t.Context(), config, auditlog.Actor{Client: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	f.clock.turn(keysFresh)
+	after := f.signIn(t)
+	if f.tokens.signing == old {
+		t.Fatal("the old key still signs")
+	}
+	for _, s := range []*Service{f.Service, other, f.open(t)} {
+		for _, g := range []Grant{before, after} {
+			if _, err := s.Authenticate(t.Context(), g.AccessToken); err != nil {
+				t.Errorf("around the rotation: %v", err)
+			}
+		}
+	}
+	if err := f.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, there := f.store.state.tokens[old]; !there {
+		t.Error("the old key is destroyed while its tokens may be alive")
+	}
+	f.clock.turn(KeyOverlap)
+	if err := f.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, there := f.store.state.tokens[old]; there || len(f.store.state.tokens) != 1 {
+		t.Errorf("%d keys are left", len(f.store.state.tokens))
+	}
+	if _, err := other.Refresh(t.Context(), before.RefreshToken, "192.0.2.7"); err != nil {
+		t.Errorf("the session does not go on: %v", err)
+	}
+	var states []any
+	for _, e := range f.store.state.events {
+		if e.Type == audit.KeyRotated {
+			states = append(states, e.Operational["state"])
+		}
+	}
+	if len(states) != 2 || states[0] != "begun" || states[1] != "done" {
+		t.Errorf("recorded were %v", states)
+	}
 }

@@ -137,6 +137,10 @@ func (tx *Tx) UpdateTokenKey(ctx context.Context, k auth.TokenKey) error {
 		`UPDATE token_keys SET sealed = $2, created_at = $3, retired_at = $4 WHERE id = $1`, keyValues(k)...)
 }
 
+func (tx *Tx) DeleteTokenKey(ctx context.Context, id string) error {
+	return tx.change(ctx, auth.ErrNotFound, `DELETE FROM token_keys WHERE id = $1`, id)
+}
+
 func (tx *Tx) TokenKeys(ctx context.Context) ([]auth.TokenKey, error) {
 	return all(ctx, tx, scanTokenKey, `SELECT `+keyColumns+` FROM token_keys ORDER BY created_at DESC, id DESC`)
 }

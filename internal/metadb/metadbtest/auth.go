@@ -177,4 +177,11 @@ func testTokenKeys(t *testing.T, db Database) {
 		equal(t, "keys", got, []auth.TokenKey{current, old})
 		return err
 	})
+	updateAuth(t, db, func(ctx context.Context, tx auth.Tx) error { return tx.DeleteTokenKey(ctx, old.ID) })
+	refusedAuth(t, db, "removing it again", auth.ErrNotFound, func(ctx context.Context, tx auth.Tx) error { return tx.DeleteTokenKey(ctx, old.ID) })
+	viewAuth(t, db, func(ctx context.Context, tx auth.Tx) error {
+		got, err := tx.TokenKeys(ctx)
+		equal(t, "the keys left", got, []auth.TokenKey{current})
+		return err
+	})
 }
