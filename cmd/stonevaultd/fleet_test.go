@@ -131,7 +131,7 @@ func TestFleet(t *testing.T) {
 		}
 	}
 	for _, k := range kinds {
-		if total(writers, k.name) == 0 {
+		if total(writers, k.name) == 0 && torture() {
 			t.Errorf("no %s was acknowledged", k.name)
 		}
 	}

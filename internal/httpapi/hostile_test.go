@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -512,7 +513,7 @@ func TestSentinels(t *testing.T) {
 		{vault.ErrForbidden, "forbidden"},
 		{auth.ErrBusy, "busy"},
 		{fmt.Errorf("%w (%w)", vault.ErrRefused, vault.ErrNotFound), "refused"},
-		{context.DeadlineExceeded, "timeout"},
+		{context.DeadlineExceeded, "timeout"}, {context.Canceled, "unavailable"},
 		{errors.New("SQL logic error near owner's secret"), "internal"},
 		{nil, "internal"}, // a panic
 	} {
@@ -525,7 +526,7 @@ func TestSentinels(t *testing.T) {
 		if row.problem == "internal" && !strings.Contains(w.log.String(), p.RequestID) {
 			t.Errorf("%v: not in the log", row.err)
 		}
-		if (row.problem == "busy" || row.problem == "timeout") != (a.Header.Get("Retry-After") != "") {
+		if slices.Contains([]string{"busy", "timeout", "unavailable"}, row.problem) != (a.Header.Get("Retry-After") != "") {
 			t.Errorf("%v: Retry-After %q", row.err, a.Header.Get("Retry-After"))
 		}
 	}

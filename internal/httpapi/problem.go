@@ -101,7 +101,8 @@ var kinds = []kind{
 		about: "The API token is not for this. Make one with the scopes that it takes; what no scope gives needs somebody who is signed in."},
 	{code: "no-space", status: http.StatusInsufficientStorage, title: "No space left", match: vault.ErrNoSpace,
 		about: "The server's storage is full; nothing was kept. Make room on the server, then try again."},
-	{code: "unavailable", status: http.StatusServiceUnavailable, title: "Not available at the moment", match: vault.ErrUnavailable, retry: 5,
+	// Where a client is there to be told, what was cancelled is this server's: it lost its place among others.
+	{code: "unavailable", status: http.StatusServiceUnavailable, title: "Not available at the moment", match: vault.ErrUnavailable, also: context.Canceled, retry: 5,
 		about: "The server cannot reach its database, its store or what keeps its master key. Nothing is lost; try again in a moment. After a change, look first whether it was made: the answer to it may be what was lost."},
 	{code: "timeout", status: http.StatusServiceUnavailable, title: "Took too long", match: context.DeadlineExceeded, retry: 5,
 		about: "The server could not do it in time. Try again in a moment."},
