@@ -56,12 +56,12 @@ func newRotate(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Replace a key while people work",
-		Args:  operands("what to replace: master, recovery, identity or tokens"),
+		Args:  operands("what to replace: master, recovery, identity, tokens or webhooks"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return misuse("%q cannot be replaced; master, recovery, identity and tokens can", args[0])
+			return misuse("%q cannot be replaced; master, recovery, identity, tokens and webhooks can", args[0])
 		},
 	}
-	cmd.AddCommand(newRotateRecovery(a), newRotateMaster(a), newRotateIdentity(a), newRotateTokens(a))
+	cmd.AddCommand(newRotateRecovery(a), newRotateMaster(a), newRotateIdentity(a), newRotateTokens(a), newRotateWebhooks(a))
 	return cmd
 }
 

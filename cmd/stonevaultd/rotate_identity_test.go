@@ -202,3 +202,36 @@ func TestRotateIdentityOfMany(t *testing.T) {
 		t.Errorf("%d envelopes are for the first key", n)
 	}
 }
+
+// TestRotateWhatSigns replaces the keys of tokens and webhooks beside a server: sessions go on.
+func TestRotateWhatSigns(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	makeVault(t, data)
+	if r := run(t, testPassword, "admin", "create", "root", "--password-stdin", "--role", "admin", "--data", data); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	p := start(t, data)
+	c := signIn(t, p.addr, "root")
+	hook := c.json("POST", "/api/v1/webhooks", map[string]any{"url": "https://hooks.example.com/x", "events": []string{"role.changed"}, "active": false}, nil)
+	old := textOf(t, hook, "secret")
+	r := run(t, "", "rotate", "webhooks", "--data", data)
+	if line := strings.Fields(r.stdout); r.code != 0 || len(line) != 3 || line[0] != textOf(t, hook, "id") || line[1] != "hooks.example.com" ||
+		!strings.HasPrefix(line[2], "whsec_") || line[2] == old {
+		t.Errorf("webhooks: %+v", r)
+	}
+	if r := run(t, "", "rotate", "tokens", "--data", data); r.code != 0 || !strings.Contains(r.stderr, "Another key signs") {
+		t.Errorf("tokens: %+v", r)
+	}
+	c.must(c.do("GET", "/api/v1/me", nil, nil)).want(t, http.StatusOK)
+	c = signIn(t, p.addr, "root")
+	c.must(c.do("GET", "/api/v1/me", nil, nil)).want(t, http.StatusOK)
+	if r := run(t, "", "rotate", "master", "--data", data); r.code != 0 { // the former secret is sealed too
+		t.Errorf("master: %+v", r)
+	}
+	p.stop()
+	wantSound(t, data)
+	a := &app{stdout: broken{}, stderr: &output{}, now: time.Now}
+	if code := a.main(t.Context(), []string{"rotate", "webhooks", "--data", data}); code != 1 {
+		t.Errorf("without paper: exit code %d", code)
+	}
+}

@@ -20,6 +20,7 @@ var sealContexts = map[vault.SealedPlace]func(of []string) string{
 	vault.SealedTokenKeys: func(of []string) string { return auth.TokenKeyContext(of[0]) },
 	vault.SealedFactors:   func(of []string) string { return auth.FactorContext(of[0]) },
 	vault.SealedWebhooks:  func(of []string) string { return webhook.SecretContext(of[0]) },
+	vault.SealedFormers:   func(of []string) string { return webhook.SecretContext(of[1]) },
 }
 
 func newRotateMaster(a *app) *cobra.Command {

@@ -32,6 +32,7 @@ var sealedColumns = map[vault.SealedPlace]sealedColumn{
 	vault.SealedTokenKeys: {column: "sealed", of: []string{"id"}},
 	vault.SealedFactors:   {column: "sealed", of: []string{"person"}},
 	vault.SealedWebhooks:  {column: "secret", of: []string{"id"}},
+	vault.SealedFormers:   {column: "secret", of: []string{"id", "webhook"}, number: true},
 	vault.SealedLogs:      {column: "sealed_seed", of: []string{"id", "origin"}, number: true},
 	vault.SealedLogKeys:   {column: "sealed", of: []string{"number", "person"}, number: true, where: `person NOT LIKE '` + erasedPrefix + `%'`},
 }

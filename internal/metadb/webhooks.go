@@ -60,6 +60,46 @@ func (s webhooks) Delete(ctx context.Context, id string) error {
 	return s.tx.change(ctx, webhook.ErrNotFound, `DELETE FROM webhooks WHERE id = $1`, id)
 }
 
+func (s webhooks) InsertFormer(ctx context.Context, f webhook.Former) error {
+	if err := checkFormer(f); err != nil {
+		return err
+	}
+	if err := s.tx.keepSealed(ctx, f.Secret); err != nil {
+		return err
+	}
+	return s.tx.insert(ctx, webhook.ErrNotFound, `INSERT INTO webhook_formers (webhook, secret, until) VALUES ($1, $2, $3)`, f.Webhook, f.Secret, milli(f.Until))
+}
+
+func (s webhooks) Formers(ctx context.Context, id string) ([]webhook.Former, error) {
+	const query = `SELECT id, webhook, secret, until FROM webhook_formers`
+	if id == "" {
+		return all(ctx, s.tx, scanFormer, query+` ORDER BY id DESC`)
+	}
+	return all(ctx, s.tx, scanFormer, query+` WHERE webhook = $1 ORDER BY id DESC`, id)
+}
+
+func (s webhooks) DeleteFormer(ctx context.Context, id int64) error {
+	_, err := s.tx.exec(ctx, `DELETE FROM webhook_formers WHERE id = $1`, id)
+	return err
+}
+
+func scanFormer(row scanner) (f webhook.Former, err error) {
+	var until int64
+	if err := row.Scan(&f.ID, &f.Webhook, &f.Secret, &until); err != nil {
+		return webhook.Former{}, err
+	}
+	f.Until = moment(until)
+	return f, stored(checkFormer(f))
+}
+
+func checkFormer(f webhook.Former) error {
+	return check("webhook_formers",
+		rule{"webhook", isID(f.Webhook)},
+		rule{"secret", len(f.Secret) > 0},
+		rule{"until", isTime(f.Until)},
+	)
+}
+
 func (s webhooks) InsertDelivery(ctx context.Context, d webhook.Delivery) (int64, error) {
 	if err := checkDelivery(d); err != nil {
 		return 0, err

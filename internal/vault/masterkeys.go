@@ -50,12 +50,13 @@ const (
 	SealedTokenKeys SealedPlace = "token_keys"
 	SealedFactors   SealedPlace = "totp"
 	SealedWebhooks  SealedPlace = "webhooks"
+	SealedFormers   SealedPlace = "webhook_formers"
 	SealedLogs      SealedPlace = "audit_logs"
 	SealedLogKeys   SealedPlace = "audit_keys"
 )
 
 // SealedPlaces are all of them.
-var SealedPlaces = []SealedPlace{SealedSeeds, SealedUploads, SealedTokenKeys, SealedFactors, SealedWebhooks, SealedLogs, SealedLogKeys}
+var SealedPlaces = []SealedPlace{SealedSeeds, SealedUploads, SealedTokenKeys, SealedFactors, SealedWebhooks, SealedFormers, SealedLogs, SealedLogKeys}
 
 // SealedValue is one value, with the columns of its row that its context is made of; the first of them is its key.
 type SealedValue struct {

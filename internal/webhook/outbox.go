@@ -93,6 +93,8 @@ type Job struct {
 	Delivery
 	URL    string
 	Secret Secret // none where it could not be opened
+	// Formers are the secrets that it has replaced not long ago.
+	Formers []Secret
 }
 
 // Outcome is what came of a try.
@@ -123,7 +125,11 @@ func (s *Service) Due(ctx context.Context, perWebhook int) (jobs []Job, err erro
 				if errors.Is(err, auditlog.ErrKeyAway) {
 					return err
 				}
-				jobs = append(jobs, Job{d, w.URL, secret})
+				formers, err := s.formers(ctx, tx, w, now)
+				if err != nil {
+					return err
+				}
+				jobs = append(jobs, Job{d, w.URL, secret, formers})
 			}
 		}
 		return nil
@@ -188,6 +194,13 @@ func (s *Service) Settle(ctx context.Context, j Job, o Outcome) (became State, e
 // Sweep removes deliveries that ended a week ago, so many at once that nobody else's change waits for it.
 func (s *Service) Sweep(ctx context.Context) error {
 	const batch = 500
+	err := s.store.UpdateWebhooks(ctx, func(tx Tx) error {
+		now := s.now()
+		return endFormers(ctx, tx, "", func(f Former) bool { return !now.Before(f.Until) })
+	})
+	if err != nil {
+		return err
+	}
 	for removed := int64(batch); removed == batch; {
 		err := s.store.UpdateWebhooks(ctx, func(tx Tx) (err error) {
 			removed, err = tx.DeleteEnded(ctx, s.now().Add(-keepFor), batch)

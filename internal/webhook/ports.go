@@ -109,6 +109,10 @@ type Tx interface {
 	Update(ctx context.Context, w Row) error
 	Delete(ctx context.Context, id string) error // with its deliveries
 
+	InsertFormer(ctx context.Context, f Former) error
+	Formers(ctx context.Context, webhook string) ([]Former, error) // the newest first; of all webhooks where it is empty
+	DeleteFormer(ctx context.Context, id int64) error              // missing is no error
+
 	// InsertDelivery keeps one; people who are no longer there, it does not name.
 	InsertDelivery(ctx context.Context, d Delivery) (id int64, err error)
 	Delivery(ctx context.Context, id int64) (Delivery, error)

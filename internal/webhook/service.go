@@ -296,7 +296,7 @@ func (s *Service) Delete(ctx context.Context, by Asker, id string) error {
 	})
 }
 
-// Renew draws another secret, which is shown this once. The one before signs nothing any more.
+// Renew draws another secret, which is shown this once. Those before sign nothing any more.
 func (s *Service) Renew(ctx context.Context, by Asker, id string) (w Webhook, err error) {
 	if err := by.may(access.WebhooksChange); err != nil {
 		return Webhook{}, err
@@ -312,6 +312,9 @@ func (s *Service) Renew(ctx context.Context, by Asker, id string) (w Webhook, er
 		}
 		row.Secret, row.UpdatedAt = sealed, s.now()
 		if err := tx.Update(ctx, row); err != nil {
+			return err
+		}
+		if err := endFormers(ctx, tx, id, func(Former) bool { return true }); err != nil {
 			return err
 		}
 		if err := s.record(ctx, tx, &by, row, "secret"); err != nil {

@@ -86,6 +86,7 @@ func testSealed(t *testing.T, db Database) {
 			})
 			return errors.Join(tx.Identities().Insert(ctx, id), tx.Uploads().Insert(ctx, upload), both.InsertTokenKey(ctx, auth.TokenKey{ID: ID[string](n), Sealed: value, CreatedAt: start}),
 				both.PutFactor(ctx, auth.Factor{Person: person(n), Sealed: value, CreatedAt: start}), both.Webhooks().Insert(ctx, hook(n, value)),
+				both.Webhooks().InsertFormer(ctx, webhook.Former{Webhook: hook(n, value).ID, Secret: value, Until: start}),
 				tx.Audit().InsertLog(ctx, log), tx.Audit().InsertKey(ctx, auditlog.Key{Number: int64(n), Person: person(n), Sealed: value}))
 		}
 	}
@@ -108,6 +109,7 @@ func testSealed(t *testing.T, db Database) {
 		vault.SealedTokenKeys: func(n int) []string { return []string{ID[string](n)} },
 		vault.SealedFactors:   func(n int) []string { return []string{person(n)} },
 		vault.SealedWebhooks:  func(n int) []string { return []string{ID[string](n)} },
+		vault.SealedFormers:   func(n int) []string { return []string{string(rune('0' + n)), ID[string](n)} },
 		vault.SealedLogs:      func(n int) []string { return []string{string(rune('0' + n)), auditLog(int64(n)).Origin} },
 		vault.SealedLogKeys:   func(n int) []string { return []string{string(rune('0' + n)), person(n)} },
 	}
@@ -178,6 +180,9 @@ func testSealed(t *testing.T, db Database) {
 		},
 		"a webhook's new secret": func(ctx context.Context, tx vault.Tx) error {
 			return tx.(interface{ Webhooks() webhook.Tx }).Webhooks().Update(ctx, hook(1, late))
+		},
+		"a webhook's former secret": func(ctx context.Context, tx vault.Tx) error {
+			return tx.(interface{ Webhooks() webhook.Tx }).Webhooks().InsertFormer(ctx, webhook.Former{Webhook: hook(1, late).ID, Secret: late, Until: start})
 		},
 		"a log": func(ctx context.Context, tx vault.Tx) error {
 			log := auditLog(5)

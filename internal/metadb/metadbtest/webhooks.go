@@ -61,6 +61,7 @@ func testWebhooks(t *testing.T, db Database) {
 			t.Errorf("%s was kept", what)
 		}
 	}
+	testFormers(t, db, first.ID, second.ID)
 	viewHooks(t, db, func(ctx context.Context, tx webhook.Tx) error {
 		list, err := tx.Webhooks(ctx)
 		if err != nil {
@@ -186,4 +187,38 @@ func testDeliveries(t *testing.T, db Database) {
 		equal(t, "one", got, d[4])
 		return err
 	})
+}
+
+func testFormers(t *testing.T, db Database, one, other string) {
+	t.Helper()
+	former := func(webhookID string, n byte) webhook.Former {
+		return webhook.Former{Webhook: webhookID, Secret: []byte{n}, Until: start.Add(time.Duration(n) * time.Hour)}
+	}
+	for _, f := range []webhook.Former{former(one, 1), former(other, 2), former(one, 3)} {
+		updateHooks(t, db, nil, func(ctx context.Context, tx webhook.Tx) error { return tx.InsertFormer(ctx, f) })
+	}
+	updateHooks(t, db, webhook.ErrNotFound, func(ctx context.Context, tx webhook.Tx) error { return tx.InsertFormer(ctx, former(hook(9).ID, 1)) })
+	want := func(of string, secrets ...byte) (ids []int64) {
+		t.Helper()
+		viewHooks(t, db, func(ctx context.Context, tx webhook.Tx) error {
+			list, err := tx.Formers(ctx, of)
+			var got []byte
+			for _, f := range list {
+				ids = append(ids, f.ID)
+				got = append(got, f.Secret...)
+				if !f.Until.Equal(start.Add(time.Duration(f.Secret[0]) * time.Hour)) {
+					t.Errorf("one is good until %v", f.Until)
+				}
+			}
+			equal(t, "former secrets of "+of, got, secrets)
+			return err
+		})
+		return ids
+	}
+	want("", 3, 2, 1)
+	ids := want(one, 3, 1)
+	for range 2 {
+		updateHooks(t, db, nil, func(ctx context.Context, tx webhook.Tx) error { return tx.DeleteFormer(ctx, ids[0]) })
+	}
+	want("", 2, 1)
 }

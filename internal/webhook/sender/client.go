@@ -81,7 +81,7 @@ func (c *client) send(ctx context.Context, j webhook.Job) (webhook.Outcome, erro
 	r.Header.Set("User-Agent", c.agent)
 	r.Header.Set(webhook.HeaderID, j.Message)
 	r.Header.Set(webhook.HeaderTimestamp, webhook.Timestamp(at))
-	r.Header.Set(webhook.HeaderSignature, j.Secret.Sign(j.Message, at, j.Body))
+	r.Header.Set(webhook.HeaderSignature, j.Sign(at))
 	by := c.clear
 	if r.URL.Scheme == "https" {
 		by = c.secure

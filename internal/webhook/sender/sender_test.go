@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"stonevault/audit"
+	"stonevault/internal/access"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/masterkey"
 	"stonevault/internal/metadb/testdb"
@@ -497,5 +498,68 @@ func TestKeyAway(t *testing.T) {
 	}
 	if jobs, err := h.service.Due(t.Context(), 10); err != nil || len(jobs) != 1 || jobs[0].Tries != 0 {
 		t.Errorf("%d deliveries, %v", len(jobs), err)
+	}
+}
+
+// TestRotatedSecrets: for a day messages are signed with both secrets, then with the new one; a new secret by request ends
+// the one before at once; and nothing changes where the new one could not be shown.
+func TestRotatedSecrets(t *testing.T) {
+	h := newHouse(t)
+	rec := newReceiver(t, nil)
+	w := h.create(rec.URL)
+	var now webhook.Secret
+	rotate := func() {
+		t.Helper()
+		if err := h.service.Rotate(t.Context(), admin, func(shown webhook.Webhook) error { now = shown.Secret; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signedBy := func(what string, good ...webhook.Secret) {
+		t.Helper()
+		h.happen()
+		h.round()
+		got := rec.all()
+		last := got[len(got)-1]
+		for _, s := range good {
+			if err := last.verify(s, h.now()); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if n := len(strings.Fields(last.header.Get("webhook-signature"))); n != len(good) {
+			t.Errorf("%s: %d signatures, want %d", what, n, len(good))
+		}
+	}
+	if err := h.service.Rotate(t.Context(), admin, func(webhook.Webhook) error { return errors.New("no paper") }); err == nil {
+		t.Error("a secret that was not shown is used")
+	}
+	signedBy("before", w.Secret)
+	rotate()
+	first := now
+	signedBy("rotated", first, w.Secret)
+	rotate()
+	second := now
+	h.restart()
+	signedBy("rotated twice", second, first, w.Secret)
+	h.turn(webhook.Overlap)
+	signedBy("a day later", second)
+	if err := h.service.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rotate()
+	renewed, err := h.service.Renew(t.Context(), admin, w.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signedBy("drawn by request", renewed.Secret)
+	for range 5 {
+		rotate()
+	}
+	h.happen()
+	h.round()
+	if got := rec.all(); len(strings.Fields(got[len(got)-1].header.Get("webhook-signature"))) != 4 {
+		t.Errorf("after five more: %s", got[len(got)-1].header.Get("webhook-signature"))
+	}
+	if err := h.service.Rotate(t.Context(), webhook.Asker{Role: access.User}, nil); !errors.Is(err, webhook.ErrForbidden) {
+		t.Errorf("by a user: %v", err)
 	}
 }

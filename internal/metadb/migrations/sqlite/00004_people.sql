@@ -309,6 +309,15 @@ CREATE INDEX leases_server ON leases (server);
 -- server is who is at a put; empty where there is one server.
 ALTER TABLE intents ADD COLUMN server TEXT NOT NULL DEFAULT '';
 
+-- Secrets of webhooks that were replaced, and sign beside the new one until a time.
+CREATE TABLE webhook_formers (
+    id      INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    webhook TEXT NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+    secret  BLOB NOT NULL CHECK (length(secret) > 0),
+    until   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX webhook_formers_webhook ON webhook_formers (webhook, id);
+
 -- The versions of the master key. tag is what values begin with that are sealed under it. It seals from used_at until
 -- retired_at; once it is closed nothing more that it sealed may come, and when it is destroyed nothing is left. wrapped
 -- is the key, sealed under the next, for as long as something needs it.
