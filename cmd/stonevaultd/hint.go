@@ -16,7 +16,7 @@ func hint(c config.Config, dir datadir.Dir, verb string) string {
 	}
 	line := program + " " + verb + " --data " + shellQuote(dir.Path())
 	for _, place := range []struct{ flag, value string }{
-		{"database", string(c.Database)}, {"objects", string(c.Objects.Address)}, {"s3-credentials", c.Objects.Credentials},
+		{"database", string(c.Database)}, {"objects", string(c.Objects.Address)}, {"s3-credentials", credentialsOf(c.Objects)},
 	} {
 		if place.value != "" {
 			line += " --" + place.flag + " " + shellQuote(place.value)
@@ -48,6 +48,14 @@ func transitHint(t config.Transit) (line string) {
 		}
 	}
 	return line
+}
+
+// credentialsOf are those that objects elsewhere need.
+func credentialsOf(o config.Objects) string {
+	if o.Address == "" {
+		return ""
+	}
+	return o.Credentials
 }
 
 // shellQuote writes an argument as a shell reads it.

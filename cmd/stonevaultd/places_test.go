@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path"
@@ -161,6 +163,43 @@ func TestThreeServers(t *testing.T) {
 		if r := run(t, "", m.on(t, strings.Fields(verb)...)...); r.code != 0 {
 			t.Errorf("%s: %+v", verb, r)
 		}
+	}
+}
+
+// TestRecoverFromBucket loses the database and the master key of a vault on PostgreSQL and S3.
+func TestRecoverFromBucket(t *testing.T) {
+	m := newMany(t)
+	p := start(t, filepath.Join(t.TempDir(), "own"), append(m.flags, "--create-admin")...)
+	l := &lostVault{objects: m.store.Address("vault"), secret: sheetSecret(t, p.stdout.String()), files: map[string]tree{"ann": {}}}
+	if r := run(t, testPassword+"\n", m.on(t, "admin", "create", "ann", "--password-stdin")...); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	ann := signIn(t, p.addr, "ann")
+	var me struct{ ID string }
+	check(t, json.Unmarshal(ann.must(ann.do("GET", "/api/v1/me", nil, nil)).body, &me))
+	l.owners = map[string]string{"ann": me.ID}
+	for i, size := range []int{0, 5, 3 << 20, 17 << 20} {
+		content, path := bytes.Repeat([]byte{byte(i)}, size), fmt.Sprintf("/a folder/%d", i)
+		ann.must(ann.put(path, content)).want(t, http.StatusCreated)
+		l.files["ann"][path] = digestOf(content)
+	}
+	p.kill()
+	m.postgres.Kill()
+	check(t, os.Remove(m.key))
+	to := filepath.Join(t.TempDir(), "new")
+	report := l.recover(t, to, 0)
+	if report.Files != 4 || len(report.Refused) != 0 {
+		t.Errorf("%+v", report)
+	}
+	for _, a := range report.Accounts {
+		if a.Files > 0 {
+			l.compare(t, to, report, map[string]string{"ann": a.Name})
+		}
+	}
+	// The bucket is still the lost vault's.
+	fresh := append([]string{"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(t.TempDir(), "other")}, "--objects", m.store.Address("vault"))
+	if r := run(t, "", fresh...); r.code != 1 || !strings.Contains(r.stderr, "belongs to another vault") {
+		t.Errorf("another vault in its place: %+v", r)
 	}
 }
 

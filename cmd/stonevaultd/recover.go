@@ -24,6 +24,8 @@ import (
 
 const adminName = "admin"
 
+const notEnded = "it is an upload that had not ended"
+
 // recoverFlags are the settings of recover: the suite is the secret's.
 var recoverFlags = slices.Concat([]string{"data", "database", "objects", "s3_credentials", "master_key_source", "master_passphrase", "development"}, transitFlags)
 
@@ -153,7 +155,7 @@ func (r *recovery) run(ctx context.Context) (err error) {
 		return err
 	}
 	report := r.report(rebuilt.Report, about, accounts, passwords)
-	if report.Refused, err = r.refused(); err != nil {
+	if report.Refused, err = r.refused(ctx); err != nil {
 		return err
 	}
 	if err := r.print(report, hint(r.config, s.dir, "serve")); err != nil {
@@ -314,10 +316,17 @@ func texts[T ~string](list []T) []string {
 }
 
 // refused is what the survey and the rebuilding refused, and files that are no objects at all.
-func (r *recovery) refused() ([]refusedObject, error) {
+func (r *recovery) refused(ctx context.Context) ([]refusedObject, error) {
 	var list []refusedObject
 	for _, f := range r.survey.Refused() {
 		list = append(list, refusedObject{f.Name, f.Reason, f.Path, f.Version})
+	}
+	if _, inDirectory := r.source.(*local.Store); !inDirectory {
+		err := r.source.WalkParts(ctx, func(id stone.FileID, _ int64) error {
+			list = append(list, refusedObject{Name: id.String(), Reason: notEnded})
+			return nil
+		})
+		return list, err
 	}
 	err := filepath.WalkDir(r.from, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -334,7 +343,7 @@ func (r *recovery) refused() ([]refusedObject, error) {
 		}
 		reason := "it is no object of a vault"
 		if strings.HasSuffix(name, ".part") {
-			reason = "it is an upload that had not ended"
+			reason = notEnded
 		}
 		list = append(list, refusedObject{Name: relative, Reason: reason})
 		return nil

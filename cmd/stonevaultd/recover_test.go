@@ -187,7 +187,7 @@ func TestRecoverRefusals(t *testing.T) {
 		more                     []string
 		say                      string
 	}{
-		{"no source", l.secret, "", fresh, nil, "name the directory with the objects"},
+		{"no source", l.secret, "", fresh, nil, "name the objects: --from DIR"},
 		{"missing source", l.secret, l.objects + "x", fresh, nil, "no such file"},
 		{"the data directory", l.secret, filepath.Dir(l.objects), fresh, nil, "name the objects themselves"},
 		{"into itself", l.secret, l.objects, filepath.Dir(l.objects), nil, "choose another directory"},
