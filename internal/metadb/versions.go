@@ -82,6 +82,26 @@ func (s versions) CountSignedBy(ctx context.Context, signer identity.Fingerprint
 	return int(n), err
 }
 
+func (s versions) Protections(ctx context.Context) ([]vault.Protection, error) {
+	scan := func(row scanner) (p vault.Protection, err error) {
+		var suite, used int64
+		if err := row.Scan(&suite, &p.KeyVersion, &used, &p.Stones); err != nil {
+			return p, err
+		}
+		p.InUse = used == 1
+		if suite == 0 {
+			return p, nil
+		}
+		p.Suite, err = suiteOf(suite)
+		return p, stored(err)
+	}
+	return all(ctx, s.tx, scan, `SELECT suite, version, used, CAST(sum(n) AS BIGINT) FROM (
+			SELECT coalesce(i.suite, 0) AS suite, coalesce(i.version, 0) AS version,
+				CASE WHEN i.id IS NOT NULL AND i.retired_at IS NULL THEN 1 ELSE 0 END AS used, s.n AS n
+			FROM (SELECT signer, count(*) AS n FROM versions GROUP BY signer) s LEFT JOIN identities i ON i.fingerprint = s.signer) AS found
+		GROUP BY suite, version, used ORDER BY suite, version, used`)
+}
+
 func scanFileID(row scanner) (id stone.FileID, err error) {
 	var text string
 	if err := row.Scan(&text); err != nil {

@@ -158,6 +158,8 @@ type VersionStore interface {
 	// SignedBy has the files whose envelope is signed with a key, by file id: at most limit, from the first above one.
 	SignedBy(ctx context.Context, signer identity.Fingerprint, after stone.FileID, limit int) ([]stone.FileID, error)
 	CountSignedBy(ctx context.Context, signer identity.Fingerprint) (int, error)
+	// Protections counts all of them by suite, version and use of the keys that signed their envelopes.
+	Protections(ctx context.Context) ([]Protection, error)
 }
 
 // IntentStore keeps intents.

@@ -90,6 +90,11 @@ func testOutlived(t *testing.T, db Database) {
 		signed(own.Fingerprint, 0, 10)
 		n, err := tx.Versions().CountSignedBy(ctx, old.Fingerprint)
 		equal(t, "how many are signed", n, 3)
+		protections, err := tx.Versions().Protections(ctx)
+		errs = append(errs, err)
+		equal(t, "by key", protections, []vault.Protection{
+			{Stones: 1}, {Suite: identity.SuiteHybrid, KeyVersion: 1, Stones: 3}, {Suite: identity.SuiteHybrid, KeyVersion: 2, InUse: true, Stones: 1},
+		})
 		rewrites, rewritesErr := tx.Intents().Rewrites(ctx, ana)
 		equal(t, "on their way", rewrites, []stone.FileID{FileID(2)})
 		return errors.Join(append(errs, err, rewritesErr)...)
