@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -241,8 +242,11 @@ type Parts interface {
 // PartHead is how many bytes of a part's beginning can be read back from every store.
 const PartHead = 2 << 20
 
+// ErrPartSent is what ReadAt of a Part returns for what its store has taken and does not give back yet.
+var ErrPartSent = errors.New("this part of the upload has been sent to the store, which gives it back only when all of it is there")
+
 // Part is an open part. Write appends; ReadAt reads what was written, and may refuse what lies behind the first
-// PartHead bytes. Close drops what was not synced or keeps it, as it pleases.
+// PartHead bytes, with ErrPartSent. Close drops what was not synced or keeps it, as it pleases.
 type Part interface {
 	io.Writer
 	io.ReaderAt

@@ -61,14 +61,20 @@ type Vault struct {
 	doubtful  sync.Map // stone.FileID of uploads of which a commit has failed; see certain
 }
 
-// ErrClock is a clock that stands before a time that the vault has seen.
-var ErrClock = errors.New("the clock stands before a time that this vault has seen")
+var (
+	// ErrClock is a clock that stands before a time that the vault has seen.
+	ErrClock = errors.New("the clock stands before a time that this vault has seen")
+	// ErrCopying is a database into which a vault is being copied.
+	ErrCopying = errors.New("a vault is being copied here, and that has not ended; run stonevaultd copy again, which goes on with it")
+)
 
 // The names of settings.
 const (
 	settingVaultID = "vault_id"
 	settingSuite   = "suite"
 	settingClock   = "last_seen"
+	// CopyMark is there while a vault is being copied into the database, and no part of it.
+	CopyMark = "copying"
 
 	// clockTolerance is how far a clock may have been set back.
 	clockTolerance = 10 * time.Minute
@@ -103,6 +109,9 @@ func Open(ctx context.Context, c Config) (*Vault, error) {
 // Founded tells whether there is a vault in a database.
 func Founded(ctx context.Context, db Database) (bool, error) {
 	err := db.View(ctx, func(tx Tx) error {
+		if err := refuseCopying(ctx, tx); err != nil {
+			return err
+		}
 		_, err := tx.Settings().Get(ctx, settingVaultID)
 		return err
 	})
@@ -110,6 +119,16 @@ func Founded(ctx context.Context, db Database) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+func refuseCopying(ctx context.Context, tx Tx) error {
+	switch _, err := tx.Settings().Get(ctx, CopyMark); {
+	case err == nil:
+		return ErrCopying
+	case !errors.Is(err, ErrNotFound):
+		return err
+	}
+	return nil
 }
 
 func newVault(c Config) *Vault {
@@ -126,6 +145,9 @@ func newVault(c Config) *Vault {
 // load reads the vault's settings and root. ErrNotFound is an empty database.
 func (v *Vault) load(ctx context.Context) error {
 	return v.db.View(ctx, func(tx Tx) error {
+		if err := refuseCopying(ctx, tx); err != nil {
+			return err
+		}
 		if err := UseMaster(ctx, tx, v.master); err != nil {
 			return err
 		}

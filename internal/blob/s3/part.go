@@ -17,7 +17,7 @@ import (
 
 var (
 	errClosed = errors.New("the part has been closed")
-	errSent   = fmt.Errorf("what lies behind the first %d bytes of a part cannot be read back", headLength)
+	errSent   = fmt.Errorf("what lies behind the first %d bytes of a part cannot be read back: %w", headLength, vault.ErrPartSent)
 )
 
 // part is one opening of a part. Write, ReadAt and Close are for one goroutine; Sync may run beside them in another,
