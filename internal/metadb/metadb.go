@@ -51,6 +51,7 @@ type dialect struct {
 	integrity             string        // a query whose rows are complaints, or "ok"; or ""
 	references            string        // a query whose rows are rows that refer to nothing
 	shredding, shredded   string        // what overwrites deleted content from now on, and what ends that
+	triggers              string        // a format with a table that says ENABLE or DISABLE; or "", where there is no such statement
 }
 
 // DB is an open database. Its methods may be called from any goroutine.

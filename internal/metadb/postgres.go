@@ -45,6 +45,7 @@ var postgresDialect = &dialect{
 	classify:       classifyPostgres,
 	statementLimit: postgresAnswers,
 	returning:      " RETURNING id",
+	triggers:       `ALTER TABLE %s %s TRIGGER USER`,
 }
 
 // OpenPostgres opens the database that address names (postgres://user@host:port/name?sslmode=…, with everything that
