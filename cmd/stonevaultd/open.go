@@ -45,6 +45,8 @@ const (
 	// toRecover takes the lock, and leaves the vault to be made; a directory with one is refused, unless its
 	// recovery has not ended.
 	toRecover
+	// toCopy has the vault for itself, and keeps servers and commands from it.
+	toCopy
 )
 
 // opener opens the data directory of a configuration.
@@ -62,6 +64,7 @@ type opener struct {
 type store struct {
 	places
 	lock      *datadir.Lock // nil beside a server
+	place     string        // what others know this process by, unless it is the directory's name or a random one
 	keys      *keyring
 	key       *masterkey.Ring
 	offered   *identity.Identity // see receive

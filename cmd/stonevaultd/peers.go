@@ -48,10 +48,27 @@ func (s *Server) terms() peers.Terms {
 	return t
 }
 
+// exclusive are the terms of a command that needs the vault for itself.
+var exclusive = peers.Terms{Settings: "exclusive"}
+
+// unlessExclusive refuses to join a command that needs the vault for itself.
+func unlessExclusive(others []peers.Server) error {
+	for _, o := range others {
+		if o.Terms == exclusive {
+			return fmt.Errorf("%s needs this vault for itself; wait until it has ended (if it was killed, it counts as gone in %v)",
+				o.Name, time.Until(o.ExpiresAt).Round(time.Second))
+		}
+	}
+	return nil
+}
+
 // admission says whether a server with such terms may serve beside others: not where requests would be counted twice,
 // or files be looked for where another has not put them.
 func admission(own peers.Terms, fallback bool) func(others []peers.Server) error {
 	return func(others []peers.Server) error {
+		if err := unlessExclusive(others); err != nil {
+			return err
+		}
 		for _, o := range others {
 			if o.Terms == (peers.Terms{}) { // a command, which ends
 				continue
@@ -117,7 +134,7 @@ func (o *opener) join(ctx context.Context, s *store, what opening) error {
 	if err != nil {
 		return err
 	}
-	if s.lock != nil {
+	if s.lock != nil && s.place == "" {
 		if c.Place, err = s.dir.ServerID(); err != nil {
 			return err
 		}
@@ -125,7 +142,9 @@ func (o *opener) join(ctx context.Context, s *store, what opening) error {
 	} else {
 		b := make([]byte, 16)
 		rand.Read(b)
-		c.Place = hex.EncodeToString(b)
+		if c.Place = hex.EncodeToString(b); s.place != "" {
+			c.Place = s.place
+		}
 		c.Name = "a command on " + host
 	}
 	switch what {
@@ -133,6 +152,10 @@ func (o *opener) join(ctx context.Context, s *store, what opening) error {
 		c.Admit = admission(o.terms, o.config.Limits.FallBack)
 	case toRestart, toRecover:
 		c.Admit = alone
+	case toCopy:
+		c.Admit, c.Terms = alone, exclusive
+	default:
+		c.Admit = unlessExclusive
 	}
 	if s.peers, err = peers.Join(ctx, c); err != nil {
 		return err

@@ -352,6 +352,14 @@ func (d Dir) CreateSalt(n int) ([]byte, error) {
 	return salt, nil
 }
 
+// PutSalt keeps the salt of another directory, for the same passphrase. Call it with the lock held.
+func (d Dir) PutSalt(salt []byte) error {
+	if err := WriteFile(filepath.Join(d.path, saltName), salt, 0o600); err != nil {
+		return fmt.Errorf("write the salt of the passphrase: %w", err)
+	}
+	return nil
+}
+
 // ServerID is a random name of the directory, of 32 hex digits, which is made where there is none. Call it with the lock
 // held.
 func (d Dir) ServerID() (string, error) {
