@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -170,7 +169,7 @@ func (c *copying) compareLogs(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	tree := from.Checkpoint.Tree
-	c.report.Audit = &logReport{Origin: from.Log.Origin, Size: tree.Size, Root: fmt.Sprintf("%x", tree.Root)}
+	c.report.Audit = &logReport{Origin: from.Log.Origin, Size: tree.Size, Root: tree.Root.String()}
 	if to.Log.Origin != from.Log.Origin || to.Checkpoint.Tree != tree {
 		c.report.Problems = append(c.report.Problems, problem{"the audit log", "it has another root on the target"})
 		return false, nil
