@@ -199,7 +199,7 @@ func TestValues(t *testing.T) {
 		{"limit_read", []string{"0", "30000"}, []string{"-1"}},
 		{"limit_write", []string{"0", "30000"}, []string{"-1"}},
 		{"limit_transfer", []string{"0", "30000"}, []string{"-1"}},
-		{"cache", []string{"memory", "redis://127.0.0.1:6379/0", "rediss://u:p@redis.example"}, []string{"Memory", "127.0.0.1:6379", "http://redis.example", "redis://", "redis:///0", "valkey://a"}},
+		{"cache", []string{"memory", "redis://127.0.0.1:6379/0", "rediss://u:p@redis.example", "redis+sentinel://u:p@a:26379,b/vault/0?sentinel_password=s", "rediss+sentinel://a/vault", "redis+cluster://a:1,[::1]:2", "rediss+cluster://u:p@a"}, []string{"redis+sentinel:///vault", "redis+cluster://u@", "redis+other://a", "redis+sentinel://u:p@,b/vault", "Memory", "127.0.0.1:6379", "http://redis.example", "redis://", "redis:///0", "valkey://a"}},
 		{"cache_fallback", []string{"refuse", "memory"}, []string{"", "redis", "yes"}},
 		{"log_format", []string{"text", "json"}, []string{"", "JSON"}},
 		{"log_level", []string{"debug", "info", "warn", "error"}, []string{"", "INFO", "trace"}},

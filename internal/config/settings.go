@@ -368,7 +368,7 @@ var Settings = []Setting{
 	},
 	{
 		Key: "cache", Flag: "cache", Kind: Secret, check: checkCache,
-		Doc: "Where requests are counted, as the first line of the file: memory, which is right for one server and the default, or the address of a Redis 7 or a Valkey, redis://[user:password@]host[:port][/database], or rediss:// for TLS.",
+		Doc: "Where requests are counted, as the first line of the file: memory, which is right for one server and the default, or the address of a Redis 7 or a Valkey: of one server, redis://[user:password@]host[:port][/database]; of sentinels and the name they know the primary by, redis+sentinel://[user:password@]host[:port][,host[:port]…]/primary[/database][?sentinel_password=…], where user and password are those of the servers; or of nodes of a cluster, redis+cluster://[user:password@]host[:port][,host[:port]…]. With rediss instead of redis it is TLS.",
 		set: func(c *Config, v string) {
 			if v != InMemory {
 				c.Limits.Cache = SecretText(v)

@@ -98,3 +98,6 @@ func (p *Process) Kill() {
 		<-p.ended
 	}
 }
+
+// Signal sends the server a signal.
+func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,20 +14,19 @@ import (
 	"stonevault/internal/cache/redistest"
 )
 
-// lossy stands before a Redis and, when told, ends a connection instead of passing on the next reply.
+// lossy stands before servers and, when told, ends a connection instead of passing on the next reply.
 type lossy struct {
-	address string
-	losing  atomic.Int32 // how many replies
+	losing atomic.Int32 // how many replies
 }
 
-func newLossy(t *testing.T, s *redistest.Server) *lossy {
+// before returns host and port of a place that passes on to a server.
+func (p *lossy) before(t *testing.T, s *redistest.Server) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	p := &lossy{address: "redis://" + l.Addr().String()}
 	behind := strings.TrimSuffix(strings.TrimPrefix(s.Address(), "redis://"), "/0")
 	go func() {
 		for {
@@ -37,7 +37,7 @@ func newLossy(t *testing.T, s *redistest.Server) *lossy {
 			go p.pass(front, behind)
 		}
 	}()
-	return p
+	return l.Addr().String()
 }
 
 func (p *lossy) pass(front net.Conn, behind string) {
@@ -63,8 +63,37 @@ func (p *lossy) pass(front net.Conn, behind string) {
 // TestLostReplies: what was done and not answered is repeated where that does no harm, and is unknown to the caller where
 // it would.
 func TestLostReplies(t *testing.T) {
-	p := newLossy(t, redistest.Start(t))
-	c := open(t, Options{Address: p.address})
+	var p lossy
+	testLostReplies(t, &p, open(t, Options{Address: "redis://" + p.before(t, redistest.Start(t))}))
+}
+
+// TestLostRepliesOfCluster: the library would repeat a command of a cluster where it does not of a server.
+func TestLostRepliesOfCluster(t *testing.T) {
+	var p lossy
+	all := redistest.StartCluster(t)
+	var seeds []string
+	for _, node := range all.Nodes {
+		seed := p.before(t, node)
+		_, port, _ := strings.Cut(seed, ":")
+		node.Command(t, "CONFIG", "SET", "cluster-announce-port", port)
+		seeds = append(seeds, seed)
+	}
+	c := open(t, Options{Address: "redis+cluster://" + strings.Join(seeds, ",")})
+	for _, node := range all.Nodes { // each has heard of it
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			known := node.Command(t, "CLUSTER", "NODES")
+			if !slices.ContainsFunc(seeds, func(seed string) bool { return !strings.Contains(known, seed+"@") }) {
+				break
+			} else if time.Now().After(deadline) {
+				t.Fatalf("%v: %s", seeds, known)
+			}
+		}
+	}
+	c.lost = func() {} // what is asked in the background would lose its reply instead
+	testLostReplies(t, &p, c)
+}
+
+func testLostReplies(t *testing.T, p *lossy, c *Client) {
 	ctx, s := t.Context(), c.Store()
 	lose := func() {
 		t.Helper()
@@ -85,6 +114,10 @@ func TestLostReplies(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := c.Limiter().Take(ctx, "test:a", 0, perHour); err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.Acquire(ctx, "test:a", time.Hour) // on the server of what follows
+	if err != nil || s.Renew(ctx, before, time.Hour) != nil || s.Release(ctx, before) != nil {
 		t.Fatal(err)
 	}
 

@@ -1,4 +1,5 @@
-// Package redis keeps rate windows and short-lived state in a Redis 7 or a Valkey that several servers share.
+// Package redis keeps rate windows and short-lived state in a Redis 7 that several servers share: one, one that sentinels
+// watch, or a cluster. Valkey speaks the same; no test runs on it where the system has no package of it, as Debian 12.
 //
 // Invariants:
 //   - Each operation is one script or one command, so that it happens whole or not at all; and it has one key,
@@ -10,9 +11,14 @@
 //   - Everything that is stored expires.
 //
 // A Redis that evicts keys for want of memory forgets limits: give it a maxmemory-policy of noeviction, where it
-// refuses instead. A replica that becomes the primary may lack the last writes: a limit can then be exceeded
-// by those, a value be given twice, and two hold a lease at once, of whom the later has the larger fencing token unless the
-// clock of the new primary is behind.
+// refuses instead. A replica that becomes the primary may lack the last writes, be it by sentinels or in a cluster: a limit
+// can then be exceeded by those, a value be missing or be given twice, and two hold a lease at once, of whom the later has
+// the larger fencing token unless the clock of the new primary is behind. A replaced primary that does not know it yet is
+// used for a second more where a sentinel can be asked; for how long it takes writes at all, is up to its
+// min-replicas-to-write.
+//
+// Of a cluster whose cluster-require-full-coverage is no, what lies in slots without a server is unavailable, and the
+// rest goes on; otherwise all of it is unavailable. Ping is for all slots.
 //
 // It seals nothing: values lie in Redis as callers give them.
 package redis
@@ -23,7 +29,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -43,11 +48,14 @@ const (
 
 // Options say which Redis it is.
 type Options struct {
-	// Address is redis://[user:password@]host[:port][/database], or rediss:// for TLS 1.3.
+	// Address is redis://[user:password@]host[:port][/database],
+	// redis+sentinel://[user:password@]host[:port][,host[:port]…]/primary[/database][?sentinel_password=…], or
+	// redis+cluster://[user:password@]host[:port][,host[:port]…]. With rediss instead of redis it is TLS 1.3, to
+	// sentinels too.
 	Address string
 	Prefix  string        // DefaultPrefix where it is ""; keeps apart those who share a database
 	Timeout time.Duration // DefaultTimeout where it is 0; of a whole operation, connecting included
-	TLS     *tls.Config   // for rediss://, such as an authority of one's own; nil trusts the system's
+	TLS     *tls.Config   // for rediss, such as an authority of one's own; nil trusts the system's
 }
 
 // Client is a Redis. It may be used by many goroutines.
@@ -56,6 +64,11 @@ type Client struct {
 	prefix  string
 	timeout time.Duration
 	scripts scripts
+
+	ping        func(context.Context) error
+	begins      func() // told of each operation
+	lost        func() // told when a server did not answer: another may have taken its place
+	closeOthers func() error
 }
 
 // quiet drops what the library would write to stderr: whoever asked gets the error.
@@ -69,7 +82,7 @@ var silence = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
 // may come later; Ping tells.
 func Open(o Options) (*Client, error) {
 	silence()
-	parsed, err := parse(o.Address)
+	a, err := parse(o.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -82,21 +95,19 @@ func Open(o Options) (*Client, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
-	if parsed.TLSConfig != nil {
-		if o.TLS != nil {
-			own := o.TLS.Clone()
-			if own.ServerName == "" {
-				own.ServerName = parsed.TLSConfig.ServerName
-			}
-			parsed.TLSConfig = own
+	var config *tls.Config
+	switch {
+	case a.tls:
+		// Each server has to show a certificate for the name or the IP address by which it is reached.
+		if config = o.TLS.Clone(); config == nil {
+			config = &tls.Config{}
 		}
-		parsed.TLSConfig.MinVersion = tls.VersionTLS13
-	} else if o.TLS != nil {
-		return nil, errors.New("TLS is for addresses that begin with rediss://")
+		config.MinVersion = tls.VersionTLS13
+	case o.TLS != nil:
+		return nil, errors.New("TLS is for addresses that begin with rediss")
 	}
-	client := redis.NewUniversalClient(&redis.UniversalOptions{
-		Addrs: []string{parsed.Addr}, DB: parsed.DB, Username: parsed.Username, Password: parsed.Password,
-		TLSConfig: parsed.TLSConfig,
+	common := redis.UniversalOptions{
+		Addrs: a.hosts, DB: a.database, Username: a.user, Password: a.password, TLSConfig: config,
 		// The library's own retries do not know which commands may be repeated.
 		MaxRetries: -1, DialerRetries: 1,
 		DialTimeout: o.Timeout, ReadTimeout: o.Timeout, WriteTimeout: o.Timeout, PoolTimeout: o.Timeout,
@@ -104,39 +115,42 @@ func Open(o Options) (*Client, error) {
 		// What Redis 7 and Valkey don't know is not asked.
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
-	return &Client{redis: client, prefix: o.Prefix, timeout: o.Timeout, scripts: newScripts(serverTime)}, nil
+	}
+	c := &Client{prefix: o.Prefix, timeout: o.Timeout, scripts: newScripts(serverTime), begins: func() {}, lost: func() {}}
+	switch a.kind {
+	case single:
+		c.serve(redis.NewClient(common.Simple()))
+	case bySentinel:
+		s := newSentinels(a, common, config, o.Timeout)
+		own := common.Simple()
+		own.Dialer = s.dial
+		c.serve(redis.NewClient(own))
+		c.begins, c.lost, c.closeOthers = s.glance, s.look, s.close
+	case cluster:
+		client := openCluster(common.Cluster())
+		c.redis, c.ping = client, func(ctx context.Context) error { return pingCluster(ctx, client) }
+		c.lost = func() { client.ReloadState(context.Background()) }
+	}
+	return c, nil
 }
 
-// parse never repeats the address, which may have a password.
-func parse(address string) (*redis.Options, error) {
-	wrong := func(what string) error {
-		return fmt.Errorf("the address of Redis %s; it is redis://[user:password@]host[:port][/database], or rediss:// for TLS", what)
-	}
-	u, err := url.Parse(address)
-	switch {
-	case err != nil:
-		return nil, wrong("cannot be read")
-	case u.Scheme != "redis" && u.Scheme != "rediss":
-		return nil, wrong("begins with something else")
-	case u.Hostname() == "":
-		return nil, wrong("names no host")
-	case u.RawQuery != "" || u.Fragment != "":
-		return nil, wrong("has settings at its end") // one of which would switch off verification
-	}
-	o, err := redis.ParseURL(address)
-	if err != nil {
-		return nil, wrong("has no number of a database at its end")
-	}
-	return o, nil
+// serve uses one server.
+func (c *Client) serve(client *redis.Client) {
+	c.redis, c.ping = client, func(ctx context.Context) error { return client.Ping(ctx).Err() }
 }
 
 // Close ends all connections.
-func (c *Client) Close() error { return c.redis.Close() }
+func (c *Client) Close() error {
+	err := c.redis.Close()
+	if c.closeOthers != nil {
+		err = errors.Join(err, c.closeOthers())
+	}
+	return err
+}
 
-// Ping tells whether Redis answers: nil, or cache.ErrUnavailable.
+// Ping tells whether Redis answers: nil, or cache.ErrUnavailable. A cluster has to serve all slots.
 func (c *Client) Ping(ctx context.Context) error {
-	return c.do(ctx, "ping", repeatable, func(ctx context.Context) error { return c.redis.Ping(ctx).Err() })
+	return c.do(ctx, "ping", repeatable, c.ping)
 }
 
 type repeat bool
@@ -151,15 +165,20 @@ func (c *Client) do(ctx context.Context, what string, may repeat, fn func(contex
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	c.begins()
 	// A connection's deadline passes a moment before the context's, so that ctx.Err alone does not say whose it was.
 	callers, ok := ctx.Deadline()
 	ok = ok && time.Until(callers) <= c.timeout
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	err := fn(limited)
-	var said redis.Error
-	if err != nil && may == repeatable && !errors.As(err, &said) && limited.Err() == nil {
-		err = fn(limited) // a connection that broke; the next one is new
+	if err != nil && !said(err) {
+		if ctx.Err() != context.Canceled {
+			c.lost()
+		}
+		if may == repeatable && limited.Err() == nil {
+			err = fn(limited) // a connection that broke; the next one is new
+		}
 	}
 	switch {
 	case err == nil || err == redis.Nil:

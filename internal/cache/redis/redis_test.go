@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,9 +43,9 @@ func open(t testing.TB, o Options) *Client {
 }
 
 // onClock opens a client whose time is set by the function that it returns.
-func onClock(t testing.TB, s *redistest.Server) (*Client, func(time.Time)) {
+func onClock(t testing.TB, address string) (*Client, func(time.Time)) {
 	t.Helper()
-	c := open(t, Options{Address: s.Address(), Timeout: 10 * time.Second})
+	c := open(t, Options{Address: address, Timeout: 10 * time.Second})
 	c.scripts = newScripts(setTime)
 	return c, func(now time.Time) {
 		t.Helper()
@@ -58,7 +59,7 @@ func TestConformance(t *testing.T) {
 	s := redistest.Start(t)
 	cachetest.Run(t, func(t *testing.T) cachetest.Kit {
 		s.Command(t, "FLUSHALL")
-		c, set := onClock(t, s)
+		c, set := onClock(t, s.Address())
 		// Values are kept by Redis's own clock, which only waiting moves.
 		return cachetest.Kit{Limiter: c.Limiter(), Store: c.Store(), SetClock: set,
 			Pass: func(d time.Duration) { time.Sleep(d + 20*time.Millisecond) }}
@@ -68,7 +69,7 @@ func TestConformance(t *testing.T) {
 // TestSameDecisions: memory and Redis decide alike on a random trace of 10,000 takes, whose times are often those at
 // which something changes: the ends of windows, and the moment that a refusal named, or the one before it.
 func TestSameDecisions(t *testing.T) {
-	c, set := onClock(t, redistest.Start(t))
+	c, set := onClock(t, redistest.Start(t).Address())
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 1))
 	now := time.UnixMilli(1_795_000_000_000 + r.Int64N(1e9))
@@ -203,13 +204,33 @@ func TestAddresses(t *testing.T) {
 		{"redis://localhost", ""},
 		{"redis://localhost/3", ""},
 		{"rediss://user:secret@redis.example:6380/0", ""},
+		{"redis+sentinel://localhost/vault", ""},
+		{"rediss+sentinel://user:secret@a:1,[::1]:2,c/vault/3?sentinel_password=secret", ""},
+		{"redis+cluster://a", ""},
+		{"rediss+cluster://user:secret@a:1,b:2/", ""},
 		{"", "begins with something else"},
 		{"localhost:6379", "begins with something else"},
 		{"unix:///run/redis.sock", "begins with something else"},
 		{"redis:///0", "names no host"},
 		{"redis://:secret@host:port", "cannot be read"},
 		{"redis://:secret@host/x", "no number of a database"},
+		{"redis://:secret@host/-1", "no number of a database"},
 		{"rediss://:secret@host?skip_verify=true", "has settings"},
+		{"redis://:secret@host#x", "has settings"},
+		{"redis://:secret@host?a=%zz", "cannot be read"},
+		{"redis://:secret@host?sentinel_password=secret", "has settings"},
+		{"redis://:secret@a,b", "several hosts"},
+		{"redis+sentinel://:secret@a", "by which name"},
+		{"redis+sentinel://:secret@a//0", "by which name"},
+		{"redis+sentinel://:secret@a,,b/vault", "names no host"},
+		{"redis+sentinel://:secret@a,b:port/vault", "cannot be read"},
+		{"redis+sentinel://:secret@a/vault/x", "no number of a database"},
+		{"redis+sentinel://:secret@a/vault/0/1", "no number of a database"},
+		{"rediss+sentinel://:secret@a/vault?skip_verify=true", "has settings"},
+		{"redis+cluster://:secret@a/0", "a cluster has no databases"},
+		{"redis+cluster://:secret@a?sentinel_password=secret", "has settings"},
+		{"redis+cluster://:sec%ret@a", "cannot be read"},
+		{"redis+other://a", "begins with something else"},
 	} {
 		client, err := Open(Options{Address: c.address})
 		if err == nil {
@@ -224,6 +245,21 @@ func TestAddresses(t *testing.T) {
 	}
 	if _, err := Open(Options{Address: "redis://localhost", Prefix: "a{b}"}); err == nil {
 		t.Error("a prefix that chooses a slot was accepted")
+	}
+}
+
+// TestParse: what stands in an address is used as it was meant.
+func TestParse(t *testing.T) {
+	for text, want := range map[string]address{
+		"redis://h":             {hosts: []string{"h:6379"}},
+		"rediss://u:p%40@h:1/3": {tls: true, hosts: []string{"h:1"}, user: "u", password: "p@", database: 3},
+		"redis+sentinel://:p,@a,[::1]:2/my%20vault/4?sentinel_password=s%26t": {kind: bySentinel, hosts: []string{"a:26379", "[::1]:2"},
+			password: "p,", primary: "my vault", database: 4, sentinelPassword: "s&t"},
+		"rediss+cluster://a,b:1": {kind: cluster, tls: true, hosts: []string{"a:6379", "b:1"}},
+	} {
+		if got, err := parse(text); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v; want %+v", text, got, err, want)
+		}
 	}
 }
 

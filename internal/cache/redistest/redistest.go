@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,11 +33,12 @@ const commandTimeout = 30 * time.Second
 
 // Server is a Redis.
 type Server struct {
-	program string
-	dir     string
-	port    int
-	args    []string
-	process *servertest.Process
+	program  string
+	dir      string
+	port     int
+	args     []string
+	password string // which Command needs
+	process  *servertest.Process
 }
 
 // Start starts a server; args are further ones of redis-server.
@@ -58,7 +61,19 @@ func Start(t testing.TB, args ...string) *Server {
 }
 
 // StartTLS starts a server that speaks TLS at TLSAddress, and plainly at Address. Its certificate is its own authority.
-func StartTLS(t testing.TB) (*Server, *x509.CertPool) {
+func StartTLS(t testing.TB, args ...string) (*Server, *x509.CertPool) {
+	t.Helper()
+	certificate, authority := newCertificate(t)
+	all := []string{"--tls-port", strconv.Itoa(servertest.FreePort(t))}
+	for _, setting := range certificate {
+		all = append(all, "--"+setting[0], setting[1])
+	}
+	return Start(t, append(all, args...)...), authority
+}
+
+// newCertificate makes a certificate for 127.0.0.1. It returns the settings of a server that has it, and itself as what
+// clients trust.
+func newCertificate(t testing.TB) (settings [][2]string, authority *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -84,11 +99,12 @@ func StartTLS(t testing.TB) (*Server, *x509.CertPool) {
 			t.Fatal(err)
 		}
 	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
-	s := Start(t, "--tls-port", strconv.Itoa(servertest.FreePort(t)), "--tls-cert-file", filepath.Join(dir, "cert.pem"),
-		"--tls-key-file", filepath.Join(dir, "key.pem"), "--tls-auth-clients", "no")
-	return s, pool
+	authority = x509.NewCertPool()
+	authority.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
+	return [][2]string{
+		{"tls-cert-file", filepath.Join(dir, "cert.pem")}, {"tls-key-file", filepath.Join(dir, "key.pem")},
+		{"tls-ca-cert-file", filepath.Join(dir, "cert.pem")}, {"tls-auth-clients", "no"},
+	}, authority
 }
 
 func (s *Server) start(t testing.TB) (err error) {
@@ -122,7 +138,15 @@ func (s *Server) Again(t testing.TB) {
 	}
 }
 
-// Command runs a command on a connection of its own, and returns the first line of the reply without its sign.
+// Suspend makes the server answer nothing, as one whose machine is gone, until Kill or the end of the test.
+func (s *Server) Suspend(t testing.TB) {
+	t.Helper()
+	if err := s.process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Command runs a command on a connection of its own, and returns the reply. What is in a list is parted by spaces.
 func (s *Server) Command(t testing.TB, words ...string) string {
 	t.Helper()
 	c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)))
@@ -131,16 +155,51 @@ func (s *Server) Command(t testing.TB, words ...string) string {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(commandTimeout))
-	fmt.Fprintf(c, "*%d\r\n", len(words))
-	for _, w := range words {
-		fmt.Fprintf(c, "$%d\r\n%s\r\n", len(w), w)
+	replies := bufio.NewReader(c)
+	var reply string
+	commands := [][]string{words}
+	if s.password != "" {
+		commands = [][]string{{"AUTH", s.password}, words}
 	}
-	line, err := bufio.NewReader(c).ReadString('\n')
+	for _, words := range commands {
+		fmt.Fprintf(c, "*%d\r\n", len(words))
+		for _, w := range words {
+			fmt.Fprintf(c, "$%d\r\n%s\r\n", len(w), w)
+		}
+		if reply, err = read(replies); err != nil {
+			t.Fatalf("%v: %v", words, err)
+		}
+	}
+	return reply
+}
+
+func read(r *bufio.Reader) (string, error) {
+	line, err := r.ReadString('\n')
 	if err != nil {
-		t.Fatalf("%v: %v", words, err)
+		return "", err
 	}
-	if strings.HasPrefix(line, "-") {
-		t.Fatalf("%v: %s", words, line)
+	kind, line := line[0], strings.TrimSpace(line[1:])
+	n, _ := strconv.Atoi(line) // where it is one
+	switch kind {
+	case '-':
+		return "", errors.New(line)
+	case '$':
+		if n < 0 {
+			return "", nil
+		}
+		text := make([]byte, n+len("\r\n"))
+		_, err := io.ReadFull(r, text)
+		return string(text[:n]), err
+	case '*':
+		var all []string
+		for range n {
+			one, err := read(r)
+			if err != nil {
+				return "", err
+			}
+			all = append(all, one)
+		}
+		return strings.Join(all, " "), nil
 	}
-	return strings.TrimSpace(line[1:])
+	return line, nil
 }
