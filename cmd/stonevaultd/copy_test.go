@@ -164,6 +164,9 @@ func copyKilled(t *testing.T, kills int, most time.Duration, args []string) copy
 		check(t, cmd.Start())
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
+		for n > 0 && stderr.String() == "" && len(ended) == 0 { // the first may be killed while it opens everything
+			time.Sleep(5 * time.Millisecond)
+		}
 		select {
 		case <-time.After(most/20 + rand.N(most)):
 			check(t, cmd.Process.Kill())
