@@ -217,6 +217,9 @@ var postgresMeaning = map[string]error{
 	"25P03": ErrUnavailable, // the transaction waited too long for this program
 }
 
+// errProxy is a statement that was prepared on another connection than it is run on.
+var errProxy = errors.New("a proxy in front of the database gives connections to single transactions: add default_query_exec_mode=exec to the address")
+
 // classifyPostgres puts the sentinel that a driver's error stands for before it.
 func classifyPostgres(err error) error {
 	if err != nil && strings.Contains(err.Error(), "\n") {
@@ -228,6 +231,8 @@ func classifyPostgres(err error) error {
 	switch {
 	case err == nil, errors.Is(err, vault.ErrUnavailable), errors.Is(err, context.Canceled):
 		return err
+	case errors.As(err, &refused) && (refused.Code == "42P05" || refused.Code == "26000"):
+		return fmt.Errorf("%w (%w)", errProxy, err)
 	case errors.As(err, &refused):
 		for _, code := range []string{refused.Code, refused.Code[:min(2, len(refused.Code))]} {
 			if meaning, ok := postgresMeaning[code]; ok {

@@ -15,6 +15,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"stonevault/internal/anchor/journal"
 	"stonevault/internal/anchor/journaltest"
 	"stonevault/internal/metadb/metadbtest"
@@ -349,4 +351,13 @@ func testPostgresStops(t *testing.T, server *postgrestest.Server) {
 		t.Errorf("%d done and %d failed: nothing was tested", done, failed)
 	}
 	t.Logf("%d done, %d failed", done, failed)
+}
+
+// TestProxyErrors: what a proxy makes of prepared statements says what to do.
+func TestProxyErrors(t *testing.T) {
+	for _, code := range []string{"42P05", "26000"} {
+		if err := classifyPostgres(&pgconn.PgError{Code: code}); !strings.Contains(err.Error(), "default_query_exec_mode=exec") {
+			t.Errorf("%s: %v", code, err)
+		}
+	}
 }

@@ -90,8 +90,8 @@ func testOutlived(t *testing.T, db Database) {
 		signed(own.Fingerprint, 0, 10)
 		n, err := tx.Versions().CountSignedBy(ctx, old.Fingerprint)
 		equal(t, "how many are signed", n, 3)
-		protections, err := tx.Versions().Protections(ctx)
 		errs = append(errs, err)
+		protections, err := tx.Versions().Protections(ctx)
 		equal(t, "by key", protections, []vault.Protection{
 			{Stones: 1}, {Suite: identity.SuiteHybrid, KeyVersion: 1, Stones: 3}, {Suite: identity.SuiteHybrid, KeyVersion: 2, InUse: true, Stones: 1},
 		})
