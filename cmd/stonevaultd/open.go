@@ -149,7 +149,6 @@ func (o *opener) open(ctx context.Context, what opening) (_ *store, err error) {
 		return nil, err
 	}
 	keys := &keyring{places: s.places, config: o.config, ask: o.ask}
-	s.keys = keys
 	state, err := s.inspect(ctx)
 	if err != nil {
 		return nil, err
@@ -336,6 +335,9 @@ func (o *opener) rehearse(ctx context.Context, s *store, keys *keyring, what ope
 		}
 	}
 	defer db.Close()
+	if err := o.mayJoin(ctx, s, db, what); err != nil {
+		return err
+	}
 	_, err = vault.Open(ctx, o.vaultConfig(s, rehearsal{db}, o.silent(db, s.key)))
 	switch {
 	case errors.Is(err, vault.ErrNotFound):

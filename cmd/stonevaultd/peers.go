@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"stonevault/internal/datadir"
+	"stonevault/internal/metadb"
 	"stonevault/internal/peers"
 )
 
@@ -121,6 +122,33 @@ func alone(others []peers.Server) error {
 	return nil
 }
 
+// admit says beside whom a directory may be opened.
+func (o *opener) admit(what opening) func(others []peers.Server) error {
+	switch what {
+	case toServe:
+		return admission(o.terms, o.config.Limits.FallBack)
+	case toRestart, toRecover, toCopy:
+		return alone
+	}
+	return unlessExclusive
+}
+
+// mayJoin refuses, before anything is changed, what join would refuse.
+func (o *opener) mayJoin(ctx context.Context, s *store, db *metadb.DB, what opening) error {
+	if !s.sharesDatabase() {
+		return nil
+	}
+	own, err := s.dir.KnownServerID()
+	if err != nil {
+		return err
+	}
+	live, err := peers.Live(ctx, db, o.now())
+	if err != nil {
+		return err
+	}
+	return o.admit(what)(slices.DeleteFunc(live, func(other peers.Server) bool { return other.Place == own || other.Place == s.place }))
+}
+
 // join makes this process one of those that have a database in common.
 func (o *opener) join(ctx context.Context, s *store, what opening) error {
 	if !s.sharesDatabase() {
@@ -147,15 +175,8 @@ func (o *opener) join(ctx context.Context, s *store, what opening) error {
 		}
 		c.Name = "a command on " + host
 	}
-	switch what {
-	case toServe:
-		c.Admit = admission(o.terms, o.config.Limits.FallBack)
-	case toRestart, toRecover:
-		c.Admit = alone
-	case toCopy:
-		c.Admit, c.Terms = alone, exclusive
-	default:
-		c.Admit = unlessExclusive
+	if c.Admit = o.admit(what); what == toRestart || what == toRecover || what == toCopy {
+		c.Terms = exclusive
 	}
 	if s.peers, err = peers.Join(ctx, c); err != nil {
 		return err

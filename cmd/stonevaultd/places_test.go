@@ -233,7 +233,11 @@ func TestRefusedBeside(t *testing.T) {
 		{"files of its own", "files", without("--objects"), "keeps sealed files in its own directory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			before := fingerprint(t, dir)
 			r := run(t, "", append([]string{"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, c.data)}, c.flags...)...)
+			if fingerprint(t, dir) != before {
+				t.Error("something has changed")
+			}
 			if r.code != 1 || !strings.Contains(r.stderr, c.say) || !strings.Contains(r.stderr, "serves this vault since") {
 				t.Errorf("%+v", r)
 			}

@@ -363,18 +363,26 @@ func (d Dir) PutSalt(salt []byte) error {
 // ServerID is a random name of the directory, of 32 hex digits, which is made where there is none. Call it with the lock
 // held.
 func (d Dir) ServerID() (string, error) {
-	path := filepath.Join(d.path, serverName)
-	text, err := os.ReadFile(path)
-	if id := strings.TrimSpace(string(text)); err == nil && len(id) == 2*serverIDSize {
-		return id, nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read the name of the data directory: %w", err)
+	id, err := d.KnownServerID()
+	if err != nil || id != "" {
+		return id, err
 	}
 	b := make([]byte, serverIDSize)
 	rand.Read(b)
-	id := hex.EncodeToString(b)
-	return id, WriteFile(path, []byte(id+"\n"), 0o600)
+	id = hex.EncodeToString(b)
+	return id, WriteFile(filepath.Join(d.path, serverName), []byte(id+"\n"), 0o600)
+}
+
+// KnownServerID is ServerID, or empty where there is none yet.
+func (d Dir) KnownServerID() (string, error) {
+	text, err := os.ReadFile(filepath.Join(d.path, serverName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read the name of the data directory: %w", err)
+	}
+	if id := strings.TrimSpace(string(text)); len(id) == 2*serverIDSize {
+		return id, nil
+	}
+	return "", nil
 }
 
 // NextSalt returns the salt of a passphrase that is to take the place of the one in use, with the check of its key;
