@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path"
@@ -139,6 +140,7 @@ func TestThreeServers(t *testing.T) {
 			t.Errorf("at server %d: %d, %d bytes", n, r.status, len(r.body))
 		}
 	}
+	twice(t, servers[0].addr, servers[1].addr)
 	c := at(1)
 	f, r, err := c.lookup("/big")
 	c.must(r, err).want(t, http.StatusOK)
@@ -163,6 +165,38 @@ func TestThreeServers(t *testing.T) {
 		if r := run(t, "", m.on(t, strings.Fields(verb)...)...); r.code != 0 {
 			t.Errorf("%s: %+v", verb, r)
 		}
+	}
+}
+
+// twice sends one piece to two servers at once: one takes it, and the other says that somebody else is at it.
+func twice(t *testing.T, first, second string) {
+	one, other := signIn(t, first, "ann"), signIn(t, second, "ann")
+	content := []byte("a piece of an upload")
+	r := one.must(one.do("POST", "/api/v1/uploads", nil, http.Header{
+		"Tus-Resumable": {"1.0.0"}, "Upload-Length": {strconv.Itoa(len(content))},
+		"Upload-Metadata": {"path " + base64.StdEncoding.EncodeToString([]byte("/twice"))},
+	}))
+	r.want(t, http.StatusCreated)
+	send := func(c *client, body io.Reader) reply {
+		return c.must(c.do("PATCH", "/api/v1/uploads/"+path.Base(r.header.Get("Location")), body, http.Header{
+			"Tus-Resumable": {"1.0.0"}, "Upload-Offset": {"0"}, "Content-Type": {"application/offset+octet-stream"},
+		}))
+	}
+	body, to := io.Pipe()
+	done := make(chan reply, 1)
+	go func() { done <- send(one, body) }()
+	to.Write(content[:5])
+	time.Sleep(2 * time.Second) // until it has come, on a machine that does much else
+	if r := send(other, bytes.NewReader(content)); r.status != http.StatusLocked {
+		t.Errorf("the same upload at another server: %d %.300s", r.status, r.body)
+	}
+	to.Write(content[5:])
+	to.Close()
+	if r := <-done; r.status != http.StatusNoContent {
+		t.Errorf("the first one: %d %.300s", r.status, r.body)
+	}
+	if r := other.must(other.get("/twice")); !bytes.Equal(r.body, content) {
+		t.Errorf("the file: %d %.300s", r.status, r.body)
 	}
 }
 
