@@ -10,6 +10,8 @@ export default defineConfig({
           include: ['test/**/*.e2e.ts'],
           globalSetup: ['test/built.ts'],
           poolOptions: { forks: { singleFork: true } },
+          // A browser, a server and what else the machine does: what fails is run once more, and the report says so.
+          retry: 1,
           testTimeout: 240_000,
           hookTimeout: 120_000,
         },
