@@ -88,10 +88,10 @@ func (w *reply) shutOut() {
 	defer w.mu.Unlock()
 	w.over = true
 	if w.begun {
-		w.control.SetWriteDeadline(time.Now().Add(-time.Second))
 		if w.conn != nil {
 			w.conn.SetLinger(0) // what the kernel has of the reply yet does not leave when the connection is closed
 		}
+		w.control.SetWriteDeadline(time.Now().Add(-time.Second)) // last: the handler may end by it, and close the connection
 	}
 }
 
