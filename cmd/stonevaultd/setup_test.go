@@ -57,7 +57,7 @@ func TestPassphraseVault(t *testing.T) {
 	}
 	check(t, os.Remove(filepath.Join(data, "master.salt")))
 	r = run(t, "", "doctor", "--data", data, "--master-key", "passphrase", "--master-passphrase-file", right)
-	if r.code != 1 || !strings.Contains(r.stdout, "fail  master key") || !strings.Contains(r.stdout, "master.salt is gone") {
+	if r.code != 1 || !strings.Contains(r.stdout, "fail  master key") || !strings.Contains(r.stdout, "master.salt is not in ") {
 		t.Errorf("without the salt: %+v", r)
 	}
 }

@@ -164,7 +164,7 @@ func TestTransitAbsence(t *testing.T) {
 	works()
 
 	w.transit.Break(transittest.Down)
-	if took, _ := awaitStatus(t, get, http.StatusServiceUnavailable); took < time.Second || took > 10*time.Second {
+	if took, _ := awaitStatus(t, get, http.StatusServiceUnavailable); took < 100*time.Millisecond || took > 10*time.Second {
 		t.Errorf("without transit it went on for %v, at a set time of 2 s", took)
 	}
 	stands()

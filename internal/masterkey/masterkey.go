@@ -235,20 +235,37 @@ func CreateFile(path string) (*Key, error) {
 	return key, nil
 }
 
-// CreateText writes the text of a key, durably, to a file that must not exist.
+// CreateText writes the text of a key, durably, to a file that must not exist. The file has its name once it is whole:
+// whoever is stopped on the way leaves another, with a key that nothing was sealed under.
 func CreateText(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".making-*") // for its owner alone
 	if err != nil {
 		return fmt.Errorf("masterkey: %w", err)
 	}
+	defer os.Remove(f.Name())
 	_, err = fmt.Fprintln(f, text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = nameNew(f.Name(), path)
+	}
+	if err == nil {
 		err = syncDir(filepath.Dir(path))
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("masterkey: write %s: %w", path, err), os.Remove(path))
+		return fmt.Errorf("masterkey: write %s: %w", path, err)
 	}
 	return nil
+}
+
+// nameNew gives a file a name that must not exist. Some file systems have no links, and then only this program looks.
+func nameNew(from, to string) error {
+	err := os.Link(from, to)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if _, there := os.Lstat(to); there == nil {
+		return fs.ErrExist
+	}
+	return os.Rename(from, to)
 }
 
 // KeepFile is CreateFile for a key that there is already.
