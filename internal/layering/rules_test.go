@@ -89,7 +89,6 @@ var libraries = []struct {
 	{"database/sql", []string{"internal/metadb"}},
 	{"github.com/jackc/pgx/v5", []string{"internal/metadb"}},
 	{"github.com/pressly/goose/v3", []string{"internal/metadb"}},
-	{"github.com/jackc/pgx/v5", []string{"internal/metadb"}},
 	{"modernc.org/libc", []string{"internal/metadb"}},
 	{"modernc.org/sqlite", []string{"internal/metadb"}},
 
