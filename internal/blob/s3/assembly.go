@@ -170,11 +170,20 @@ func (s *Store) sendBlock(ctx context.Context, key, upload string, number int, b
 		part, err := s.core.PutObjectPart(ctx, s.bucket, key, upload, number, body, int64(len(block)),
 			minio.PutObjectPartOptions{Sha256Hex: sum, DisableContentSha256: true})
 		if etag = part.ETag; err == nil {
-			err = checkETag(etag)
+			return checkETag(etag)
+		}
+		if err = understand(err); unheard(err) && s.ended(ctx, key, upload) {
+			return &refusal{kind: errNoUpload, text: "it ended before this block"}
 		}
 		return err
 	})
 	return etag, err
+}
+
+// ended asks once whether the store says that an upload is gone.
+func (s *Store) ended(ctx context.Context, key, upload string) bool {
+	_, err := s.core.ListObjectParts(ctx, s.bucket, key, upload, 0, 1)
+	return errors.Is(understand(err), errNoUpload)
 }
 
 // What a state keeps of a store is no longer than this.

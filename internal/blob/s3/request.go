@@ -54,6 +54,7 @@ const (
 type refusal struct {
 	kind  error // a sentinel, or nil
 	again bool  // another try may succeed
+	mute  bool  // no reply was heard
 	text  string
 }
 
@@ -117,7 +118,7 @@ func understand(err error) error {
 			err = request.Err
 		}
 		var certificate *tls.CertificateVerificationError
-		return &refusal{kind: vault.ErrUnavailable, again: !errors.As(err, &certificate), text: err.Error()}
+		return &refusal{kind: vault.ErrUnavailable, again: !errors.As(err, &certificate), mute: true, text: err.Error()}
 	}
 	r, ok := codes[said.Code]
 	switch {
@@ -258,11 +259,19 @@ func digest(pieces ...[]byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// settle looks again at what a conditional request was told: an object that is in the way may be the one that an
-// earlier try has made, whose reply was lost.
+// unheard tells whether a request ended without a reply. A store that refuses a body before it has read it may close the
+// connection so soon that the client, still sending, never hears why: then each further try ends like the first.
+func unheard(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && r.mute
+}
+
+// settle looks again at what a conditional request was told, or was not heard to be told: an object that is in the way
+// may be the one that an earlier try has made, whose reply was lost.
 func (s *Store) settle(ctx context.Context, key, mark string, err error) error {
 	err = understand(err)
-	if !errors.Is(err, vault.ErrExists) && !errors.Is(err, errNoUpload) {
+	silent := unheard(err)
+	if !silent && !errors.Is(err, vault.ErrExists) && !errors.Is(err, errNoUpload) {
 		return err
 	}
 	switch theirs, err2 := s.markOf(ctx, key); {
@@ -270,6 +279,8 @@ func (s *Store) settle(ctx context.Context, key, mark string, err error) error {
 		return nil
 	case err2 == nil:
 		return &refusal{kind: vault.ErrExists, text: "somebody else's object has the name"}
+	case silent:
+		return err
 	case !errors.Is(err2, vault.ErrNotFound):
 		return err2
 	case errors.Is(err, errNoUpload):
