@@ -8,6 +8,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"stonevault/identity"
 	"stonevault/stone"
 	"stonevault/stone/cobblestone"
 )
@@ -56,6 +57,15 @@ var bodyCases = []badCase{
 	{name: "preamble version 2", reason: "version 2", step: 11, says: "version 2", change: preambleByte(8, 2)},
 	{name: "preamble suite 3", reason: "unknown", step: 11, says: "suite 3", change: preambleByte(9, 3)},
 	{name: "preamble suite 2", reason: "known, but not that of the envelope", step: 11, says: "another envelope", change: preambleByte(9, 2)},
+	{name: "manifest says suite 2, body suite 1", reason: "the manifest has digests of suite 2 for the preamble of suite 2, and the body begins with suite 1", step: 11, says: "another envelope", change: func(f *forge) {
+		f.onBody = func(b []byte) []byte { return append(b, make([]byte, 16)...) } // as long as a row of suite 2 would make it
+		f.onManifest = func(m *members) {
+			at := slices.Clone(f.preamble)
+			at[9] = 2
+			m.set("preamble", quotedHex(identity.SuiteCNSA.Digest(at)))
+			m.set("index", quotedHex(identity.SuiteCNSA.Digest(f.index)))
+		}
+	}},
 	{name: "preamble segment size", reason: "segments of 512 KiB", step: 11, says: "does not allow", change: preambleByte(10, 19)},
 	{name: "preamble reserved", reason: "a reserved byte is not zero", step: 11, says: "does not allow", change: preambleByte(15, 1)},
 	{name: "preamble other file", reason: "the body has another file id", step: 11, says: "another envelope", change: preambleByte(20, 0)},

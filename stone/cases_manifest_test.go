@@ -87,6 +87,13 @@ var manifestCases = []badCase{
 		f.onManifest = func(m *members) { m.set("index", strings.ToUpper(m.get("index"))) }
 	}},
 	{name: "manifest index of suite 2's length", reason: "48 bytes", step: 5, says: digestsForm, change: manifestMember("index", quoted(strings.Repeat("ab", 48)))},
+	{name: "manifest preamble of suite 2's length", reason: "48 bytes beside an index of 32", step: 5, says: digestsForm, change: manifestMember("preamble", quoted(strings.Repeat("ab", 48)))},
+	{name: "manifest for a body of suite 2", reason: "preamble and index of suite 2's length, which is not the preamble's digest", step: 5, says: "another preamble", change: func(f *forge) {
+		f.onManifest = func(m *members) {
+			m.set("preamble", quoted(strings.Repeat("ab", 48)))
+			m.set("index", quoted(strings.Repeat("ab", 48)))
+		}
+	}},
 	{name: "manifest index empty", reason: "no digest", step: 5, says: digestsForm, change: manifestMember("index", `""`)},
 	{name: "manifest commitment short", reason: "31 bytes", step: 5, says: digestsForm, change: manifestMember("commitment", quoted(strings.Repeat("ab", 31)))},
 	{name: "manifest commitment not hex", reason: "a g among the digits", step: 5, says: digestsForm, change: manifestMember("commitment", quoted(strings.Repeat("0g", 32)))},

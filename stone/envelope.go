@@ -108,11 +108,8 @@ type EnvelopeParams struct {
 
 // SealEnvelope signs a manifest and returns the envelope.
 func SealEnvelope(p EnvelopeParams) ([]byte, error) {
-	suite := p.Body.Suite
 	signer := p.Signer.Public()
-	if signer.Suite() != suite {
-		return nil, fmt.Errorf("stone: a signer of suite %d cannot sign a stone of suite %d", signer.Suite(), suite)
-	}
+	suite := signer.Suite()
 	if err := checkGrants(p.Grants); err != nil {
 		return nil, err
 	}
@@ -203,7 +200,8 @@ func checkGrants(grants []*identity.Grant) error {
 // they were signed, its certificate (if any) genuine under the root that it names. Whether that signer
 // and root are the right ones is the caller's question.
 type Envelope struct {
-	Suite       identity.Suite
+	Suite       identity.Suite // of all in the envelope
+	BodySuite   identity.Suite // another one where the envelope took the place of one of that suite
 	FileID      FileID
 	Revision    int64
 	Previous    []byte
@@ -218,8 +216,11 @@ type Envelope struct {
 	stated   manifest
 }
 
-// ManifestDigest is the digest that the next revision names as its previous one.
+// ManifestDigest identifies this revision.
 func (e *Envelope) ManifestDigest() []byte { return e.Suite.Digest(e.manifest) }
+
+// PreviousFor is the digest that the next revision names as its previous one, in an envelope of the given suite.
+func (e *Envelope) PreviousFor(next identity.Suite) []byte { return next.Digest(e.manifest) }
 
 // ParseEnvelope reads a whole envelope and verifies all that can be verified without a key.
 func ParseEnvelope(b []byte) (*Envelope, error) { return ParseEnvelopeCached(b, nil) }
@@ -271,12 +272,12 @@ func (e *Envelope) parseManifest() error {
 	if err != nil {
 		return refuse("the manifest: %w", err)
 	}
-	digest := e.Suite.DigestSize()
+	body, ok := bodySuite(m.Preamble)
 	for _, f := range []struct {
 		text string
 		size int
-	}{{m.Preamble, digest}, {m.Index, digest}, {m.Commitment, 32}} {
-		if raw, err := unhex(f.text); err != nil || len(raw) != f.size {
+	}{{m.Preamble, body.DigestSize()}, {m.Index, body.DigestSize()}, {m.Commitment, 32}} {
+		if raw, err := unhex(f.text); !ok || err != nil || len(raw) != f.size {
 			return refuse("the manifest has a digest of the wrong form")
 		}
 	}
@@ -295,9 +296,10 @@ func (e *Envelope) parseManifest() error {
 	case m.Segments < 1 || m.Segments > MaxSegments, !validTime(m.Time):
 		return refuse("the manifest has a number out of range")
 	}
-	if !bytes.Equal(preamble{e.Suite, id}.digest(), mustUnhex(m.Preamble)) {
+	if !bytes.Equal(preamble{body, id}.digest(), mustUnhex(m.Preamble)) {
 		return refuse("the manifest is for another preamble")
 	}
+	e.BodySuite = body
 	e.FileID, e.Revision, e.Previous = id, m.Revision, previous
 	e.Time, e.Segments = time.UnixMilli(m.Time).UTC(), int(m.Segments)
 	return nil
@@ -334,6 +336,16 @@ func (e *Envelope) parseGrants(b []byte) error {
 		return refuse("the grants are not those of the manifest")
 	}
 	return nil
+}
+
+// bodySuite is the suite whose digests are as long as the one of the preamble, which no two share.
+func bodySuite(digest string) (identity.Suite, bool) {
+	for _, s := range []identity.Suite{identity.SuiteHybrid, identity.SuiteCNSA} {
+		if len(digest) == hex.EncodedLen(s.DigestSize()) {
+			return s, true
+		}
+	}
+	return identity.SuiteHybrid, false
 }
 
 func (p preamble) digest() []byte { return p.suite.Digest(p.bytes()) }
@@ -437,7 +449,7 @@ func (e *Envelope) Unlock(key *FileKey) (*Unlocked, error) {
 // Body describes the body that the envelope belongs to, for whoever writes the next revision.
 func (u *Unlocked) Body() *Body {
 	return &Body{
-		Suite: u.Suite, FileID: u.FileID, Class: u.Metadata.Class, Size: u.Metadata.Size, SealedSize: u.BodySize,
+		Suite: u.BodySuite, FileID: u.FileID, Class: u.Metadata.Class, Size: u.Metadata.Size, SealedSize: u.BodySize,
 		Segments: u.Segments, PreambleDigest: mustUnhex(u.stated.Preamble), IndexDigest: mustUnhex(u.stated.Index),
 	}
 }

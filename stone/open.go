@@ -26,7 +26,7 @@ func OpenBody(body io.ReaderAt, size int64, u *Unlocked) (*Reader, error) {
 	if size != u.BodySize {
 		return nil, refuse("the body has %d bytes, not the %d that were sealed", size, u.BodySize)
 	}
-	length := int64(u.Segments) * int64(rowSize(u.Suite))
+	length := int64(u.Segments) * int64(rowSize(u.BodySuite))
 	if size < PreambleSize+length {
 		return nil, refuse("the body is shorter than its index")
 	}
@@ -38,17 +38,17 @@ func OpenBody(body io.ReaderAt, size int64, u *Unlocked) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.suite != u.Suite || p.fileID != u.FileID {
+	if p.suite != u.BodySuite || p.fileID != u.FileID {
 		return nil, refuse("the body belongs to another envelope")
 	}
 	rows := make([]byte, length)
 	if err := readAt(body, rows, size-length); err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(u.Suite.Digest(rows), mustUnhex(u.stated.Index)) {
+	if !bytes.Equal(u.BodySuite.Digest(rows), mustUnhex(u.stated.Index)) {
 		return nil, refuse("the index is not what was signed")
 	}
-	x, err := parseIndex(u.Suite, rows, u.Segments, size)
+	x, err := parseIndex(u.BodySuite, rows, u.Segments, size)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func OpenBody(body io.ReaderAt, size int64, u *Unlocked) (*Reader, error) {
 	if x.plain != want {
 		return nil, refuse("the segments hold %d bytes, and the manifest says %d", x.plain, want)
 	}
-	return &Reader{segments: segments{u.Suite, u.FileID, u.key}, body: body, index: x, size: u.Metadata.Size, cached: -1}, nil
+	return &Reader{segments: segments{u.BodySuite, u.FileID, u.key}, body: body, index: x, size: u.Metadata.Size, cached: -1}, nil
 }
 
 // readAt fills b; a body that ends too early is a refusal, other errors are the medium's.

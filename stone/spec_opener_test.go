@@ -94,7 +94,7 @@ type specRow struct {
 // specStone is what the steps learn, one after the other.
 type specStone struct {
 	step                                                           int
-	suite                                                          *specSuite
+	suite, bodySuite                                               *specSuite
 	body, manifest, signature, signer, certificate, grants, fileID []byte
 	m                                                              map[string]any
 	list                                                           []specGrant
@@ -183,19 +183,25 @@ func (s *specStone) checkManifest() {
 	s.m = specObject(s.manifest, "commitment:h file_id:h format:s grants:a index:h preamble:h previous:h revision:n sealed:s segments:n signer:h suite:n time:n")
 	d := s.suite.digestSize
 	s.fileID = s.m["file_id"].([]byte)
+	for _, suite := range specSuites {
+		if len(s.m["preamble"].([]byte)) == suite.digestSize {
+			s.bodySuite = suite
+		}
+	}
+	specRequire(s.bodySuite != nil, "body's suite")
 	specRequire(s.m["format"] == "stonevault.v1" && s.m["suite"] == int64(s.suite.number), "format and suite")
-	specRequire(len(s.fileID) == 16 && len(s.m["commitment"].([]byte)) == 32 && len(s.m["index"].([]byte)) == d, "lengths")
+	specRequire(len(s.fileID) == 16 && len(s.m["commitment"].([]byte)) == 32 && len(s.m["index"].([]byte)) == s.bodySuite.digestSize, "lengths")
 	revision, previous := s.m["revision"].(int64), s.m["previous"].([]byte)
 	specRequire(revision >= 1 && revision < 1<<53 && (revision == 1 && len(previous) == 0 || revision > 1 && len(previous) == d), "revision")
 	specRequire(bytes.Equal(s.m["signer"].([]byte), s.suite.fingerprint("stonevault.v1/identity", s.signer)), "signer")
 	specRequire(s.m["segments"].(int64) >= 1 && s.m["segments"].(int64) <= 1<<20, "segments")
 	specRequire(s.m["time"].(int64) >= 0 && s.m["time"].(int64) < 1<<53, "time")
-	specRequire(bytes.Equal(s.m["preamble"].([]byte), s.suite.digest(s.preamble())), "preamble")
+	specRequire(bytes.Equal(s.m["preamble"].([]byte), s.bodySuite.digest(s.preamble())), "preamble")
 	specRequire(len(s.m["grants"].([]any)) <= 1000, "grants")
 }
 
 func (s *specStone) preamble() []byte {
-	return slices.Concat([]byte{0x93, 'S', 'T', 'O', 'N', 'E', '\r', '\n', 1, s.suite.number, 20, 0, 0, 0, 0, 0}, s.fileID)
+	return slices.Concat([]byte{0x93, 'S', 'T', 'O', 'N', 'E', '\r', '\n', 1, s.bodySuite.number, 20, 0, 0, 0, 0, 0}, s.fileID)
 }
 
 // Step 6, section 5.3.
@@ -399,11 +405,11 @@ func specPadme(n int64) int64 {
 
 // Step 11, section 3.
 func (s *specStone) checkBody() {
-	n, row := int(s.m["segments"].(int64)), 9+s.suite.digestSize
+	n, row := int(s.m["segments"].(int64)), 9+s.bodySuite.digestSize
 	specRequire(len(s.body) >= 32+n*row, "length")
 	specRequire(bytes.Equal(s.body[:32], s.preamble()), "preamble")
 	index := s.body[len(s.body)-n*row:]
-	specRequire(bytes.Equal(s.suite.digest(index), s.m["index"].([]byte)), "index digest")
+	specRequire(bytes.Equal(s.bodySuite.digest(index), s.m["index"].([]byte)), "index digest")
 	at, total := 32, int64(0)
 	for i := range n {
 		b := index[i*row:][:row]
@@ -438,8 +444,8 @@ func (s *specStone) openSegments() {
 	size := int(s.metadata["size"].(int64))
 	for i, r := range s.rows {
 		sealed := s.body[r.at:][:r.sealed]
-		specRequire(bytes.Equal(s.suite.digest(sealed), r.digest), "segment %d digest", i)
-		context := slices.Concat([]byte("stonevault.v1/segment"), []byte{s.suite.number}, s.fileID, binary.BigEndian.AppendUint64(nil, uint64(i)), []byte{r.encoding})
+		specRequire(bytes.Equal(s.bodySuite.digest(sealed), r.digest), "segment %d digest", i)
+		context := slices.Concat([]byte("stonevault.v1/segment"), []byte{s.bodySuite.number}, s.fileID, binary.BigEndian.AppendUint64(nil, uint64(i)), []byte{r.encoding})
 		context = binary.BigEndian.AppendUint32(context, r.plain)
 		content := cobblestoneOpen(sealed, s.key, context)
 		if r.encoding == 1 {

@@ -234,11 +234,47 @@ func goodVectors(t *testing.T) []vector {
 		describe(t, &v)
 		vectors = append(vectors, v)
 	}
+	for suite, as := range map[identity.Suite]string{1: "alice", 2: "alice (suite 2)"} {
+		v := vector{Name: "envelope of suite 2 for a body of suite 1", Expect: "open", Reason: "revision 2 moved the file to another suite", Suite: suite, Identity: as}
+		if suite == 1 {
+			v.Name = "envelope of suite 1 for a body of suite 2"
+		}
+		v.Stone = base64.StdEncoding.EncodeToString(moved(t, text, person(t, "alice", 3-suite), person(t, "alice", suite)))
+		describe(t, &v)
+		vectors = append(vectors, v)
+	}
 	f := newForge(t, alice, alice)
 	revision("2", 32)(f)
 	v := vector{Name: "revision 2", Expect: "open", Reason: "names a manifest before it", Suite: 1, Identity: "alice", Stone: base64.StdEncoding.EncodeToString(f.bytes())}
 	describe(t, &v)
 	return append(vectors, v)
+}
+
+// moved is a stone whose envelope was replaced by one of another suite.
+func moved(t *testing.T, plain []byte, from, to *identity.Identity) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	now := time.UnixMilli(1_800_000_000_000)
+	p := stone.SealParams{Recipients: []*identity.WrappingKey{wrappingKey(t, from)}, Signer: from, Rand: rand.Reader, Now: now}
+	if err := stone.Seal(t.Context(), &out, bytes.NewReader(plain), p); err != nil {
+		t.Fatal(err)
+	}
+	_, u, err := openAs(t, out.Bytes(), "alice", "", from.Suite())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := wrappingKey(t, to).Wrap(rand.Reader, u.FileID, (*[32]byte)(u.Key()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	envelope, err := stone.SealEnvelope(stone.EnvelopeParams{
+		Body: u.Body(), Key: u.Key(), Revision: 2, Previous: u.PreviousFor(to.Suite()), Time: now,
+		Signer: to, Grants: []*identity.Grant{g}, Metadata: u.Metadata, Rand: rand.Reader,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(out.Bytes()[:u.BodySize:u.BodySize], envelope...)
 }
 
 // TestVectors opens every golden vector with both openers.
