@@ -26,6 +26,8 @@ var (
 	StatementManifest = Statement{"stonevault.v1/manifest", "application/vnd.stonevault.manifest.v1+json"}
 	// StatementCertificate is what a vault's root says about an identity.
 	StatementCertificate = Statement{"stonevault.v1/certificate", "application/vnd.stonevault.certificate.v1+json"}
+	// StatementSuccession is what a vault's root says about the root that takes its place.
+	StatementSuccession = Statement{"stonevault.v1/succession", "application/vnd.stonevault.succession.v1+json"}
 )
 
 // encode is the pre-authentication encoding of DSSE v1.
