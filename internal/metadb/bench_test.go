@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"stonevault/identity"
 	"stonevault/internal/metadb/metadbtest"
 	"stonevault/internal/vault"
 	"stonevault/stone"
@@ -208,7 +209,7 @@ func BenchmarkGroupBounds(b *testing.B) {
 		update(func(tx vault.Tx) (err error) {
 			for ; uploads < total && err == nil; uploads++ {
 				err = tx.Uploads().Insert(b.Context(), vault.Upload{
-					ID: scatter(int64(uploads + 1)), Owner: person(1 + uploads*7%members), Path: "/u", Class: string(stone.ClassNormal), SealedKey: make([]byte, 100),
+					ID: scatter(int64(uploads + 1)), Owner: person(1 + uploads*7%members), Path: "/u", Class: string(stone.ClassNormal), Suite: identity.SuiteHybrid, SealedKey: make([]byte, 100),
 					Size: -1, Offset: 1000, CreatedAt: group.CreatedAt, ExpiresAt: group.CreatedAt, ModifiedAt: group.CreatedAt,
 				})
 			}

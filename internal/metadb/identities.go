@@ -48,6 +48,15 @@ func (s identities) current(ctx context.Context, kind vault.IdentityKind, of str
 		string(kind), of)
 }
 
+func (s identities) OfKind(ctx context.Context, kind vault.IdentityKind) ([]vault.Identity, error) {
+	return all(ctx, s.tx, scanIdentity, `SELECT `+identityColumns+` FROM identities WHERE kind = $1 ORDER BY version, created_at, id`, string(kind))
+}
+
+func (s identities) Certify(ctx context.Context, id vault.IdentityID, certificate []byte) error {
+	return s.tx.change(ctx, vault.ErrNotFound,
+		`UPDATE identities SET certificate = $2 WHERE id = $1 AND retired_at IS NULL`, string(id), certificate)
+}
+
 func (s identities) Retire(ctx context.Context, id vault.IdentityID, at time.Time) error {
 	return s.tx.change(ctx, vault.ErrNotFound,
 		`UPDATE identities SET retired_at = $2 WHERE id = $1 AND retired_at IS NULL`, string(id), milli(at))

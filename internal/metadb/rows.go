@@ -178,6 +178,7 @@ func checkUpload(u vault.Upload) error {
 		rule{"mode", u.Mode <= 0o777},
 		rule{"modified_at", isTime(u.ModifiedAt)},
 		rule{"sealed_key", len(u.SealedKey) > 0},
+		rule{"suite", u.Suite.Valid()},
 		rule{"size", u.Size >= -1},
 		rule{"position", u.Offset >= 0 && (u.Size < 0 || u.Offset <= u.Size)},
 		rule{"part", u.Part >= 0},

@@ -234,7 +234,7 @@ func (v *Vault) envelope(ctx context.Context, id stone.FileID, s keyState) ([]by
 func (v *Vault) compareEnvelope(e Entry, env *stone.Envelope, signer Identity) error {
 	id, row := e.Version.FileID, e.Version
 	switch {
-	case env.Suite != v.suite, env.FileID != id:
+	case env.Suite != signer.Suite, env.FileID != id:
 		return refused("the envelope at %s belongs to another file or suite", id)
 	case env.Revision != row.Revision, !bytes.Equal(env.ManifestDigest(), row.ManifestDigest):
 		return refused("the envelope of %s is revision %d and not the one of revision %d that is known", id, env.Revision, row.Revision)
@@ -242,7 +242,7 @@ func (v *Vault) compareEnvelope(e Entry, env *stone.Envelope, signer Identity) e
 		return refused("the row of %s states another body size", id)
 	case env.Signer.Fingerprint() != row.Signer:
 		return refused("the row of %s states another signer", id)
-	case env.Certificate == nil, env.Certificate.Root.Fingerprint() != v.rootFP:
+	case env.Certificate == nil, !v.trusts(env.Certificate.Root.Fingerprint()):
 		return refused("the signer of %s is not certified by this vault", id)
 	case env.Certificate.Subject != subject(signer), signer.Person != row.Owner || signer.Kind != KindPerson:
 		return refused("the signer of %s is not its owner", id)
@@ -292,7 +292,7 @@ func (v *Vault) Verify(ctx context.Context, a Actor, ref Ref) (Report, error) {
 	if e.Node.ID == "" { // its rows are refused
 		e.Node.ID, e.Node.Owner, e.Path = ref.Node, a.Person, ref.Path
 	}
-	report := Report{Entry: e, Suite: v.suite, Signer: e.Version.Signer, SealedAt: e.Version.SealedAt}
+	report := Report{Entry: e, Suite: v.reign().suite, Signer: e.Version.Signer, SealedAt: e.Version.SealedAt}
 	if err == nil {
 		err = v.verify(ctx, a, ref, &report)
 	}
@@ -313,6 +313,7 @@ func (v *Vault) verify(ctx context.Context, a Actor, ref Ref, report *Report) er
 		return err
 	}
 	defer o.object.Close()
+	report.Suite = o.unlocked.Suite
 	count := &counter{}
 	err = hide(o.reader.Stream(ctx, count, 0, o.reader.Size()))
 	report.Bytes = count.n

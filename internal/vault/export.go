@@ -140,6 +140,7 @@ func (x *Export) Close() error {
 
 // checkExport refuses what cannot be an envelope's grants, before anything is opened.
 func (v *Vault) checkExport(r ExportRequest) error {
+	suite := v.reign().suite
 	switch n := len(r.Passphrase); {
 	case n == 0 && len(r.Recipients) == 0:
 		return &InvalidError{"recipients", "is empty; name a public key, or give a passphrase"}
@@ -147,15 +148,15 @@ func (v *Vault) checkExport(r ExportRequest) error {
 		return &InvalidError{"passphrase", "stands alone; export once for the passphrase and once for the keys"}
 	case n > maxPassphrase:
 		return &InvalidError{"passphrase", fmt.Sprintf("is longer than %d bytes", maxPassphrase)}
-	case n > 0 && !v.suite.AllowsPassphrase():
-		return &InvalidError{"passphrase", fmt.Sprintf("is not allowed in %v; export for a public key", v.suite)}
+	case n > 0 && !suite.AllowsPassphrase():
+		return &InvalidError{"passphrase", fmt.Sprintf("is not allowed in %v; export for a public key", suite)}
 	case len(r.Recipients) > stone.MaxGrants:
 		return &InvalidError{"recipients", fmt.Sprintf("has more than %d keys", stone.MaxGrants)}
 	}
 	seen := make(map[identity.Fingerprint]bool, len(r.Recipients))
 	for _, p := range r.Recipients {
-		if p.Suite() != v.suite {
-			return &InvalidError{"recipients", fmt.Sprintf("has a key of %v, and this vault's files are of %v; ask for a key of that suite", p.Suite(), v.suite)}
+		if p.Suite() != suite {
+			return &InvalidError{"recipients", fmt.Sprintf("has a key of %v, and this vault's files are of %v; ask for a key of that suite", p.Suite(), suite)}
 		}
 		if seen[p.Fingerprint()] {
 			return &InvalidError{"recipients", "has one key twice; name it once"}
@@ -167,7 +168,10 @@ func (v *Vault) checkExport(r ExportRequest) error {
 
 // exportEnvelope seals the envelope of an export.
 func (v *Vault) exportEnvelope(ctx context.Context, u *stone.Unlocked, exporter Identity, r ExportRequest) ([]byte, error) {
-	keys, err := v.exportKeys(ctx, r)
+	if exporter.Suite != v.reign().suite {
+		return nil, fmt.Errorf("%w: the keys of this account are being replaced", ErrUnavailable)
+	}
+	keys, err := v.exportKeys(ctx, exporter.Suite, r)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +198,7 @@ func (v *Vault) exportEnvelope(ctx context.Context, u *stone.Unlocked, exporter 
 	})
 }
 
-func (v *Vault) exportKeys(ctx context.Context, r ExportRequest) ([]*identity.WrappingKey, error) {
+func (v *Vault) exportKeys(ctx context.Context, suite identity.Suite, r ExportRequest) ([]*identity.WrappingKey, error) {
 	if len(r.Passphrase) > 0 {
 		select {
 		case passphraseQueue <- struct{}{}:
@@ -208,7 +212,7 @@ func (v *Vault) exportKeys(ctx context.Context, r ExportRequest) ([]*identity.Wr
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		w, err := identity.NewPassphraseKey(v.rand, v.suite, r.Passphrase)
+		w, err := identity.NewPassphraseKey(v.rand, suite, r.Passphrase)
 		return []*identity.WrappingKey{w}, err
 	}
 	var keys []*identity.WrappingKey

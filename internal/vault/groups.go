@@ -201,7 +201,7 @@ func (v *Vault) CreateGroup(ctx context.Context, a Actor, name string) (GroupEnt
 		if err := permit(access.Decide(access.Role(p.Role), access.GroupsCreate, access.Vault)); err != nil {
 			return nil, err
 		}
-		if err := errors.Join(tx.Groups().Insert(ctx, g), tx.Identities().Insert(ctx, own)); err != nil {
+		if err := errors.Join(tx.Groups().Insert(ctx, g), v.insertKey(ctx, tx, own)); err != nil {
 			return nil, err
 		}
 		if err := v.recordKey(ctx, tx, audit.KeyPublished, &a, own, Person{}); err != nil {

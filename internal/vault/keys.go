@@ -67,11 +67,12 @@ func (v *Vault) newIdentity(kind IdentityKind, person PersonID) (*identity.Ident
 
 // newManaged generates the identity that row says whose it is, and certifies it.
 func (v *Vault) newManaged(row Identity) (*identity.Identity, Identity, error) {
-	secret, err := identity.Generate(v.rand, v.suite)
+	r := v.reign()
+	secret, err := identity.Generate(v.rand, r.suite)
 	if err != nil {
 		return nil, Identity{}, err
 	}
-	if row, err = v.certifyAs(row, secret.Public()); err != nil {
+	if row, err = v.certifyBy(r, row, secret.Public()); err != nil {
 		return nil, Identity{}, err
 	}
 	row.WrappedSeeds, err = v.master.Seal(seedContext(row), secret.Seeds())
@@ -80,15 +81,15 @@ func (v *Vault) newManaged(row Identity) (*identity.Identity, Identity, error) {
 
 // certify makes the row of a public key, without seeds.
 func (v *Vault) certify(kind IdentityKind, person PersonID, version int, public *identity.Public) (Identity, error) {
-	return v.certifyAs(Identity{Kind: kind, Person: person, Version: version}, public)
+	return v.certifyBy(v.reign(), Identity{Kind: kind, Person: person, Version: version}, public)
 }
 
-// certifyAs completes the row of a public key that says whose it is.
-func (v *Vault) certifyAs(row Identity, public *identity.Public) (Identity, error) {
-	row.ID, row.Suite, row.CreatedAt = IdentityID(v.newID()), v.suite, millis(v.now())
+// certifyBy completes the row of a public key that says whose it is.
+func (v *Vault) certifyBy(r *reign, row Identity, public *identity.Public) (Identity, error) {
+	row.ID, row.Suite, row.CreatedAt = IdentityID(v.newID()), r.suite, millis(v.now())
 	row.Fingerprint, row.Public = public.Fingerprint(), public.Bytes()
 	var err error
-	row.Certificate, err = identity.NewCertificate(v.root, subject(row), public, row.CreatedAt)
+	row.Certificate, err = identity.NewCertificate(r.key, subject(row), public, row.CreatedAt)
 	return row, err
 }
 
@@ -131,11 +132,11 @@ func (v *Vault) secret(row Identity) (*identity.Identity, error) {
 
 // checkCertificate verifies that the root certified a row's keys as what the row says.
 func (v *Vault) checkCertificate(row Identity) error {
-	c, err := v.keys.public.Certificate(v.suite, row.Certificate)
+	c, err := v.keys.public.Certificate(row.Suite, row.Certificate)
 	if err != nil {
 		return refused("identity %s: %w", row.ID, err)
 	}
-	if c.Root.Fingerprint() != v.rootFP || c.Keys != row.Fingerprint || c.Subject != subject(row) {
+	if !v.trusts(c.Root.Fingerprint()) || c.Keys != row.Fingerprint || c.Subject != subject(row) {
 		return refused("identity %s: its certificate is for other keys or by another root", row.ID)
 	}
 	return nil
@@ -202,6 +203,19 @@ func currentHolders(ctx context.Context, tx Tx, owner PersonID) (h holders, err 
 	}
 	if h.recovery, err = tx.Identities().Current(ctx, KindRecovery, ""); err != nil {
 		return h, fmt.Errorf("vault: recovery identity: %v", err)
+	}
+	if h.recovery.Suite == h.owner.Suite {
+		return h, nil
+	}
+	// The vault goes over to another suite, and the owner's turn is still to come.
+	all, err := tx.Identities().OfKind(ctx, KindRecovery)
+	if err != nil {
+		return h, err
+	}
+	for _, row := range all {
+		if row.Suite == h.owner.Suite {
+			h.recovery = row
+		}
 	}
 	return h, nil
 }

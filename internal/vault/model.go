@@ -287,13 +287,14 @@ type Upload struct {
 	Class       string
 	Mode        uint32
 	ModifiedAt  time.Time
-	Replace     bool   // may take the place of a file at Path
-	SealedKey   []byte // the file key, under the master key
-	Size        int64  // bytes of content, or -1 while it is not known
-	Offset      int64  // bytes of content that are durable
-	Part        int64  // bytes of the part that are durable
-	Segments    int    // whole ones
-	Provisional []byte // row and sealed bytes; nil where the content stops at a segment's end, and in lists
+	Replace     bool           // may take the place of a file at Path
+	SealedKey   []byte         // the file key, under the master key
+	Suite       identity.Suite // of the body, from its beginning to its end
+	Size        int64          // bytes of content, or -1 while it is not known
+	Offset      int64          // bytes of content that are durable
+	Part        int64          // bytes of the part that are durable
+	Segments    int            // whole ones
+	Provisional []byte         // row and sealed bytes; nil where the content stops at a segment's end, and in lists
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
 }

@@ -80,7 +80,7 @@ func (v *Vault) createPerson(ctx context.Context, a Actor, by, name string, role
 	if err != nil {
 		return Person{}, nil, err
 	}
-	secret, err := identity.Generate(v.rand, v.suite)
+	secret, err := identity.Generate(v.rand, v.reign().suite)
 	if err != nil {
 		return Person{}, nil, err
 	}
@@ -101,8 +101,8 @@ func (v *Vault) createPerson(ctx context.Context, a Actor, by, name string, role
 		}
 		_, err := tx.Identities().Current(ctx, KindRecovery, "")
 		if isMissing(err) {
-			made = &Recovery{secret, v.rootFP}
-			if err = tx.Identities().Insert(ctx, recovery); err == nil {
+			made = &Recovery{secret, v.reign().print}
+			if err = v.insertKey(ctx, tx, recovery); err == nil {
 				err = v.recordKey(ctx, tx, audit.KeyPublished, &a, recovery, Person{})
 			}
 		}
@@ -112,7 +112,7 @@ func (v *Vault) createPerson(ctx context.Context, a Actor, by, name string, role
 		if err := tx.People().Insert(ctx, p); err != nil {
 			return err
 		}
-		if err := tx.Identities().Insert(ctx, own); err != nil {
+		if err := v.insertKey(ctx, tx, own); err != nil {
 			return err
 		}
 		if err := v.recordKey(ctx, tx, audit.KeyPublished, &a, own, p); err != nil {

@@ -81,6 +81,10 @@ type IdentityStore interface {
 	Current(ctx context.Context, kind IdentityKind, person PersonID) (Identity, error)
 	// OfGroup is Current for a group.
 	OfGroup(ctx context.Context, group GroupID) (Identity, error)
+	// OfKind are all of a kind, retired or not, by version.
+	OfKind(ctx context.Context, kind IdentityKind) ([]Identity, error)
+	// Certify replaces the certificate of one that is not retired.
+	Certify(ctx context.Context, id IdentityID, certificate []byte) error
 	// Retire sets RetiredAt; the row stays, so that what its keys sealed and signed can be read.
 	Retire(ctx context.Context, id IdentityID, at time.Time) error
 	// InUse are those that are not retired.

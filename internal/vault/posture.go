@@ -35,7 +35,7 @@ func (v *Vault) Posture(ctx context.Context) (p Posture, err error) {
 		return p, err
 	}
 	err = v.db.View(ctx, func(tx Tx) error {
-		p.Suite, p.Sealed, p.SealedNow, p.UnderWay = v.suite, 0, 0, map[RotationKind]Rotation{}
+		p.Suite, p.Sealed, p.SealedNow, p.UnderWay = v.reign().suite, 0, 0, map[RotationKind]Rotation{}
 		keys, err := masterKeys(ctx, tx)
 		if err != nil {
 			return err

@@ -261,16 +261,16 @@ func (p *put) writeBody(ctx context.Context) (ObjectWriter, error) {
 		p.request.MediaType = mimetype.Detect(head[:n]).String()
 		src = io.MultiReader(bytes.NewReader(head[:n]), src)
 	}
-	expected := int64(-1)
+	suite, expected := p.v.reign().suite, int64(-1)
 	if p.request.Size >= 0 {
-		expected = stone.MaxBodySize(p.v.suite, p.request.Size)
+		expected = stone.MaxBodySize(suite, p.request.Size)
 	}
 	w, err := p.v.objects.Create(ctx, bodyName(p.fileID), expected)
 	if err != nil {
 		return nil, err
 	}
 	p.body, err = stone.SealBody(ctx, w, src, stone.BodyParams{
-		Suite: p.v.suite, FileID: p.fileID, Key: p.key, Rand: p.v.rand, Compression: p.v.compression,
+		Suite: suite, FileID: p.fileID, Key: p.key, Rand: p.v.rand, Compression: p.v.compression,
 		MediaType: p.request.MediaType, Class: stone.Class(p.request.Class),
 	})
 	if err == nil && p.request.Size >= 0 && p.body.Size != p.request.Size {

@@ -113,7 +113,7 @@ func (v *Vault) beginRecovery(ctx context.Context, recovery *identity.Public, ro
 			if err != nil {
 				return err
 			}
-			if err := tx.Identities().Insert(ctx, row); err != nil {
+			if err := v.insertKey(ctx, tx, row); err != nil {
 				return err
 			}
 			return tx.Settings().Put(ctx, settingRecovering, []byte(root.Hex()))
@@ -181,7 +181,7 @@ func (b *Rebuilt) owner(ctx context.Context, id PersonID) error {
 			if err := tx.People().Insert(ctx, p); err != nil {
 				return err
 			}
-			if err := tx.Identities().Insert(ctx, own); err != nil {
+			if err := v.insertKey(ctx, tx, own); err != nil {
 				return err
 			}
 			err = v.recordKey(ctx, tx, audit.KeyPublished, nil, own, p)

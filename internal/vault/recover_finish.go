@@ -82,7 +82,7 @@ func (v *Vault) finishAccount(ctx context.Context, tx Tx, given NewAccount, id P
 	if err := tx.People().Insert(ctx, p); err != nil {
 		return p, err
 	}
-	if err := tx.Identities().Insert(ctx, fresh); err != nil {
+	if err := v.insertKey(ctx, tx, fresh); err != nil {
 		return p, err
 	}
 	return p, v.recordKey(ctx, tx, audit.KeyPublished, nil, fresh, p)

@@ -40,7 +40,7 @@ func (v *Vault) rewrite(ctx context.Context, was, e Entry, s keyState, h holders
 	}
 	e.Version.Revision, e.Version.Signer = was.Version.Revision+1, h.owner.Fingerprint
 	after, err := stone.SealEnvelope(stone.EnvelopeParams{
-		Body: u.Body(), Key: u.Key(), Revision: e.Version.Revision, Previous: u.ManifestDigest(), Time: millis(v.now()),
+		Body: u.Body(), Key: u.Key(), Revision: e.Version.Revision, Previous: u.PreviousFor(signer.Suite()), Time: millis(v.now()),
 		Signer: signer, Certificate: h.owner.Certificate, Grants: grants, Metadata: metadata(u.Metadata), Rand: v.rand,
 	})
 	if err != nil {

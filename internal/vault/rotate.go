@@ -31,10 +31,11 @@ const (
 	RotateRecovery RotationKind = "recovery"
 	RotateMaster   RotationKind = "master"
 	RotateIdentity RotationKind = "identity"
+	RotateRoot     RotationKind = "root"
 )
 
 // RotationKinds are all of them, in the order in which a server goes on with those under way.
-var RotationKinds = []RotationKind{RotateMaster, RotateRecovery, RotateIdentity}
+var RotationKinds = []RotationKind{RotateMaster, RotateRoot, RotateRecovery, RotateIdentity}
 
 // setting is the name of the setting that holds a Rotation.
 func (k RotationKind) setting() string { return string(k) + "_rotation" }
@@ -50,8 +51,9 @@ type Rotation struct {
 // NewRecovery makes a recovery identity and changes nothing. Whoever has its sheet passes it to
 // BeginRotation: in this order a crash leaves a sheet for nothing, and never a vault without a sheet.
 func (v *Vault) NewRecovery() (*Recovery, error) {
-	secret, err := identity.Generate(v.rand, v.suite)
-	return &Recovery{secret, v.rootFP}, err
+	r := v.reign()
+	secret, err := identity.Generate(v.rand, r.suite)
+	return &Recovery{secret, r.print}, err
 }
 
 // BeginRotation makes next the recovery identity of all that is sealed from now on, and leaves it to Rotate
@@ -73,23 +75,28 @@ func (v *Vault) BeginRotation(ctx context.Context, a Actor, next *Recovery) erro
 		if err != nil {
 			return err
 		}
-		if err := tx.Identities().Retire(ctx, old.ID, millis(v.now())); err != nil {
-			return err
-		}
-		if err := tx.Identities().Insert(ctx, row); err != nil {
-			return err
-		}
-		if err := v.recordKey(ctx, tx, audit.KeyRetired, &a, old, Person{}); err != nil {
-			return err
-		}
-		if err := v.recordKey(ctx, tx, audit.KeyPublished, &a, row, Person{}); err != nil {
-			return err
-		}
-		if err := v.recordRotation(ctx, tx, &a, row, Rotation{Running: true}); err != nil {
-			return err
-		}
-		return noteRotation(ctx, tx, RotateRecovery, Rotation{Running: true})
+		return v.replaceRecovery(ctx, tx, a, old, row)
 	})
+}
+
+// replaceRecovery puts a recovery identity in the place of another.
+func (v *Vault) replaceRecovery(ctx context.Context, tx Tx, a Actor, old, row Identity) error {
+	if err := tx.Identities().Retire(ctx, old.ID, millis(v.now())); err != nil {
+		return err
+	}
+	if err := v.insertKey(ctx, tx, row); err != nil {
+		return err
+	}
+	if err := v.recordKey(ctx, tx, audit.KeyRetired, &a, old, Person{}); err != nil {
+		return err
+	}
+	if err := v.recordKey(ctx, tx, audit.KeyPublished, &a, row, Person{}); err != nil {
+		return err
+	}
+	if err := v.recordRotation(ctx, tx, &a, row, Rotation{Running: true}); err != nil {
+		return err
+	}
+	return noteRotation(ctx, tx, RotateRecovery, Rotation{Running: true})
 }
 
 // RotationState tells how far the last rotation of a kind has come, by whichever process.
@@ -162,6 +169,16 @@ func (p *progress) note(ctx context.Context, now bool) error {
 // it, as for all that touches envelopes (see lockFiles); others read and write meanwhile. report may be nil; it is called
 // at most once a second.
 func (v *Vault) Rotate(ctx context.Context, kind RotationKind, report func(Rotation)) (Rotation, error) {
+	if kind == RotateRecovery || kind == RotateIdentity {
+		// What they rewrite would have to be rewritten again, after a change of roots that has not come to its end.
+		if _, err := v.rotate(ctx, RotateRoot, nil); err != nil {
+			return Rotation{Running: true}, err
+		}
+	}
+	return v.rotate(ctx, kind, report)
+}
+
+func (v *Vault) rotate(ctx context.Context, kind RotationKind, report func(Rotation)) (Rotation, error) {
 	state, err := v.RotationState(ctx, kind)
 	if err != nil || !state.Running {
 		return state, err
@@ -175,6 +192,8 @@ func (v *Vault) Rotate(ctx context.Context, kind RotationKind, report func(Rotat
 		err = v.rotateMaster(ctx, p)
 	case RotateIdentity:
 		err = v.rotateIdentities(ctx, p)
+	case RotateRoot:
+		err = v.rotateRoot(ctx, p)
 	default:
 		err = v.rotateRecovery(ctx, p)
 	}

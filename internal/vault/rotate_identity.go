@@ -72,7 +72,7 @@ func (v *Vault) BeginRotationOfAll(ctx context.Context, a Actor) error {
 		if !managedKinds[row.Kind] || row.CreatedAt.After(since) {
 			continue
 		}
-		if err := v.renew(ctx, a, row); err != nil {
+		if err := v.renew(ctx, &a, row); err != nil {
 			return err
 		}
 	}
@@ -88,11 +88,11 @@ func (v *Vault) renewFound(ctx context.Context, a Actor, find func(Tx) (Identity
 	if err != nil {
 		return err
 	}
-	return v.renew(ctx, a, old)
+	return v.renew(ctx, &a, old)
 }
 
 // renew puts other keys in the place of an identity's. Whoever has others already, or is gone, is left alone.
-func (v *Vault) renew(ctx context.Context, a Actor, old Identity) error {
+func (v *Vault) renew(ctx context.Context, a *Actor, old Identity) error {
 	_, row, err := v.newManaged(Identity{Kind: old.Kind, Person: old.Person, Group: old.Group, Version: old.Version + 1})
 	if err != nil {
 		return err
@@ -112,16 +112,16 @@ func (v *Vault) renew(ctx context.Context, a Actor, old Identity) error {
 		if err := tx.Identities().Retire(ctx, old.ID, row.CreatedAt); err != nil {
 			return err
 		}
-		if err := tx.Identities().Insert(ctx, row); err != nil {
+		if err := v.insertKey(ctx, tx, row); err != nil {
 			return err
 		}
-		if err := v.recordKey(ctx, tx, audit.KeyRetired, &a, old, whose); err != nil {
+		if err := v.recordKey(ctx, tx, audit.KeyRetired, a, old, whose); err != nil {
 			return err
 		}
-		if err := v.recordKey(ctx, tx, audit.KeyPublished, &a, row, whose); err != nil {
+		if err := v.recordKey(ctx, tx, audit.KeyPublished, a, row, whose); err != nil {
 			return err
 		}
-		if err := v.recordRenewed(ctx, tx, &a, row, whose, "begun", 0); err != nil {
+		if err := v.recordRenewed(ctx, tx, a, row, whose, "begun", 0); err != nil {
 			return err
 		}
 		state, err := rotation(ctx, tx, RotateIdentity)

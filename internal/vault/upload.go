@@ -69,7 +69,7 @@ func (v *Vault) BeginUpload(ctx context.Context, a Actor, r UploadRequest) (Uplo
 	u := Upload{
 		ID: p.fileID, Owner: a.Person, Path: joinPath(append(p.folders, p.name)...), MediaType: p.request.MediaType,
 		Class: p.request.Class, Mode: p.request.Mode, ModifiedAt: millis(p.request.ModifiedAt), Replace: r.Replace,
-		Size: r.Size, CreatedAt: now, ExpiresAt: now.Add(uploadLifetime),
+		Suite: v.reign().suite, Size: r.Size, CreatedAt: now, ExpiresAt: now.Add(uploadLifetime),
 	}
 	if u.SealedKey, err = v.master.Seal(uploadContext(u.ID), p.key[:]); err != nil {
 		return Upload{}, err

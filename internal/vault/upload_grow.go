@@ -111,7 +111,7 @@ func (v *Vault) uploadKey(u Upload) (*stone.FileKey, error) {
 
 func (v *Vault) bodyParams(u Upload, key *stone.FileKey) stone.BodyParams {
 	return stone.BodyParams{
-		Suite: v.suite, FileID: u.ID, Key: key, Rand: v.rand, Compression: v.compression,
+		Suite: u.Suite, FileID: u.ID, Key: key, Rand: v.rand, Compression: v.compression,
 		MediaType: u.MediaType, Class: stone.Class(u.Class),
 	}
 }

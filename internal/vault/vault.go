@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stonevault/identity"
@@ -48,10 +49,9 @@ type Vault struct {
 	contexts    map[SealedPlace]func(of []string) string
 	grace       time.Duration // see masterGrace
 
-	id     string
-	suite  identity.Suite
-	root   *identity.SigningKey
-	rootFP identity.Fingerprint
+	id        string
+	root      atomic.Pointer[reign]
+	following sync.Mutex
 
 	keys      keyring
 	downloads downloads
@@ -159,22 +159,15 @@ func (v *Vault) load(ctx context.Context) error {
 		if err != nil || len(suite) != 1 || !identity.Suite(suite[0]).Valid() {
 			return fmt.Errorf("vault: setting %s is damaged: %v", settingSuite, err)
 		}
-		root, err := tx.Identities().Current(ctx, KindRoot, "")
+		r, err := v.readReign(ctx, tx)
 		if err != nil {
-			return fmt.Errorf("vault: root: %v", err)
+			return err
 		}
-		v.id, v.suite = string(id), identity.Suite(suite[0])
-		seed, err := v.master.Open(seedContext(root), root.WrappedSeeds)
-		if err != nil {
-			return fmt.Errorf("vault: root: %w", err)
+		if r.suite != identity.Suite(suite[0]) {
+			return fmt.Errorf("vault: setting %s says suite %d, and the root is of suite %d", settingSuite, suite[0], r.suite)
 		}
-		if v.root, err = identity.SigningKeyFromSeed(v.suite, seed); err != nil {
-			return fmt.Errorf("vault: root: %w", err)
-		}
-		v.rootFP = v.root.Verifying().Fingerprint()
-		if v.rootFP != root.Fingerprint {
-			return errors.New("vault: the root's row does not fit its key")
-		}
+		v.id = string(id)
+		v.root.Store(r)
 		return nil
 	})
 }
@@ -186,7 +179,7 @@ func (v *Vault) found(ctx context.Context, suite identity.Suite, why string, als
 	if err != nil {
 		return err
 	}
-	v.suite, v.root = suite, root
+	v.root.Store(&reign{suite: suite, key: root, print: root.Verifying().Fingerprint()})
 	row := Identity{
 		ID: IdentityID(v.newID()), Kind: KindRoot, Version: 1, Suite: suite, CreatedAt: v.now(),
 		Fingerprint: root.Verifying().Fingerprint(), Public: root.Verifying().Bytes(),
@@ -245,7 +238,8 @@ func (v *Vault) NoteTime(ctx context.Context) error {
 
 // About tells what anybody may know of the vault.
 func (v *Vault) About(context.Context) (About, error) {
-	return About{VaultID: v.id, Suite: v.suite, RootFingerprint: v.rootFP, RootKey: v.root.Verifying().Bytes()}, nil
+	r := v.reign()
+	return About{VaultID: v.id, Suite: r.suite, RootFingerprint: r.print, RootKey: r.key.Verifying().Bytes()}, nil
 }
 
 // newID draws 16 random bytes in hex.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"stonevault/identity"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
 	"stonevault/internal/vault"
@@ -76,7 +77,7 @@ func testSealed(t *testing.T, db Database) {
 			id := key(n)
 			id.WrappedSeeds = value
 			id.Version = n
-			upload := vault.Upload{ID: FileID(n), Owner: Person(1).ID, Path: "/u", Class: "normal", SealedKey: value, Size: -1, CreatedAt: start,
+			upload := vault.Upload{ID: FileID(n), Owner: Person(1).ID, Path: "/u", Suite: identity.SuiteHybrid, Class: "normal", SealedKey: value, Size: -1, CreatedAt: start,
 				ExpiresAt: start, ModifiedAt: start}
 			log := auditLog(int64(n))
 			log.SealedSeed = value
@@ -166,7 +167,7 @@ func testSealed(t *testing.T, db Database) {
 			return tx.Identities().Insert(ctx, id)
 		},
 		"an upload": func(ctx context.Context, tx vault.Tx) error {
-			return tx.Uploads().Insert(ctx, vault.Upload{ID: FileID(5), Owner: Person(1).ID, Path: "/u", Class: "normal", SealedKey: late, Size: -1,
+			return tx.Uploads().Insert(ctx, vault.Upload{ID: FileID(5), Owner: Person(1).ID, Path: "/u", Suite: identity.SuiteHybrid, Class: "normal", SealedKey: late, Size: -1,
 				CreatedAt: start, ExpiresAt: start, ModifiedAt: start})
 		},
 		"a token key": func(ctx context.Context, tx vault.Tx) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"stonevault/identity"
 	"stonevault/internal/vault"
 	"stonevault/stone"
 )
@@ -45,7 +46,7 @@ func testQuotas(t *testing.T, db Database) {
 	third, whose := File(3, Person(3).ID, "", "c")
 	first.Size, its.Size, whose.Size = 100, 20, 7
 	upload := func(n, owner int, offset int64) vault.Upload {
-		return vault.Upload{ID: FileID(n), Owner: Person(owner).ID, Path: "/u", Class: string(stone.ClassNormal), SealedKey: []byte{1},
+		return vault.Upload{ID: FileID(n), Owner: Person(owner).ID, Path: "/u", Suite: identity.SuiteHybrid, Class: string(stone.ClassNormal), SealedKey: []byte{1},
 			Size: -1, Offset: offset, CreatedAt: start, ExpiresAt: start, ModifiedAt: start}
 	}
 	update(t, db, func(ctx context.Context, tx vault.Tx) error {

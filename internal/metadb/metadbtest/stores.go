@@ -136,6 +136,24 @@ func testIdentities(t *testing.T, db Database) {
 		}
 		return nil
 	})
+	ofKind := func(what string, kind vault.IdentityKind, want ...vault.Identity) {
+		t.Helper()
+		view(t, db, func(ctx context.Context, tx vault.Tx) error {
+			got, err := tx.Identities().OfKind(ctx, kind)
+			equal(t, what, got, want)
+			return err
+		})
+	}
+	ofKind("all of a person", vault.KindPerson, old, current, retired)
+	ofKind("none", vault.KindGroup)
+	current.Certificate = []byte("another certificate")
+	update(t, db, func(ctx context.Context, tx vault.Tx) error { return tx.Identities().Certify(ctx, current.ID, current.Certificate) })
+	ofKind("certified anew", vault.KindPerson, old, current, retired)
+	for what, id := range map[string]vault.IdentityID{"one that is retired": retired.ID, "one that is not there": ID[vault.IdentityID](99)} {
+		refused(t, db, "certifying "+what, vault.ErrNotFound, func(ctx context.Context, tx vault.Tx) error {
+			return tx.Identities().Certify(ctx, id, []byte("c"))
+		})
+	}
 	for what, change := range map[string]func(*vault.Identity){
 		"same id":                      func(k *vault.Identity) { k.ID = recovery.ID },
 		"same fingerprint":             func(k *vault.Identity) { k.Fingerprint = recovery.Fingerprint },

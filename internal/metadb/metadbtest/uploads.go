@@ -6,12 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"stonevault/identity"
 	"stonevault/internal/vault"
 )
 
 func upload(n int, owner vault.PersonID) vault.Upload {
 	return vault.Upload{
-		ID: FileID(n), Owner: owner, Path: "/a/b", MediaType: "text/plain", Class: "normal", Mode: 0o644,
+		ID: FileID(n), Owner: owner, Path: "/a/b", MediaType: "text/plain", Class: "normal", Mode: 0o644, Suite: identity.SuiteHybrid,
 		ModifiedAt: start.Add(-time.Hour), SealedKey: []byte{1, 2, 3}, Size: 10 << 20,
 		CreatedAt: start.Add(time.Duration(n) * time.Second), ExpiresAt: start.Add(time.Duration(n) * time.Hour),
 	}

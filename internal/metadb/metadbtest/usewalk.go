@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"stonevault/identity"
 	"stonevault/internal/vault"
 	"stonevault/stone"
 )
@@ -208,7 +209,7 @@ func (w *useWalk) handOver(ctx context.Context, tx vault.Tx, r *rand.Rand) error
 // upload begins an upload, brings one further, or ends one.
 func (w *useWalk) upload(ctx context.Context, tx vault.Tx, r *rand.Rand) error {
 	row := func(n int) vault.Upload {
-		return vault.Upload{ID: FileID(n), Owner: Person(int(w.uploads[n][0])).ID, Path: "/u", Class: string(stone.ClassNormal),
+		return vault.Upload{ID: FileID(n), Owner: Person(int(w.uploads[n][0])).ID, Path: "/u", Suite: identity.SuiteHybrid, Class: string(stone.ClassNormal),
 			SealedKey: []byte{1}, Size: -1, Offset: w.uploads[n][1], CreatedAt: start, ExpiresAt: start, ModifiedAt: start}
 	}
 	for n, up := range w.uploads {
