@@ -1405,6 +1405,10 @@ type Vault struct {
 	// RootKey The root's ML-DSA verifying key, in base64. It certifies every identity.
 	RootKey []byte `json:"root_key"`
 
+	// Successions Statements of the roots before, each about the next one, the oldest first, in base64; docs/spec/stone.md, section
+	// 5.6. Whoever trusts one of these roots can go on with the present one. Absent where the root is the first.
+	Successions [][]byte `json:"successions,omitempty"`
+
 	// Suite The set of algorithms: 1 hybrid (MLKEM1024-P384, ML-DSA-65), 2 CNSA 2.0 (ML-KEM-1024, ML-DSA-87).
 	Suite Suite `json:"suite"`
 

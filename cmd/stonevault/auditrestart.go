@@ -46,7 +46,7 @@ func (a *app) acceptRestart(ctx context.Context, yes bool) error {
 	if err != nil {
 		return err
 	}
-	if pin == nil || pin.Root != p.Root {
+	if pin == nil || !p.isRoot(pin.Root) {
 		_, err := a.checkPin(ctx, c, p)
 		if err == nil {
 			a.say("There was nothing to accept: this is the first audit log that was seen of this vault.")

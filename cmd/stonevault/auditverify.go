@@ -145,7 +145,7 @@ func (v *auditor) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if before != nil && before.Root != v.p.Root {
+	if before != nil && !v.p.isRoot(before.Root) {
 		before = nil
 	}
 	v.pin, err = v.a.checkPin(ctx, v.c, v.p)

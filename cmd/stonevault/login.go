@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -93,19 +94,23 @@ func (a *app) login(ctx context.Context, f loginFlags) error {
 		return err
 	}
 	known := p.Root == vault.RootFingerprint
-	if p.Root != "" && !known && !f.acceptNewVault {
-		return fmt.Errorf("%w: its root is now %s; ask an administrator, and if a new vault was made, add --accept-new-vault",
-			client.ErrOtherVault, vault.RootFingerprintSpoken)
+	steps, err := a.followRoot(p, vault)
+	if err != nil && !f.acceptNewVault {
+		return err
 	}
 	person, enrol, err := a.signIn(ctx, c, p.User, f)
 	if err != nil {
 		return err
 	}
-	p.User, p.Root = person.Name, vault.RootFingerprint
+	p.User = person.Name
+	p.setRoot(vault.RootFingerprint, steps)
 	if err := a.saveProfile(p); err != nil {
 		return err
 	}
 	a.say("Signed in at %s as %s.", p.Server, shown(person.Name))
+	for _, s := range steps {
+		a.say("The vault's root was replaced on %s; the one that was known here says which one follows it.", s.IssuedAt.Format(time.DateOnly))
+	}
 	if !known {
 		a.say("The vault's root, to compare with the recovery sheet: %s", vault.RootFingerprintSpoken)
 	}

@@ -147,7 +147,7 @@ func (a *app) updatePin(ctx context.Context, p *profile, change func(*client.Pin
 			return nil, err
 		}
 		// A person has signed in to another vault under this profile since: its log is another one too.
-		other := known != nil && known.Root != p.Root
+		other := known != nil && !p.isRoot(known.Root)
 		if other {
 			known = nil
 		}

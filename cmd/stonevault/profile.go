@@ -19,9 +19,11 @@ import (
 type profile struct {
 	Server string `json:"server"`
 	User   string `json:"user"`
-	// Root is the fingerprint of the vault's root, in hex, as it was first seen.
-	Root           string `json:"root"`
-	AllowClassical bool   `json:"allow_classical,omitempty"`
+	// Root is the fingerprint of the vault's root, in hex, as it was first seen, or as former roots led to it.
+	Root string `json:"root"`
+	// FormerRoots are those that led to it.
+	FormerRoots    []string `json:"former_roots,omitempty"`
+	AllowClassical bool     `json:"allow_classical,omitempty"`
 	// CAFile and Fingerprint say by what the server's certificate is known.
 	CAFile      string `json:"ca_file,omitempty"`
 	Fingerprint string `json:"tls_fingerprint,omitempty"`

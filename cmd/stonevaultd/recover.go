@@ -63,7 +63,7 @@ A recovery that was interrupted goes on when it is started again. The exit code 
 		},
 	}
 	cmd.Flags().StringVar(&r.from, "from", "", "the `OBJECTS`: the directory objects of the lost vault, a copy of it, or the address of its bucket")
-	cmd.Flags().StringVar(&r.root, "root", "", "the `FINGERPRINT` of the vault's root key, as on the sheet or in hex")
+	cmd.Flags().StringArrayVar(&r.roots, "root", nil, "the `FINGERPRINT` of the vault's root key, as on the sheet or in hex; may be repeated for a vault that was lost while its root was being replaced")
 	cmd.Flags().StringArrayVar(&r.names, "owner", nil, "`ID=NAME`: the name of the account that gets an owner's files; may be repeated")
 	cmd.Flags().BoolVar(&r.link, "link", false, "link bodies instead of copying them, on one file system")
 	cmd.Flags().BoolVar(&r.json, "json", false, "print the report as JSON")
@@ -76,7 +76,7 @@ A recovery that was interrupted goes on when it is started again. The exit code 
 type recovery struct {
 	*app
 	from   string
-	root   string
+	roots  []string
 	names  []string
 	link   bool
 	json   bool
@@ -238,14 +238,17 @@ func (o *opener) mayRecover(ctx context.Context) error {
 	return err
 }
 
-// trusted tells whether a root is the one that was named, or is nil where none was.
+// trusted tells whether a root is one that was named, or is nil where none was.
 func (r *recovery) trusted() func(identity.Fingerprint) bool {
-	if r.root == "" {
+	if len(r.roots) == 0 {
 		return nil
 	}
-	want := strings.ToLower(strings.Join(strings.Fields(strings.ReplaceAll(r.root, "-", " ")), ""))
+	wanted := make(map[string]bool)
+	for _, text := range r.roots {
+		wanted[strings.ToLower(strings.Join(strings.Fields(strings.ReplaceAll(text, "-", " ")), ""))] = true
+	}
 	return func(f identity.Fingerprint) bool {
-		return want == f.Hex() || want == strings.Join(strings.Fields(f.Spoken()), "")
+		return wanted[f.Hex()] || wanted[strings.Join(strings.Fields(f.Spoken()), "")]
 	}
 }
 

@@ -44,6 +44,14 @@ var rotations = map[vault.RotationKind]rotationWords{
 			"Envelopes that do not verify, and were left as they are: %d. The log names them; restore these files from a backup, and rotate again.\n",
 		log: "keys were rotated",
 	},
+	vault.RotateRoot: {
+		progress: "envelopes rewritten%s: %d of %d\n",
+		done: "Everybody has keys that the new root certifies, and the vault trusts the former one no more. Envelopes rewritten: %d.\n" +
+			"Clients go on with the new root when they sign in next, and say so.\n",
+		failed: "Envelopes rewritten: %d. The former root and keys stay for those that could not be.\n" +
+			"Envelopes that do not verify, and were left as they are: %d. The log names them; restore these files from a backup, and rotate the root again.\n",
+		log: "the root was rotated",
+	},
 	vault.RotateMaster: {
 		progress: "secrets sealed anew%s: %d of %d\n",
 		done: "Nothing in the database needs the old master key any more, and the vault has forgotten it. Secrets sealed anew: %d.\n" +
@@ -56,12 +64,12 @@ func newRotate(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Replace a key while people work",
-		Args:  operands("what to replace: master, recovery, identity, tokens or webhooks"),
+		Args:  operands("what to replace: master, root, recovery, identity, suite, tokens or webhooks"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return misuse("%q cannot be replaced; master, recovery, identity, tokens and webhooks can", args[0])
+			return misuse("%q cannot be replaced; master, root, recovery, identity, suite, tokens and webhooks can", args[0])
 		},
 	}
-	cmd.AddCommand(newRotateRecovery(a), newRotateMaster(a), newRotateIdentity(a), newRotateTokens(a), newRotateWebhooks(a))
+	cmd.AddCommand(newRotateMaster(a), newRotateRoot(a), newRotateRecovery(a), newRotateIdentity(a), newRotateSuite(a), newRotateTokens(a), newRotateWebhooks(a))
 	return cmd
 }
 
@@ -241,7 +249,7 @@ func (s *store) rotate(ctx context.Context, kind vault.RotationKind, report func
 
 // rotate follows the master key, and goes on with what is under way, unless another server does.
 func (s *Server) rotate(ctx context.Context) {
-	if !s.rotated(ctx, "master", s.store.followMaster(ctx)) {
+	if !s.rotated(ctx, vault.RotateMaster, s.store.followMaster(ctx)) || !s.rotated(ctx, vault.RotateRoot, s.store.vault.FollowRoot(ctx)) {
 		return
 	}
 	for _, kind := range vault.RotationKinds {

@@ -19,19 +19,32 @@ import (
 // checkRecoverable wants every envelope to open with one secret and not with the other.
 func checkRecoverable(t testing.TB, data, with, without string) int {
 	t.Helper()
-	objects, err := local.Open(filepath.Join(data, "objects"))
-	check(t, err)
-	defer objects.Close()
 	yes, err := identity.ParseSecret(with)
 	check(t, err)
 	no, err := identity.ParseSecret(without)
 	check(t, err)
 	n := 0
+	eachEnvelope(t, data, func(e *stone.Envelope) {
+		n++
+		if _, err := e.KeyFor(yes); err != nil {
+			t.Errorf("%s does not open with the new sheet: %v", e.FileID, err)
+		}
+		if e.GrantTo(no.Public().Fingerprint()) != nil {
+			t.Errorf("%s opens with the old sheet", e.FileID)
+		}
+	})
+	return n
+}
+
+func eachEnvelope(t testing.TB, data string, fn func(*stone.Envelope)) {
+	t.Helper()
+	objects, err := local.Open(filepath.Join(data, "objects"))
+	check(t, err)
+	defer objects.Close()
 	check(t, objects.Walk(t.Context(), func(name string, _ int64) error {
 		if !strings.HasSuffix(name, ".env") {
 			return nil
 		}
-		n++
 		o, err := objects.Open(t.Context(), name)
 		check(t, err)
 		defer o.Close()
@@ -41,15 +54,9 @@ func checkRecoverable(t testing.TB, data, with, without string) int {
 		}
 		e, err := stone.ParseEnvelope(b)
 		check(t, err)
-		if _, err := e.KeyFor(yes); err != nil {
-			t.Errorf("%s does not open with the new sheet: %v", name, err)
-		}
-		if e.GrantTo(no.Public().Fingerprint()) != nil {
-			t.Errorf("%s opens with the old sheet", name)
-		}
+		fn(e)
 		return nil
 	}))
-	return n
 }
 
 // TestRotateRecovery rotates without a server, and beside one that people use and that is killed.

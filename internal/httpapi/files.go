@@ -29,7 +29,7 @@ func (a *API) about(c *call) error {
 	}
 	return writeJSON(c.w, http.StatusOK, api.Vault{
 		VaultID: v.VaultID, Version: a.Version, Suite: int(v.Suite), RootKey: v.RootKey,
-		RootFingerprint: v.RootFingerprint.Hex(), RootFingerprintSpoken: v.RootFingerprint.Spoken(),
+		RootFingerprint: v.RootFingerprint.Hex(), RootFingerprintSpoken: v.RootFingerprint.Spoken(), Successions: v.Successions,
 	})
 }
 

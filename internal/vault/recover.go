@@ -159,8 +159,9 @@ func (s *Survey) Roots() []Root {
 	return roots
 }
 
-// Trust chooses the root that trusted is true for or, where trusted is nil, the only one that there is.
-// What others certify is refused from then on.
+// Trust chooses the roots that trusted is true for or, where trusted is nil, the only one that there is, and returns the
+// one that certifies most. What others certify is refused from then on. There are several where a vault was lost while
+// its root was being replaced.
 func (s *Survey) Trust(trusted func(identity.Fingerprint) bool) (identity.Fingerprint, error) {
 	roots := s.Roots()
 	if trusted == nil && len(roots) == 1 {
@@ -170,14 +171,14 @@ func (s *Survey) Trust(trusted func(identity.Fingerprint) bool) (identity.Finger
 	if i < 0 {
 		return "", &RootsError{roots}
 	}
-	root := roots[i].Fingerprint
 	s.found = slices.DeleteFunc(s.found, func(c *candidate) bool {
-		if c.root != root {
-			s.refuse(envelopeName(c.id), fmt.Errorf("its signer is certified by another root, %s", c.root.Hex()))
+		if trusted(c.root) {
+			return false
 		}
-		return c.root != root
+		s.refuse(envelopeName(c.id), fmt.Errorf("its signer is certified by another root, %s", c.root.Hex()))
+		return true
 	})
-	return root, nil
+	return roots[i].Fingerprint, nil
 }
 
 // Owners are the ids of the people whose files these are.

@@ -89,6 +89,9 @@ type About struct {
 	Suite           identity.Suite
 	RootFingerprint identity.Fingerprint
 	RootKey         []byte // verifying key
+	// Successions are the statements of the roots before about the next one, the oldest first: whoever trusts one of
+	// them comes to the root in use by identity.FollowRoots.
+	Successions [][]byte
 }
 
 // ETag is a strong entity tag, quoted. A file's changes with every revision.

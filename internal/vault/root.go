@@ -20,6 +20,8 @@ type reign struct {
 	key    *identity.SigningKey
 	print  identity.Fingerprint
 	former map[identity.Fingerprint]bool
+	// successions are the statements of the roots before about the next one, the oldest first.
+	successions [][]byte
 }
 
 // reign is never nil in a vault that has been opened.
@@ -27,10 +29,14 @@ func (v *Vault) reign() *reign { return v.root.Load() }
 
 // readReign reads the root in use.
 func (v *Vault) readReign(ctx context.Context, tx Tx) (*reign, error) {
-	row, err := tx.Identities().Current(ctx, KindRoot, "")
+	roots, err := tx.Identities().OfKind(ctx, KindRoot)
 	if err != nil {
-		return nil, fmt.Errorf("vault: root: %v", err)
+		return nil, fmt.Errorf("vault: root: %w", err)
 	}
+	if len(roots) == 0 {
+		return nil, errors.New("vault: there is no root")
+	}
+	row := roots[len(roots)-1]
 	former, err := formerRoots(ctx, tx)
 	if err != nil {
 		return nil, err
@@ -38,6 +44,11 @@ func (v *Vault) readReign(ctx context.Context, tx Tx) (*reign, error) {
 	r := &reign{row: row.ID, suite: row.Suite, former: make(map[identity.Fingerprint]bool)}
 	for _, print := range former {
 		r.former[print] = true
+	}
+	for _, root := range roots {
+		if len(root.Certificate) > 0 {
+			r.successions = append(r.successions, root.Certificate)
+		}
 	}
 	if now := v.root.Load(); now != nil && now.row == row.ID {
 		r.key, r.print = now.key, now.print
@@ -159,23 +170,4 @@ func (v *Vault) insertKey(ctx context.Context, tx Tx, row Identity) error {
 		return errors.Join(errDeposed, err)
 	}
 	return tx.Identities().Insert(ctx, row)
-}
-
-// Successions are the statements of former roots about the next one, the oldest first. Whoever trusts one of them
-// comes to the root in use.
-func (v *Vault) Successions(ctx context.Context) (all [][]byte, err error) {
-	err = v.db.View(ctx, func(tx Tx) error {
-		roots, err := tx.Identities().OfKind(ctx, KindRoot)
-		if err != nil {
-			return err
-		}
-		all = nil
-		for _, row := range roots {
-			if len(row.Certificate) > 0 {
-				all = append(all, row.Certificate)
-			}
-		}
-		return nil
-	})
-	return all, err
 }

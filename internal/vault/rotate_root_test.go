@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -145,8 +146,11 @@ func (h *house) replaceRoot(a vault.Actor, suite identity.Suite, secret *identit
 	if h.seeds(before.RootFingerprint) {
 		t.Error("the seed of the former root is kept")
 	}
-	if err := h.BeginRootRotation(ctx, vault.Actor{}, next); !errors.Is(err, vault.ErrRotating) {
-		t.Errorf("twice: %v", err)
+	if err := h.BeginRootRotation(ctx, vault.Actor{}, next); err != nil {
+		t.Errorf("once more, after a lost answer: %v", err)
+	}
+	if third, err := h.NewRoot(ctx, suite); err != nil || !errors.Is(h.BeginRootRotation(ctx, vault.Actor{}, third), vault.ErrRotating) {
+		t.Errorf("another one, meanwhile: %v", err)
 	}
 	now, err := h.About(ctx)
 	if err != nil || now.RootFingerprint != next.Fingerprint || now.Suite != suite {
@@ -215,10 +219,11 @@ func (h *house) replaceRoot(a vault.Actor, suite identity.Suite, secret *identit
 	}
 
 	// Whoever trusted the former root comes to this one, and to no other.
-	statements, err := h.Successions(ctx)
-	if err != nil {
-		t.Fatal(err)
+	about, err := beside.About(ctx)
+	if err != nil || about.RootFingerprint != next.Fingerprint {
+		t.Errorf("the other server says %+v, %v", about, err)
 	}
+	statements := about.Successions
 	if steps, err := identity.FollowRoots(before.RootFingerprint.Hex(), next.Fingerprint.Hex(), now.VaultID, statements); err != nil || len(steps) != 1 {
 		t.Errorf("%d steps, %v", len(steps), err)
 	}
@@ -404,6 +409,47 @@ func TestRotateRootFaults(t *testing.T) {
 					break
 				}
 			}
+		}
+	}
+}
+
+// TestRecoverBetweenRoots: the database is lost while the root is being replaced, and both roots are named.
+func TestRecoverBetweenRoots(t *testing.T) {
+	h := newHouse(t)
+	p, recovery, err := h.CreatePerson(ctx, vault.Actor{}, "ada", vault.RoleAdmin, "hash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := vault.Actor{Person: p.ID, Role: p.Role, Name: p.Name}
+	h.put(a, "/before", []byte("before"))
+	former := recovery.RootFingerprint
+	next := h.deposed(identity.SuiteHybrid)
+	if err := h.BeginPersonRotation(ctx, vault.Actor{}, "ada"); err != nil {
+		t.Fatal(err)
+	}
+	h.put(a, "/after", []byte("after"))
+	for _, c := range []struct {
+		trusted []identity.Fingerprint
+		files   int
+	}{{nil, -1}, {[]identity.Fingerprint{former}, 1}, {[]identity.Fingerprint{next.Fingerprint}, 1}, {[]identity.Fingerprint{former, next.Fingerprint}, 2}} {
+		s, err := vault.NewSurvey(ctx, h.objects, recovery.Secret, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(c.trusted) == 0 {
+			var several *vault.RootsError
+			if _, err := s.Trust(nil); !errors.As(err, &several) || len(several.Found) != 2 {
+				t.Errorf("none named: %v", err)
+			}
+			continue
+		}
+		root, err := s.Trust(func(f identity.Fingerprint) bool { return slices.Contains(c.trusted, f) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := rebuild(newPlace(t), s, root)
+		if b.Report.Files != c.files || len(s.Refused()) != 2-c.files {
+			t.Errorf("%d roots: %d files, %d refused", len(c.trusted), b.Report.Files, len(s.Refused()))
 		}
 	}
 }

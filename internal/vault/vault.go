@@ -239,7 +239,7 @@ func (v *Vault) NoteTime(ctx context.Context) error {
 // About tells what anybody may know of the vault.
 func (v *Vault) About(context.Context) (About, error) {
 	r := v.reign()
-	return About{VaultID: v.id, Suite: r.suite, RootFingerprint: r.print, RootKey: r.key.Verifying().Bytes()}, nil
+	return About{VaultID: v.id, Suite: r.suite, RootFingerprint: r.print, RootKey: r.key.Verifying().Bytes(), Successions: r.successions}, nil
 }
 
 // newID draws 16 random bytes in hex.

@@ -147,7 +147,9 @@ func testIdentities(t *testing.T, db Database) {
 	ofKind("all of a person", vault.KindPerson, old, current, retired)
 	ofKind("none", vault.KindGroup)
 	current.Certificate = []byte("another certificate")
-	update(t, db, func(ctx context.Context, tx vault.Tx) error { return tx.Identities().Certify(ctx, current.ID, current.Certificate) })
+	update(t, db, func(ctx context.Context, tx vault.Tx) error {
+		return tx.Identities().Certify(ctx, current.ID, current.Certificate)
+	})
 	ofKind("certified anew", vault.KindPerson, old, current, retired)
 	for what, id := range map[string]vault.IdentityID{"one that is retired": retired.ID, "one that is not there": ID[vault.IdentityID](99)} {
 		refused(t, db, "certifying "+what, vault.ErrNotFound, func(ctx context.Context, tx vault.Tx) error {
