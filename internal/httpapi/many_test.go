@@ -40,7 +40,7 @@ var onMany = []string{
 // TestOnPostgresS3AndRedis runs the API's tests again, on the parts that many servers share.
 func TestOnPostgresS3AndRedis(t *testing.T) {
 	if raceDetector && os.Getenv("STONEVAULT_TORTURE") != "1" {
-		t.Skip("NOT RUN here: scripts/test-go runs this at its end without the race detector, and make torture with it")
+		t.Skip("NOT RUN here: scripts/test-go runs this without the race detector, and make torture with it")
 	}
 	database, store, counter := postgrestest.Start(t), s3test.Start(t), redistest.Start(t)
 	cmd := exec.Command(os.Args[0], "-test.run=^("+strings.Join(onMany, "|")+")$", "-test.v", "-test.timeout=25m")
