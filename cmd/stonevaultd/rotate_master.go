@@ -13,6 +13,7 @@ import (
 	"stonevault/internal/datadir"
 	"stonevault/internal/vault"
 	"stonevault/internal/webhook"
+	"stonevault/qkd/kme"
 )
 
 // sealContexts say what is sealed under the master key beside what the vault seals itself.
@@ -21,6 +22,8 @@ var sealContexts = map[vault.SealedPlace]func(of []string) string{
 	vault.SealedFactors:   func(of []string) string { return auth.FactorContext(of[0]) },
 	vault.SealedWebhooks:  func(of []string) string { return webhook.SecretContext(of[0]) },
 	vault.SealedFormers:   func(of []string) string { return webhook.SecretContext(of[1]) },
+	vault.SealedPool:      func(of []string) string { return kme.PoolContext(of[0], of[1], of[2]) },
+	vault.SealedWaiting:   func(of []string) string { return kme.WaitingContext(of[1], of[2], of[3]) },
 }
 
 func newRotateMaster(a *app) *cobra.Command {

@@ -29,6 +29,14 @@ var layers = []layer{
 		unlinked: []string{"database/sql", "net", "net/http", "os/exec", "testing"},
 	},
 	{
+		// A library that is a protocol over HTTP: it opens no port and no file.
+		name:     "protocol",
+		packages: []string{"qkd/etsi014"},
+		may:      []string{"library"},
+		never:    []string{"database/sql", "net", "os", "os/exec", "os/signal", "os/user", "syscall"},
+		unlinked: []string{"database/sql", "testing"},
+	},
+	{
 		name:     "core",
 		packages: []string{"internal/vault", "internal/access", "internal/anchor/journal", "internal/auditlog", "internal/auth", "internal/cache", "internal/once", "internal/peers", "internal/webhook"},
 		may:      []string{"library", "core"},
@@ -47,12 +55,12 @@ var layers = []layer{
 			"internal/config", "internal/datadir", "internal/front", "internal/httpapi", "internal/inspect", "internal/keyring",
 			"internal/masterkey", "internal/metadb", "internal/webhook/sender",
 		},
-		may: []string{"library", "core", "wire"},
+		may: []string{"library", "protocol", "core", "wire"},
 	},
 	{
 		name:     "command",
 		packages: []string{"cmd", "scripts"},
-		may:      []string{"library", "core", "wire", "adapter"},
+		may:      []string{"library", "protocol", "core", "wire", "adapter"},
 		unlinked: []string{"testing"},
 	},
 	{

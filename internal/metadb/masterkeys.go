@@ -35,6 +35,8 @@ var sealedColumns = map[vault.SealedPlace]sealedColumn{
 	vault.SealedFormers:   {column: "secret", of: []string{"id", "webhook"}, number: true},
 	vault.SealedLogs:      {column: "sealed_seed", of: []string{"id", "origin"}, number: true},
 	vault.SealedLogKeys:   {column: "sealed", of: []string{"number", "person"}, number: true, where: `person NOT LIKE '` + erasedPrefix + `%'`},
+	vault.SealedPool:      {column: "sealed", of: []string{"id", "master", "slave"}},
+	vault.SealedWaiting:   {column: "sealed", of: []string{"number", "id", "master", "slave"}, number: true},
 }
 
 // sealedIn is the column of a place, with the condition of its rows.

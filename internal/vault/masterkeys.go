@@ -53,10 +53,13 @@ const (
 	SealedFormers   SealedPlace = "webhook_formers"
 	SealedLogs      SealedPlace = "audit_logs"
 	SealedLogKeys   SealedPlace = "audit_keys"
+	SealedPool      SealedPlace = "qkd_pool"
+	SealedWaiting   SealedPlace = "qkd_waiting"
 )
 
 // SealedPlaces are all of them.
-var SealedPlaces = []SealedPlace{SealedSeeds, SealedUploads, SealedTokenKeys, SealedFactors, SealedWebhooks, SealedFormers, SealedLogs, SealedLogKeys}
+var SealedPlaces = []SealedPlace{SealedSeeds, SealedUploads, SealedTokenKeys, SealedFactors, SealedWebhooks, SealedFormers, SealedLogs, SealedLogKeys,
+	SealedPool, SealedWaiting}
 
 // SealedValue is one value, with the columns of its row that its context is made of; the first of them is its key.
 type SealedValue struct {

@@ -88,7 +88,8 @@ func testSealed(t *testing.T, db Database) {
 			return errors.Join(tx.Identities().Insert(ctx, id), tx.Uploads().Insert(ctx, upload), both.InsertTokenKey(ctx, auth.TokenKey{ID: ID[string](n), Sealed: value, CreatedAt: start}),
 				both.PutFactor(ctx, auth.Factor{Person: person(n), Sealed: value, CreatedAt: start}), both.Webhooks().Insert(ctx, hook(n, value)),
 				both.Webhooks().InsertFormer(ctx, webhook.Former{Webhook: hook(n, value).ID, Secret: value, Until: start}),
-				tx.Audit().InsertLog(ctx, log), tx.Audit().InsertKey(ctx, auditlog.Key{Number: int64(n), Person: person(n), Sealed: value}))
+				tx.Audit().InsertLog(ctx, log), tx.Audit().InsertKey(ctx, auditlog.Key{Number: int64(n), Person: person(n), Sealed: value}),
+				insertQuantumKey(ctx, tx, n, value))
 		}
 	}
 	first, second := masterVersion(1), masterVersion(2)
@@ -113,6 +114,8 @@ func testSealed(t *testing.T, db Database) {
 		vault.SealedFormers:   func(n int) []string { return []string{string(rune('0' + n)), ID[string](n)} },
 		vault.SealedLogs:      func(n int) []string { return []string{string(rune('0' + n)), auditLog(int64(n)).Origin} },
 		vault.SealedLogKeys:   func(n int) []string { return []string{string(rune('0' + n)), person(n)} },
+		vault.SealedPool:      func(n int) []string { return []string{keyID(n).String(), "master", "slave"} },
+		vault.SealedWaiting:   func(n int) []string { return []string{string(rune('0' + n)), keyID(n).String(), "master", "slave"} },
 	}
 	for _, place := range vault.SealedPlaces {
 		beside := func(tag []byte, after string, limit int) (found []vault.SealedValue) {
@@ -192,6 +195,12 @@ func testSealed(t *testing.T, db Database) {
 		},
 		"a key of the log": func(ctx context.Context, tx vault.Tx) error {
 			return tx.Audit().InsertKey(ctx, auditlog.Key{Number: 5, Person: ID[string](5), Sealed: late})
+		},
+		"a quantum key": func(ctx context.Context, tx vault.Tx) error {
+			return quantumKeys(tx).InsertPooled(ctx, pooled(5, late))
+		},
+		"a quantum key that waits": func(ctx context.Context, tx vault.Tx) error {
+			return errors.Join(quantumKeys(tx).InsertDelivered(ctx, deliveredKey(5, "slave")), quantumKeys(tx).InsertWaiting(ctx, waiting(5, "slave", late)))
 		},
 	} {
 		if err := attempt(t, db, fn); !errors.Is(err, vault.ErrMasterKeyClosed) {

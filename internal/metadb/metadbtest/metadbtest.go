@@ -20,6 +20,7 @@ import (
 	"stonevault/internal/peers"
 	"stonevault/internal/vault"
 	"stonevault/internal/webhook"
+	"stonevault/qkd/kme"
 	"stonevault/stone"
 )
 
@@ -30,6 +31,7 @@ type Database interface {
 	webhook.Store
 	once.Store
 	peers.Store
+	kme.Store
 	Audit() auditlog.Database
 }
 
@@ -93,6 +95,8 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"answers of one person", testManyAnswers},
 		{"servers", testServers},
 		{"leases", testLeases},
+		{"quantum keys", testQuantumKeys},
+		{"quantum keys that are taken at once", testQuantumKeysAtOnce},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, open(t)) })

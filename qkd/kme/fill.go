@@ -1,0 +1,145 @@
+package kme
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"stonevault/qkd"
+)
+
+// turn is a pair's right to run a session. Whoever puts something into the channel has it.
+type turn struct {
+	held chan struct{}
+	used int // by how many; under KMEs.mu
+}
+
+// turnOf waits until no session of a pair runs, or ctx ends.
+func (k *KMEs) turnOf(ctx context.Context, p Pair) (end func(), err error) {
+	k.mu.Lock()
+	t := k.running[p]
+	if t == nil {
+		t = &turn{held: make(chan struct{}, 1)}
+		k.running[p] = t
+	}
+	t.used++
+	k.mu.Unlock()
+	leave := func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if t.used--; t.used == 0 {
+			delete(k.running, p)
+		}
+	}
+	select {
+	case t.held <- struct{}{}:
+		return func() { <-t.held; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}
+
+// made is what a session has yielded.
+type made struct {
+	keys    [][KeyBytes]byte
+	session string
+}
+
+// take delivers keys, after as many sessions as that takes. A session that yields nothing ends it.
+func (k *KMEs) take(ctx context.Context, o order) ([]qkd.Key, error) {
+	keys, err := k.attempt(ctx, o, made{})
+	if !errors.Is(err, ErrShort) {
+		return keys, err
+	}
+	end, err := k.turnOf(ctx, o.Pair)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	keys, err = k.attempt(ctx, o, made{}) // the session before may have left enough
+	for sessions := 0; errors.Is(err, ErrShort); sessions++ {
+		if sessions == o.needs() { // each has yielded a key, and others have taken it
+			return nil, noKeys("others take the keys of this pair as fast as they are made")
+		}
+		m, err := k.run(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		if keys, err = k.attempt(ctx, o, m); err == nil || !errors.Is(err, ErrShort) {
+			return keys, err
+		}
+	}
+	return keys, err
+}
+
+// run runs one session.
+func (k *KMEs) run(ctx context.Context, o order) (m made, err error) {
+	m.keys, m.session, err = k.Maker.Make(ctx, o.Pair, min(max(o.needs(), k.Limits.PerSession), k.Limits.MaxStored))
+	var aborted *Aborted
+	switch {
+	case errors.As(err, &aborted):
+		return m, noKeys(aborted.Error(), map[string]any{"session": aborted.Session, "reason": aborted.Reason})
+	case err != nil:
+		return m, fmt.Errorf("kme: a session of the pair failed: %w", err)
+	case len(m.keys) == 0:
+		return m, noKeys("the session ended without a key", map[string]any{"session": m.session})
+	}
+	return m, nil
+}
+
+func noKeys(message string, details ...map[string]any) error {
+	return &qkd.Refusal{Kind: qkd.ErrNoKeys, Message: message, Details: details}
+}
+
+// attempt puts what a session has made into the pool and delivers, in one transaction, so that nobody else gets what was
+// made for this request. Where that is too little it stays in the pool.
+func (k *KMEs) attempt(ctx context.Context, o order, m made) (keys []qkd.Key, err error) {
+	short := false
+	err = k.Store.UpdateQuantumKeys(ctx, func(tx Tx) (err error) {
+		if err := k.fill(ctx, tx, o.Pair, m); err != nil {
+			return err
+		}
+		keys, err = k.deliver(ctx, tx, o)
+		if short = errors.Is(err, ErrShort); short {
+			return nil
+		}
+		return err
+	})
+	for i := range m.keys {
+		clear(m.keys[i][:])
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case short:
+		return nil, ErrShort
+	}
+	return keys, nil
+}
+
+// fill puts keys into a pool until it is full. The rest is destroyed.
+func (k *KMEs) fill(ctx context.Context, tx Tx, p Pair, m made) error {
+	if len(m.keys) == 0 {
+		return nil
+	}
+	stored, err := tx.Pooled(ctx, p)
+	if err != nil {
+		return err
+	}
+	now := millis(k.Now())
+	for i := range m.keys[:min(len(m.keys), max(k.Limits.MaxStored-stored, 0))] {
+		id, err := qkd.NewKeyID(k.Random)
+		if err != nil {
+			return err
+		}
+		row := Pooled{ID: id, Pair: p, Session: m.session, MadeAt: now}
+		if row.Sealed, err = k.Sealer.Seal(PoolContext(id.String(), p.Master, p.Slave), m.keys[i][:]); err != nil {
+			return err
+		}
+		if err := tx.InsertPooled(ctx, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
