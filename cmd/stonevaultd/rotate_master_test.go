@@ -98,6 +98,17 @@ func wantUnder(t testing.TB, data string, parse func(string) (*masterkey.Key, er
 	}))
 }
 
+// TestSealContexts wants somebody to say how the values of each place are sealed: without it, the rotation would stop
+// at the first of them.
+func TestSealContexts(t *testing.T) {
+	own := []vault.SealedPlace{vault.SealedSeeds, vault.SealedUploads, vault.SealedLogs, vault.SealedLogKeys}
+	for _, place := range vault.SealedPlaces {
+		if _, other := sealContexts[place]; other == slices.Contains(own, place) {
+			t.Errorf("how values of %s are sealed is said by nobody, or by two", place)
+		}
+	}
+}
+
 // TestRotateMasterFile replaces a key file without a server and beside one, and after kills at each point where
 // what lies there is of two keys.
 func TestRotateMasterFile(t *testing.T) {

@@ -2,6 +2,8 @@ package vault_test
 
 import (
 	"bytes"
+	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -13,6 +15,8 @@ import (
 	"stonevault/audit"
 	"stonevault/internal/masterkey"
 	"stonevault/internal/vault"
+	"stonevault/qkd"
+	"stonevault/qkd/kme"
 	"stonevault/stone"
 )
 
@@ -396,4 +400,58 @@ func TestRotateMasterServers(t *testing.T) {
 	if _, err := s.all[2].FollowMaster(ctx); err != nil || rings[2].Knows(old.Check()) {
 		t.Errorf("server 2 has not forgotten the old key: %v", err)
 	}
+}
+
+// TestRotateMasterQuantumKeys has quantum keys in a pool, and on their way, come under the new key, where both ends get
+// the same ones.
+func TestRotateMasterQuantumKeys(t *testing.T) {
+	h := newHouse(t)
+	h.config.SealContexts = map[vault.SealedPlace]func(of []string) string{
+		vault.SealedPool:    func(of []string) string { return kme.PoolContext(of[0], of[1], of[2]) },
+		vault.SealedWaiting: func(of []string) string { return kme.WaitingContext(of[1], of[2], of[3]) },
+	}
+	h.reopen()
+	h.SetGrace(0)
+	kmes, err := kme.New(kme.Config{
+		Source: "kme-a", Target: "kme-b", Store: h.db, Sealer: h.master, Maker: oneSession{}, Random: rand.Reader, Now: h.clock,
+		Known: func(context.Context, string) (bool, error) { return true, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	take := func() qkd.Key {
+		t.Helper()
+		keys, err := kmes.SAE("ada").Take(ctx, "ben", qkd.Request{Additional: []string{"Zoë 2"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return keys[0]
+	}
+	before := take()
+	next := h.nextMaster()
+	if err := h.TurnMaster(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Rotate(ctx, vault.RotateMaster, nil); err != nil {
+		t.Fatal(err)
+	}
+	h.checkMaster(next.Check())
+	for _, key := range []qkd.Key{before, take()} {
+		for _, slave := range []string{"ben", "Zoë 2"} {
+			got, err := kmes.SAE(slave).Fetch(ctx, "ada", key.ID)
+			if err != nil || !bytes.Equal(got[0].Secret, key.Secret) {
+				t.Errorf("%s gets another key, or none: %v", slave, err)
+			}
+		}
+	}
+}
+
+// oneSession yields two keys.
+type oneSession struct{}
+
+func (oneSession) Make(context.Context, kme.Pair, int) ([][kme.KeyBytes]byte, string, error) {
+	var keys [2][kme.KeyBytes]byte
+	rand.Read(keys[0][:])
+	rand.Read(keys[1][:])
+	return keys[:], "", nil
 }
