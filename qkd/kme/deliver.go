@@ -189,7 +189,7 @@ const (
 // forgets whom keys were for that all have fetched, after 30 days. It is called every now and then.
 func (k *KMEs) Expire(ctx context.Context) (destroyed int64, err error) {
 	now := k.Now()
-	if destroyed, err = k.expire(ctx, now.Add(-keepNames), true); err != nil || k.Limits.KeepFor == 0 {
+	if _, err := k.expire(ctx, now.Add(-keepNames), true); err != nil || k.Limits.KeepFor == 0 {
 		return 0, err
 	}
 	return k.expire(ctx, now.Add(-k.Limits.KeepFor), false)
