@@ -52,7 +52,8 @@ type Server struct {
 	limits    *limits
 	anchorKey *anchor.Key // nil where nothing is anchored, as the next
 	anchored  *anchorPage
-	listeners []net.Listener // of the interface and, where asked for, of metrics
+	quantum   quantum
+	listeners []net.Listener // of the interface and, where asked for, of metrics and quantum keys
 	servers   []*http.Server
 	stopping  atomic.Bool
 	failing   atomic.Bool // something but Close ended it
@@ -82,6 +83,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		ownMachine bool
 	}{
 		{s.Config.Listen, "--listen", !s.Config.TLS.On() && !s.Config.Proxy.HasTLS}, {s.Config.MetricsListen, "--metrics-listen", true},
+		{s.Config.Quantum.Listen, flagQuantum, false},
 	} {
 		if l.addr == "" {
 			continue
@@ -91,11 +93,17 @@ func (s *Server) Run(ctx context.Context) (err error) {
 			return err
 		}
 		s.listeners = append(s.listeners, listener)
+		if l.flag == flagQuantum {
+			s.quantum.listener = listener
+		}
 	}
 	if err := s.approach(); err != nil {
 		return err
 	}
 	if err := s.approachAnchoring(ctx); err != nil {
+		return err
+	}
+	if err := s.approachQuantum(); err != nil {
 		return err
 	}
 	if err := s.openLimits(ctx); err != nil {
@@ -154,6 +162,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := s.openQuantum(); err != nil {
+		return err
+	}
 	if s.Config.AddrFile != "" {
 		if err := datadir.WriteFile(s.Config.AddrFile, []byte(s.Addr()+"\n"), 0o644); err != nil {
 			return fmt.Errorf("the address cannot be written to --addr-file: %w", err)
@@ -164,8 +175,11 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	s.stop = stop
 	s.start(jobs, s.entrance.guard(s.listeners[0], s.turnAway), s.entrance.around(api), s.entrance.tls)
 	for _, l := range s.listeners[1:] {
-		s.start(jobs, l, api.Metrics(), nil)
+		if l != s.quantum.listener {
+			s.start(jobs, l, api.Metrics(), nil)
+		}
 	}
+	s.startQuantum(jobs)
 	s.sequencing(jobs)
 	s.every(jobs, settleEvery, s.settle)
 	s.every(jobs, collectEvery, s.collectAlone)

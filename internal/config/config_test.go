@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -35,7 +36,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Config{Listen: "127.0.0.1:8080", Suite: identity.SuiteHybrid, MasterKey: KeySource{Kind: KeyFromFile}, LogFormat: "text", LogLevel: "info", Proxy: Proxy{Header: "X-Forwarded-For"},
 		Transit: Transit{Mount: "transit", Cache: 24 * time.Hour},
-		Anchor:  Anchor{Interval: time.Hour, MaxFee: 500}, Limits: Limits{SignIn: 60, Read: 30000, Write: 30000, Transfer: 30000}}
+		Anchor:  Anchor{Interval: time.Hour, MaxFee: 500}, Limits: Limits{SignIn: 60, Read: 30000, Write: 30000, Transfer: 30000}, Quantum: Quantum{Field: "cn"}}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("%+v", c)
 	}
@@ -201,6 +202,9 @@ func TestValues(t *testing.T) {
 		{"limit_transfer", []string{"0", "30000"}, []string{"-1"}},
 		{"cache", []string{"memory", "redis://127.0.0.1:6379/0", "rediss://u:p@redis.example", "redis+sentinel://u:p@a:26379,b/vault/0?sentinel_password=s", "rediss+sentinel://a/vault", "redis+cluster://a:1,[::1]:2", "rediss+cluster://u:p@a"}, []string{"redis+sentinel:///vault", "redis+cluster://u@", "redis+other://a", "redis+sentinel://u:p@,b/vault", "Memory", "127.0.0.1:6379", "http://redis.example", "redis://", "redis:///0", "valkey://a"}},
 		{"cache_fallback", []string{"refuse", "memory"}, []string{"", "redis", "yes"}},
+		{"qkd_listen", []string{"", "127.0.0.1:0", "0.0.0.0:8014"}, []string{"8014", "127.0.0.1"}},
+		{"qkd_sae_field", []string{"cn", "uri", "dns"}, []string{"", "CN", "email"}},
+		{"qkd_keep", []string{"0s", "0", "720h"}, []string{"", "-1h", "30d"}},
 		{"log_format", []string{"text", "json"}, []string{"", "JSON"}},
 		{"log_level", []string{"debug", "info", "warn", "error"}, []string{"", "INFO", "trace"}},
 	} {
@@ -260,10 +264,40 @@ func TestTogether(t *testing.T) {
 			}
 		})
 	}
-	for _, x := range contradictions {
+	for _, x := range slices.Concat(contradictions, quantumContradictions) {
 		if setting(x.key) == nil {
 			t.Errorf("%s is no setting", x.key)
 		}
+	}
+}
+
+// TestQuantum goes through what handing out quantum keys needs, and what needs it.
+func TestQuantum(t *testing.T) {
+	all := map[string]string{"qkd-listen": "0.0.0.0:8014", "qkd-tls-cert": "c", "qkd-tls-key": "k", "qkd-client-ca": "a", "qkd-sae-field": "uri",
+		"qkd-allow-tls12": "true", "qkd-keep": "720h"}
+	c, _, err := Load(Sources{Flags: all})
+	want := Quantum{Listen: "0.0.0.0:8014", CertFile: "c", KeyFile: "k", ClientCAFile: "a", Field: "uri", AllowTLS12: true, Keep: 720 * time.Hour}
+	if err != nil || c.Quantum != want || !c.Quantum.On() {
+		t.Errorf("%+v, %v", c.Quantum, err)
+	}
+	if c, _, err := Load(Sources{}); err != nil || c.Quantum != (Quantum{Field: "cn"}) || c.Quantum.On() {
+		t.Errorf("%+v, %v", c.Quantum, err)
+	}
+	for _, leftOut := range []string{"qkd-listen", "qkd-tls-cert", "qkd-tls-key", "qkd-client-ca"} {
+		flags := maps.Clone(all)
+		delete(flags, leftOut)
+		if _, _, err := Load(Sources{Flags: flags}); err == nil {
+			t.Errorf("without --%s", leftOut)
+		}
+	}
+	for _, alone := range []string{"qkd-tls-cert", "qkd-tls-key", "qkd-client-ca", "qkd-sae-field", "qkd-allow-tls12"} {
+		if _, _, err := Load(Sources{Flags: map[string]string{alone: all[alone]}}); err == nil || !strings.Contains(err.Error(), "--qkd-listen") {
+			t.Errorf("--%s alone: %v", alone, err)
+		}
+	}
+	all["qkd-listen"] = "127.0.0.1:8080"
+	if _, _, err := Load(Sources{Flags: all}); err == nil || !strings.Contains(err.Error(), "another port") {
+		t.Errorf("the address of the interface: %v", err)
 	}
 }
 

@@ -133,7 +133,7 @@ func resolve(merged *koanf.Koanf, origin map[string]string) (Config, []Value, er
 	if c.MasterKey.Kind == KeyFromEnvironment && !c.Development {
 		return Config{}, nil, &Error{origin["master_key_source"], "takes the master key from the environment, which is allowed with --development alone; use file or passphrase"}
 	}
-	for _, x := range contradictions {
+	for _, x := range slices.Concat(contradictions, quantumContradictions) {
 		if x.holds(&c) {
 			return Config{}, nil, &Error{origin[x.key], x.reason}
 		}
@@ -141,13 +141,15 @@ func resolve(merged *koanf.Koanf, origin map[string]string) (Config, []Value, er
 	return c, values, nil
 }
 
-// contradictions are settings that are good by themselves and not together. The key is that of a setting
-// that was given, since its default contradicts nothing.
-var contradictions = []struct {
+type contradiction struct {
 	key    string
 	holds  func(c *Config) bool
 	reason string
-}{
+}
+
+// contradictions are settings that are good by themselves and not together. The key is that of a setting
+// that was given, since its default contradicts nothing.
+var contradictions = []contradiction{
 	{"tls_cert", func(c *Config) bool { return c.TLS.CertFile != "" && c.TLS.KeyFile == "" },
 		"names a certificate without its private key; name the key's file with --tls-key"},
 	{"tls_key", func(c *Config) bool { return c.TLS.KeyFile != "" && c.TLS.CertFile == "" },
@@ -167,7 +169,7 @@ var contradictions = []struct {
 	{"listen", func(c *Config) bool { return !OwnMachine(c.Listen) && !c.TLS.On() && !c.Proxy.HasTLS },
 		"reaches other machines, which needs TLS; add --tls-cert FILE --tls-key FILE, or --tls-generate to try it out, or, " +
 			"where a proxy in front has TLS, --trusted-proxy ADDRESS --behind-proxy; 127.0.0.1 needs none of them"},
-	{"metrics_listen", func(c *Config) bool { return c.MetricsListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") },
+	{"metrics_listen", func(c *Config) bool { return c.MetricsListen == c.Listen && !hasPort0(c.Listen) },
 		"is the address that files are served on; choose another port"},
 	{"anchor_chain", without(func(a Anchor) bool { return a.Contract == "" }),
 		"says where the audit log is anchored, and not in which contract; make one with stonevaultd anchor deploy, and name it with --anchor-contract"},
@@ -198,6 +200,9 @@ var contradictions = []struct {
 	{"anchor_rpc", unused(func(a Anchor) bool { return len(a.RPC) > 0 }), needsChain},
 	{"anchor_key", unused(func(a Anchor) bool { return a.Key != "" }), needsChain},
 }
+
+// hasPort0 tells whether a free port will be taken.
+func hasPort0(addr string) bool { return strings.HasSuffix(addr, ":0") }
 
 func isSecret(key string) bool {
 	s := setting(key)

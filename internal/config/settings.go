@@ -79,6 +79,7 @@ type Config struct {
 	Transit        Transit // for KeyFromTransit
 	Anchor         Anchor
 	Limits         Limits
+	Quantum        Quantum
 	// WebhookPrivate lets webhooks reach this machine and its networks.
 	WebhookPrivate bool
 	Development    bool
@@ -133,7 +134,9 @@ const (
 )
 
 // Settings is the table.
-var Settings = []Setting{
+var Settings = slices.Concat(settings, quantumSettings)
+
+var settings = []Setting{
 	{
 		Key: "data", Flag: "data", Value: "DIR", Kind: Text,
 		Doc: "The data directory. An empty one, or one that does not exist, is set up.",

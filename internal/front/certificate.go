@@ -95,6 +95,9 @@ func (c *Certificates) Reload() (changed bool, err error) {
 	return true, nil
 }
 
+// Current is the certificate in use, with its key and the ones above it.
+func (c *Certificates) Current() *tls.Certificate { return c.current.Load() }
+
 // Leaf is the certificate in use.
 func (c *Certificates) Leaf() *x509.Certificate { return c.current.Load().Leaf }
 

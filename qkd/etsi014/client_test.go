@@ -154,7 +154,7 @@ func TestUnreachable(t *testing.T) {
 // TestOldKME speaks TLS 1.2 where that is allowed.
 func TestOldKME(t *testing.T) {
 	h := newHouse(t, true)
-	old, err := etsi014.ServerTLS(h.ca.server(), h.ca.pool, true)
+	old, err := etsi014.ServerTLS(always(h.ca.server()), h.ca.pool, true)
 	if err != nil {
 		t.Fatal(err)
 	}

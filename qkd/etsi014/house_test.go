@@ -163,7 +163,7 @@ func newHouse(t testing.TB, allow12 bool) *house {
 // serve serves a handler by ServerTLS and returns its URL.
 func (h *house) serve(handler http.Handler, allow12 bool) string {
 	h.t.Helper()
-	config, err := etsi014.ServerTLS(h.ca.server(), h.ca.pool, allow12)
+	config, err := etsi014.ServerTLS(always(h.ca.server()), h.ca.pool, allow12)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -289,5 +289,8 @@ func (h *house) keys(a answer) container {
 	}
 	return c
 }
+
+// always is one certificate for every handshake.
+func always(c tls.Certificate) func() *tls.Certificate { return func() *tls.Certificate { return &c } }
 
 func escaped(id string) string { return url.PathEscape(id) }

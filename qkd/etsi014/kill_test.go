@@ -57,7 +57,7 @@ func serveKMEs(dir string) error {
 	}
 	clients := x509.NewCertPool()
 	clients.AppendCertsFromPEM(text)
-	config, err := etsi014.ServerTLS(own, clients, false)
+	config, err := etsi014.ServerTLS(always(own), clients, false)
 	if err != nil {
 		return err
 	}

@@ -66,13 +66,15 @@ func oldest(allow12 bool) uint16 {
 }
 
 // ServerTLS is a KME's side: clients must show a certificate of one of the authorities, for client authentication, each
-// time anew. TLS is 1.3, or 1.2 too where it is allowed. Key agreement is Go's own choice, hybrid where the client can.
-func ServerTLS(own tls.Certificate, clients *x509.CertPool, allow12 bool) (*tls.Config, error) {
-	if len(own.Certificate) == 0 || clients == nil {
+// time anew. own is asked for the KME's certificate at each handshake, so that it may change. TLS is 1.3, or 1.2 too
+// where it is allowed. Key agreement is Go's own choice, hybrid where the client can.
+func ServerTLS(own func() *tls.Certificate, clients *x509.CertPool, allow12 bool) (*tls.Config, error) {
+	if own == nil || clients == nil {
 		return nil, errors.New("etsi014: a KME needs a certificate, and the authorities of its clients")
 	}
 	return &tls.Config{
-		Certificates: []tls.Certificate{own}, ClientCAs: clients, ClientAuth: tls.RequireAndVerifyClientCert,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return own(), nil },
+		ClientCAs:      clients, ClientAuth: tls.RequireAndVerifyClientCert,
 		MinVersion: oldest(allow12), SessionTicketsDisabled: true, NextProtos: []string{"h2", "http/1.1"},
 	}, nil
 }

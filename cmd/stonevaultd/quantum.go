@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"stonevault/internal/config"
+	"stonevault/internal/front"
+	"stonevault/internal/vault"
+	"stonevault/qkd"
+	"stonevault/qkd/etsi014"
+	"stonevault/qkd/kme"
+)
+
+const (
+	flagQuantum = "--qkd-listen"
+
+	// The ids of the two simulated KMEs: the one that masters ask, and the one that slaves ask.
+	kmeSource = "stonevault-kme-1"
+	kmeTarget = "stonevault-kme-2"
+
+	expireEvery = time.Hour
+)
+
+// quantum is what hands out quantum keys to other programs. Its parts are nil where nothing does.
+type quantum struct {
+	listener     net.Listener
+	certificates *front.Certificates
+	clients      *x509.CertPool
+	field        etsi014.Field
+	kmes         *kme.KMEs
+	tls          *tls.Config
+}
+
+// approachQuantum looks at what could refuse the start because of quantum keys, and changes nothing.
+func (s *Server) approachQuantum() (err error) {
+	c := s.Config.Quantum
+	if !c.On() {
+		return nil
+	}
+	q := &s.quantum
+	if q.field, err = etsi014.ParseField(c.Field); err != nil {
+		return err
+	}
+	if q.certificates, err = front.LoadCertificates(c.CertFile, c.KeyFile, s.Now); err != nil {
+		return fmt.Errorf("%w; mend it, or name other files with --qkd-tls-cert and --qkd-tls-key", err)
+	}
+	if q.clients, err = readAuthorities(c.ClientCAFile); err != nil {
+		return fmt.Errorf("%w; name another file with --qkd-client-ca", err)
+	}
+	q.tls, err = etsi014.ServerTLS(q.certificates.Current, q.clients, c.AllowTLS12)
+	return err
+}
+
+func readAuthorities(path string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s has no certificate in PEM", path)
+	}
+	return pool, nil
+}
+
+// openQuantum makes the simulated KMEs, whose SAEs are the people of the vault.
+func (s *Server) openQuantum() (err error) {
+	if s.Config.Quantum.On() {
+		s.quantum.kmes, err = newKMEs(s.store, s.Config, noSessions{}, s.Now)
+	}
+	return err
+}
+
+func newKMEs(s *store, c config.Config, maker kme.Maker, now func() time.Time) (*kme.KMEs, error) {
+	return kme.New(kme.Config{
+		Source: kmeSource, Target: kmeTarget, Store: s.db, Sealer: s.key, Maker: maker, Random: rand.Reader, Now: now,
+		Known: func(ctx context.Context, id string) (known bool, err error) {
+			err = s.db.View(ctx, func(tx vault.Tx) error {
+				person, err := tx.People().ByID(ctx, vault.PersonID(id))
+				known = err == nil && person.Active
+				if errors.Is(err, vault.ErrNotFound) {
+					return nil
+				}
+				return err
+			})
+			return known, err
+		},
+		Limits: kme.Limits{KeepFor: c.Quantum.Keep},
+	})
+}
+
+// noSessions has nobody who makes keys: what lies in a pool is all that there is.
+type noSessions struct{}
+
+func (noSessions) Make(context.Context, kme.Pair, int) ([][kme.KeyBytes]byte, string, error) {
+	return nil, "", &kme.Aborted{Reason: "this server runs no sessions"}
+}
+
+func (s *Server) startQuantum(jobs context.Context) {
+	q := &s.quantum
+	if q.listener == nil {
+		return
+	}
+	handler := &etsi014.Handler{Source: q.kmes.SAE, Identify: q.field.SAE, Failed: s.quantumFailed}
+	s.start(jobs, q.listener, handler, q.tls)
+	s.every(jobs, certificateEvery, func(context.Context) {
+		switch changed, err := q.certificates.Reload(); {
+		case err != nil:
+			s.Log.Error("the new certificate for quantum keys cannot be used, and the one before stays in use", "error", err)
+		case changed:
+			s.Log.Info("there is a new certificate for quantum keys", describe(q.certificates.Leaf())...)
+		}
+	})
+	s.every(jobs, expireEvery, s.expireQuantum)
+	s.Log.Info("quantum keys of simulated sessions are handed out", "address", "https://"+q.listener.Addr().String(),
+		"certificate", front.Fingerprint(q.certificates.Leaf()), "expires", q.certificates.Leaf().NotAfter.UTC().Format(time.RFC3339))
+}
+
+// quantumFailed says what an SAE is not told.
+func (s *Server) quantumFailed(r *http.Request, err error) {
+	client, _, _ := net.SplitHostPort(r.RemoteAddr)
+	if errors.Is(err, qkd.ErrUnauthorised) {
+		s.Log.Warn("a program got no quantum keys, because they are not for it, or its certificate is nobody's", "client", client, "error", err)
+		return
+	}
+	if r.Context().Err() == nil {
+		s.Log.Error("quantum keys could not be handed out", "client", client, "error", err)
+	}
+}
+
+// expireQuantum destroys keys that have waited too long.
+func (s *Server) expireQuantum(ctx context.Context) {
+	switch n, err := s.quantum.kmes.Expire(ctx); {
+	case err != nil && ctx.Err() == nil:
+		s.Log.Error("quantum keys that have waited too long could not be destroyed; it will be tried again", "error", err)
+	case n > 0:
+		s.Log.Info("quantum keys that nobody has fetched were destroyed", "keys", n)
+	}
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"stonevault/internal/vault"
+	"stonevault/qkd"
+	"stonevault/qkd/etsi014"
+	"stonevault/qkd/kme"
+)
+
+// quantumAuthority issues certificates for a KME and its programs, which are files.
+type quantumAuthority struct {
+	t    testing.TB
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newQuantumAuthority(t testing.TB) *quantumAuthority {
+	a := &quantumAuthority{t: t}
+	c := a.issue("authority", x509.ExtKeyUsageAny)
+	a.cert, a.key = c.Leaf, c.PrivateKey.(*ecdsa.PrivateKey)
+	return a
+}
+
+func (a *quantumAuthority) issue(name string, use x509.ExtKeyUsage) tls.Certificate {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(a.t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{use}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	parent, signer := a.cert, a.key
+	if parent == nil {
+		template.IsCA, template.BasicConstraintsValid, template.KeyUsage, template.IPAddresses = true, true, x509.KeyUsageCertSign, nil
+		parent, signer = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	check(a.t, err)
+	leaf, err := x509.ParseCertificate(der)
+	check(a.t, err)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+func (a *quantumAuthority) write(path string, c tls.Certificate) {
+	a.t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	check(a.t, err)
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]})
+	write(a.t, path, string(append(text, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})...)))
+}
+
+// client is the one of a program that gets keys for a person.
+func (a *quantumAuthority) client(s *Server, id string) *etsi014.Client {
+	a.t.Helper()
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	c, err := etsi014.NewClient(etsi014.Site{URL: "https://" + s.quantum.listener.Addr().String(), SAE: id, Certificate: a.issue(id, x509.ExtKeyUsageClientAuth), Authorities: pool})
+	check(a.t, err)
+	a.t.Cleanup(c.Close)
+	return c
+}
+
+// quantumServer is a server with two people that hands out keys.
+func quantumServer(t testing.TB, flags map[string]string) (s *Server, a *quantumAuthority, ann, bob string) {
+	t.Helper()
+	dir := t.TempDir()
+	a = newQuantumAuthority(t)
+	a.write(filepath.Join(dir, "kme.pem"), a.issue("kme", x509.ExtKeyUsageServerAuth))
+	write(t, filepath.Join(dir, "ca.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})))
+	all := map[string]string{"data": filepath.Join(dir, "data"), "listen": "127.0.0.1:0", "qkd-listen": "127.0.0.1:0",
+		"qkd-tls-cert": filepath.Join(dir, "kme.pem"), "qkd-tls-key": filepath.Join(dir, "kme.pem"), "qkd-client-ca": filepath.Join(dir, "ca.pem")}
+	for name, value := range flags {
+		all[name] = value
+	}
+	s = newServer(t, all["data"])
+	s.Config = settings(t, all)
+	check(t, s.Run(t.Context()))
+	t.Cleanup(func() { closeServer(t, s) })
+	makePerson(t, s, "ann")
+	makePerson(t, s, "bob")
+	check(t, s.store.db.View(t.Context(), func(tx vault.Tx) error {
+		for name, id := range map[string]*string{"ann": &ann, "bob": &bob} {
+			p, err := tx.People().ByNameKey(t.Context(), name)
+			if err != nil {
+				return err
+			}
+			*id = string(p.ID)
+		}
+		return nil
+	}))
+	return s, a, ann, bob
+}
+
+// someKeys makes keys in the place of sessions.
+type someKeys struct{}
+
+func (someKeys) Make(_ context.Context, _ kme.Pair, n int) ([][kme.KeyBytes]byte, string, error) {
+	keys := make([][kme.KeyBytes]byte, n)
+	for i := range keys {
+		rand.Read(keys[i][:])
+	}
+	return keys, "", nil
+}
+
+// TestQuantumKeys has programs of two people get the same key, and those of nobody none.
+func TestQuantumKeys(t *testing.T) {
+	s, a, ann, bob := quantumServer(t, nil)
+	ctx := t.Context()
+	annsProgram, bobsProgram := a.client(s, ann), a.client(s, bob)
+	status, err := annsProgram.Status(ctx, bob)
+	if err != nil || status.SourceKME != kmeSource || status.TargetKME != kmeTarget || status.Stored != 0 {
+		t.Errorf("%+v, %v", status, err)
+	}
+	if _, err := annsProgram.Take(ctx, bob, qkd.Request{}); !errors.Is(err, qkd.ErrNoKeys) {
+		t.Errorf("no keys: %v", err)
+	}
+	filling, err := newKMEs(s.store, s.Config, someKeys{}, s.Now)
+	check(t, err)
+	_, err = filling.SAE(ann).Take(ctx, bob, qkd.Request{})
+	check(t, err)
+	keys, err := annsProgram.Take(ctx, bob, qkd.Request{})
+	check(t, err)
+	if _, err := a.client(s, "ann").Status(ctx, bob); !errors.Is(err, qkd.ErrUnauthorised) { // a name is no id
+		t.Errorf("a program of nobody: %v", err)
+	}
+	fetched, err := bobsProgram.Fetch(ctx, ann, keys[0].ID)
+	if err != nil || string(fetched[0].Secret) != string(keys[0].Secret) {
+		t.Errorf("%v", err)
+	}
+	if _, err := bobsProgram.Fetch(ctx, ann, keys[0].ID); !errors.Is(err, qkd.ErrNotFound) {
+		t.Errorf("again: %v", err)
+	}
+	// Who is switched off gets none, and nobody gets any for them.
+	keys, err = annsProgram.Take(ctx, bob, qkd.Request{})
+	check(t, err)
+	check(t, s.store.db.Update(ctx, func(tx vault.Tx) error {
+		p, err := tx.People().ByID(ctx, vault.PersonID(bob))
+		if err != nil {
+			return err
+		}
+		p.Active = false
+		return tx.People().Update(ctx, p)
+	}))
+	if _, err := bobsProgram.Fetch(ctx, ann, keys[0].ID); !errors.Is(err, qkd.ErrUnauthorised) {
+		t.Errorf("a person who is switched off: %v", err)
+	}
+	if _, err := annsProgram.Take(ctx, bob, qkd.Request{}); !errors.Is(err, qkd.ErrBadRequest) {
+		t.Errorf("for a person who is switched off: %v", err)
+	}
+}
+
+// TestQuantumExpiry destroys what waits too long.
+func TestQuantumExpiry(t *testing.T) {
+	s, a, ann, bob := quantumServer(t, map[string]string{"qkd-keep": "1ms"})
+	filling, err := newKMEs(s.store, s.Config, someKeys{}, s.Now)
+	check(t, err)
+	keys, err := filling.SAE(ann).Take(t.Context(), bob, qkd.Request{})
+	check(t, err)
+	time.Sleep(5 * time.Millisecond)
+	s.expireQuantum(t.Context())
+	if _, err := a.client(s, bob).Fetch(t.Context(), ann, keys[0].ID); !errors.Is(err, qkd.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestQuantumRefused: what would be no safe place to hand out keys stops the start, and nothing is there then.
+func TestQuantumRefused(t *testing.T) {
+	dir := t.TempDir()
+	a := newQuantumAuthority(t)
+	good := filepath.Join(dir, "kme.pem")
+	a.write(good, a.issue("kme", x509.ExtKeyUsageServerAuth))
+	write(t, filepath.Join(dir, "empty"), "no certificate\n")
+	for what, c := range map[string]struct{ cert, ca, want string }{
+		"no authorities":       {good, filepath.Join(dir, "none"), "--qkd-client-ca"},
+		"authorities of none":  {good, filepath.Join(dir, "empty"), "--qkd-client-ca"},
+		"no certificate":       {filepath.Join(dir, "none"), good, "--qkd-tls-cert"},
+		"a certificate not so": {filepath.Join(dir, "empty"), good, "--qkd-tls-cert"},
+	} {
+		data := filepath.Join(dir, "data")
+		r := run(t, "", "serve", "--data", data, "--listen", "127.0.0.1:0", "--qkd-listen", "127.0.0.1:0",
+			"--qkd-tls-cert", c.cert, "--qkd-tls-key", c.cert, "--qkd-client-ca", c.ca)
+		if r.code != 1 || !strings.Contains(r.stderr, c.want) {
+			t.Errorf("%s: %+v", what, r)
+		}
+		if matches, _ := filepath.Glob(data + "*"); len(matches) != 0 {
+			t.Errorf("%s: %q is there", what, matches)
+		}
+	}
+}
