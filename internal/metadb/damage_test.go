@@ -16,6 +16,7 @@ import (
 	"stonevault/internal/auth"
 	"stonevault/internal/metadb/metadbtest"
 	"stonevault/internal/vault"
+	"stonevault/qkd/kme"
 )
 
 // TestDamagedRows changes one field at a time behind the program's back, constraints off, and demands an
@@ -36,13 +37,17 @@ func TestDamagedRows(t *testing.T) {
 	log := auditlog.Log{ID: 1, Origin: "o", Public: "p", SealedSeed: []byte{1}, BegunAt: now}
 	auditKey := auditlog.Key{Number: 1, Person: string(owner), Sealed: []byte{1}}
 	checkpoint := auditlog.Checkpoint{Log: 1, Size: 1, Text: []byte{1}, SignedAt: now}
+	delivered := kme.Delivered{Master: "a", Slaves: []string{"b"}, At: now}
+	pooled := kme.Pooled{Pair: kme.Pair{Master: "a", Slave: "b"}, Sealed: []byte{1}, MadeAt: now}
 	anchors := db.Journal(unrecorded)
 	planned := anAnchor()
 	ctx := t.Context()
 	if err := db.WriteTx(ctx, func(tx *Tx) error {
 		return errors.Join(metadbtest.InsertFile(ctx, tx, node, version), tx.Nodes().Insert(ctx, folder), tx.Identities().Insert(ctx, root),
 			tx.Intents().Insert(ctx, intent), tx.InsertSession(ctx, session), tx.InsertRefresh(ctx, token), tx.InsertTokenKey(ctx, key),
-			tx.Audit().InsertLog(ctx, log), tx.Audit().InsertKey(ctx, auditKey), tx.Audit().PutCheckpoint(ctx, checkpoint))
+			tx.Audit().InsertLog(ctx, log), tx.Audit().InsertKey(ctx, auditKey), tx.Audit().PutCheckpoint(ctx, checkpoint),
+			tx.QuantumKeys().InsertDelivered(ctx, delivered), tx.QuantumKeys().InsertPooled(ctx, pooled),
+			tx.QuantumKeys().InsertWaiting(ctx, kme.Waiting{Pair: pooled.Pair, Sealed: []byte{1}}))
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +108,16 @@ func TestDamagedRows(t *testing.T) {
 				return err
 			},
 		},
+		"qkd_delivered": {func(ctx context.Context, tx *Tx) error {
+			_, err := tx.QuantumKeys().Delivered(ctx, delivered.ID)
+			return err
+		}},
+		"qkd_pool": {func(ctx context.Context, _ *Tx) error {
+			return db.taken(ctx, func(tx kme.Tx) error { _, err := tx.TakePooled(ctx, pooled.Pair, 1); return err })
+		}},
+		"qkd_waiting": {func(ctx context.Context, _ *Tx) error {
+			return db.taken(ctx, func(tx kme.Tx) error { _, err := tx.TakeWaiting(ctx, delivered.ID, "b"); return err })
+		}},
 		"token_keys": {func(ctx context.Context, tx *Tx) error { _, err := tx.TokenKeys(ctx); return err }},
 	}
 	read := func(table string) (errs []error) {
@@ -146,6 +161,9 @@ func TestDamagedRows(t *testing.T) {
 		{"anchors", "changed_at", far}, {"anchors", "planned_at", far}, {"anchors", "hash", "NULL"}, {"anchors", "hash", "zeroblob(31)"},
 		{"anchors", "raw", "x''"}, {"anchors", "raw", "NULL"}, {"anchors", "block", "NULL"}, {"anchors", "block", "-1"},
 		{"anchors", "block_hash", "NULL"}, {"anchors", "block_hash", "zeroblob(64)"}, {"anchors", "reason", "'It was lost.'"}, {"anchors", "replaces", "1"},
+		{"qkd_delivered", "slaves", "'[]'"}, {"qkd_delivered", "slaves", "'b'"}, {"qkd_delivered", "slaves", `'["a"]'`}, {"qkd_delivered", "master", "''"},
+		{"qkd_delivered", "delivered_at", far}, {"qkd_pool", "sealed", "x''"}, {"qkd_pool", "made_at", far}, {"qkd_pool", "id", "'1'"},
+		{"qkd_waiting", "sealed", "x''"}, {"qkd_waiting", "master", "'b'"},
 		{"token_keys", "sealed", "x''"}, {"token_keys", "retired_at", far},
 	} {
 		where := ""
@@ -178,6 +196,21 @@ func TestDamagedRows(t *testing.T) {
 			t.Errorf("%s after the repair: %v", table, errs)
 		}
 	}
+}
+
+// taken runs a delivery, and takes it back.
+func (db *DB) taken(ctx context.Context, fn func(kme.Tx) error) error {
+	back := errors.New("taken back")
+	err := db.UpdateQuantumKeys(ctx, func(tx kme.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return back
+	})
+	if errors.Is(err, back) {
+		return nil
+	}
+	return err
 }
 
 func TestCheck(t *testing.T) {

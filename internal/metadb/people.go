@@ -51,6 +51,10 @@ func (s people) Erase(ctx context.Context, id vault.PersonID) error {
 	for _, text := range []string{
 		`DELETE FROM sessions WHERE person = $1`, // with their tokens
 		`DELETE FROM identities WHERE kind = 'person' AND coalesce(person, grp, '') = $1`,
+		`DELETE FROM qkd_pool WHERE master = $1`,
+		`DELETE FROM qkd_pool WHERE slave = $1`,
+		`DELETE FROM qkd_waiting WHERE slave = $1`,
+		`DELETE FROM qkd_delivered WHERE master = $1`, // with what waits of theirs
 	} {
 		if _, err := s.tx.exec(ctx, text, string(id)); err != nil {
 			return err

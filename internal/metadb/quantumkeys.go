@@ -64,6 +64,11 @@ func (s quantumKeys) TakePooled(ctx context.Context, p kme.Pair, n int) ([]kme.P
 	return taken, err
 }
 
+func (s quantumKeys) EmptyPools(ctx context.Context) error {
+	_, err := s.tx.exec(ctx, `DELETE FROM qkd_pool`)
+	return err
+}
+
 func (s quantumKeys) InsertDelivered(ctx context.Context, d kme.Delivered) error {
 	if err := checkDelivered(d); err != nil {
 		return err

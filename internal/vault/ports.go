@@ -9,6 +9,7 @@ import (
 	"stonevault/identity"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/once"
+	"stonevault/qkd/kme"
 	"stonevault/stone"
 )
 
@@ -38,6 +39,7 @@ type Tx interface {
 	Groups() GroupStore
 	Quotas() QuotaStore
 	Links() LinkStore
+	QuantumKeys() kme.Tx
 	Audit() auditlog.Store
 	Once() once.Tx
 }

@@ -412,13 +412,7 @@ func TestRotateMasterQuantumKeys(t *testing.T) {
 	}
 	h.reopen()
 	h.SetGrace(0)
-	kmes, err := kme.New(kme.Config{
-		Source: "kme-a", Target: "kme-b", Store: h.db, Sealer: h.master, Maker: oneSession{}, Random: rand.Reader, Now: h.clock,
-		Known: func(context.Context, string) (bool, error) { return true, nil },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	kmes := h.kmes()
 	take := func() qkd.Key {
 		t.Helper()
 		keys, err := kmes.SAE("ada").Take(ctx, "ben", qkd.Request{Additional: []string{"Zoë 2"}})
@@ -443,6 +437,44 @@ func TestRotateMasterQuantumKeys(t *testing.T) {
 				t.Errorf("%s gets another key, or none: %v", slave, err)
 			}
 		}
+	}
+}
+
+// kmes are KMEs that know everybody.
+func (h *house) kmes() *kme.KMEs {
+	h.t.Helper()
+	kmes, err := kme.New(kme.Config{
+		Source: "kme-a", Target: "kme-b", Store: h.db, Sealer: h.master, Maker: oneSession{}, Random: rand.Reader, Now: h.clock,
+		Known: func(context.Context, string) (bool, error) { return true, nil },
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return kmes
+}
+
+// TestRestartEmptiesPools: a database that was restored has keys in its pools that were delivered after it was copied.
+// What waits for somebody stays, since shares need it.
+func TestRestartEmptiesPools(t *testing.T) {
+	h := newHouse(t)
+	kmes := h.kmes()
+	keys, err := kmes.SAE("ada").Take(ctx, "ben", qkd.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := func(want int) {
+		t.Helper()
+		if s, err := kmes.SAE("ada").Status(ctx, "ben"); err != nil || s.Stored != want {
+			t.Errorf("%d keys in the pool, want %d; %v", s.Stored, want, err)
+		}
+	}
+	stored(1)
+	if err := h.RestartLog(ctx, vault.Actor{}, ""); err != nil {
+		t.Fatal(err)
+	}
+	stored(0)
+	if _, err := kmes.SAE("ben").Fetch(ctx, "ada", keys[0].ID); err != nil {
+		t.Error(err)
 	}
 }
 

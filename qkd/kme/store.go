@@ -51,6 +51,9 @@ type Tx interface {
 	// TakePooled removes n keys, or all where there are fewer, the oldest first, and returns them.
 	TakePooled(ctx context.Context, p Pair, n int) ([]Pooled, error)
 
+	// EmptyPools removes all keys that nobody has got, of all pairs.
+	EmptyPools(ctx context.Context) error
+
 	InsertDelivered(ctx context.Context, d Delivered) error
 	Delivered(ctx context.Context, id qkd.KeyID) (Delivered, error) // or ErrNotFound
 	InsertWaiting(ctx context.Context, w Waiting) error

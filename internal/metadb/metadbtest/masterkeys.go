@@ -197,10 +197,10 @@ func testSealed(t *testing.T, db Database) {
 			return tx.Audit().InsertKey(ctx, auditlog.Key{Number: 5, Person: ID[string](5), Sealed: late})
 		},
 		"a quantum key": func(ctx context.Context, tx vault.Tx) error {
-			return quantumKeys(tx).InsertPooled(ctx, pooled(5, late))
+			return tx.QuantumKeys().InsertPooled(ctx, pooled(5, late))
 		},
 		"a quantum key that waits": func(ctx context.Context, tx vault.Tx) error {
-			return errors.Join(quantumKeys(tx).InsertDelivered(ctx, deliveredKey(5, "slave")), quantumKeys(tx).InsertWaiting(ctx, waiting(5, "slave", late)))
+			return errors.Join(tx.QuantumKeys().InsertDelivered(ctx, deliveredKey(5, "slave")), tx.QuantumKeys().InsertWaiting(ctx, waiting(5, "slave", late)))
 		},
 	} {
 		if err := attempt(t, db, fn); !errors.Is(err, vault.ErrMasterKeyClosed) {

@@ -96,6 +96,7 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"servers", testServers},
 		{"leases", testLeases},
 		{"quantum keys", testQuantumKeys},
+		{"quantum keys of somebody who is erased", testQuantumKeysErased},
 		{"quantum keys that are taken at once", testQuantumKeysAtOnce},
 	}
 	for _, tt := range tests {

@@ -18,10 +18,6 @@ func keyID(n int) (id qkd.KeyID) {
 	return id
 }
 
-func quantumKeys(tx vault.Tx) kme.Tx {
-	return tx.(interface{ QuantumKeys() kme.Tx }).QuantumKeys()
-}
-
 func pooled(n int, sealed []byte) kme.Pooled {
 	return kme.Pooled{ID: keyID(n), Pair: kme.Pair{Master: "master", Slave: "slave"}, Sealed: sealed, Session: "s", MadeAt: start}
 }
@@ -36,7 +32,7 @@ func waiting(n int, slave string, sealed []byte) kme.Waiting {
 
 // insertQuantumKey puts one value into each place that quantum keys have.
 func insertQuantumKey(ctx context.Context, tx vault.Tx, n int, sealed []byte) error {
-	keys := quantumKeys(tx)
+	keys := tx.QuantumKeys()
 	return errors.Join(keys.InsertPooled(ctx, pooled(n, sealed)), keys.InsertDelivered(ctx, deliveredKey(n, "slave")),
 		keys.InsertWaiting(ctx, waiting(n, "slave", sealed)))
 }
@@ -177,6 +173,48 @@ func testQuantumKeys(t *testing.T, db Database) {
 		}
 	}
 	count(reverse, 1)
+	updateKeys(t, db, nil, func(ctx context.Context, tx kme.Tx) error { return tx.EmptyPools(ctx) })
+	count(reverse, 0)
+}
+
+// testQuantumKeysErased wants nothing of a person's keys to be left once the person is erased, and all of others'.
+func testQuantumKeysErased(t *testing.T, db Database) {
+	people(t, db, 1)
+	gone := string(Person(1).ID)
+	id := 0
+	insert := func(tx kme.Tx, master string, slaves ...string) error {
+		ctx := t.Context()
+		id++
+		k := kme.Pooled{ID: keyID(id), Pair: kme.Pair{Master: master, Slave: slaves[0]}, Sealed: []byte{1}, MadeAt: start}
+		err := errors.Join(tx.InsertPooled(ctx, k), tx.InsertDelivered(ctx, kme.Delivered{ID: k.ID, Master: master, Slaves: slaves, At: start}))
+		for _, slave := range slaves {
+			err = errors.Join(err, tx.InsertWaiting(ctx, kme.Waiting{ID: k.ID, Pair: kme.Pair{Master: master, Slave: slave}, Sealed: []byte{1}}))
+		}
+		return err
+	}
+	updateKeys(t, db, nil, func(_ context.Context, tx kme.Tx) error {
+		return errors.Join(insert(tx, gone, "b", "c"), insert(tx, "b", gone), insert(tx, "b", "c", gone))
+	})
+	update(t, db, func(ctx context.Context, tx vault.Tx) error { return tx.People().Erase(ctx, Person(1).ID) })
+	for pair, want := range map[kme.Pair]int{{Master: gone, Slave: "b"}: 0, {Master: "b", Slave: gone}: 0, {Master: "b", Slave: "c"}: 1} {
+		if err := db.ViewQuantumKeys(t.Context(), func(tx kme.Tx) error {
+			n, err := tx.Pooled(t.Context(), pair)
+			equal(t, "keys in a pool", n, want)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, w := range []struct {
+		id    int
+		slave string
+		want  error
+	}{{1, "b", kme.ErrNotFound}, {1, "c", kme.ErrNotFound}, {2, gone, kme.ErrNotFound}, {3, gone, kme.ErrNotFound}, {3, "c", nil}} {
+		updateKeys(t, db, w.want, func(ctx context.Context, tx kme.Tx) error {
+			_, err := tx.TakeWaiting(ctx, keyID(w.id), w.slave)
+			return err
+		})
+	}
 }
 
 // testQuantumKeysAtOnce has many take from one pool, and many fetch one key.

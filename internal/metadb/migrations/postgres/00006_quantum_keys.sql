@@ -10,6 +10,7 @@ CREATE TABLE qkd_pool (
     made_at BIGINT NOT NULL
 );
 CREATE INDEX qkd_pool_pair ON qkd_pool (master, slave, made_at, id);
+CREATE INDEX qkd_pool_slave ON qkd_pool (slave);
 
 -- Whom a key is for that its master has got, without the key. slaves is a JSON array.
 CREATE TABLE qkd_delivered (
@@ -20,6 +21,7 @@ CREATE TABLE qkd_delivered (
     delivered_at BIGINT NOT NULL
 );
 CREATE INDEX qkd_delivered_at ON qkd_delivered (delivered_at, id);
+CREATE INDEX qkd_delivered_master ON qkd_delivered (master);
 
 -- The same keys, for each slave that has not got them. Whoever fetches one removes its row.
 CREATE TABLE qkd_waiting (
@@ -30,3 +32,4 @@ CREATE TABLE qkd_waiting (
     sealed BYTEA NOT NULL CHECK (length(sealed) > 0),
     UNIQUE (id, slave)
 );
+CREATE INDEX qkd_waiting_slave ON qkd_waiting (slave);
