@@ -106,7 +106,7 @@ Begin with:  stonevaultd serve --data ./data --create-admin`,
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	for _, verb := range []func(*app) *cobra.Command{newServe, newAdmin, newRecovery, newRecover, newRotate, newCopy, newMigrate, newAudit, newAnchor, newKey, newDoctor, newPosture, newConfig, newVersion} {
+	for _, verb := range []func(*app) *cobra.Command{newServe, newAdmin, newRecovery, newRecover, newRotate, newCopy, newMigrate, newAudit, newAnchor, newKey, newQuantum, newDoctor, newPosture, newConfig, newVersion} {
 		root.AddCommand(verb(a))
 	}
 	return root

@@ -43,6 +43,11 @@ type quantum struct {
 // approachQuantum looks at what could refuse the start because of quantum keys, and changes nothing.
 func (s *Server) approachQuantum() (err error) {
 	c := s.Config.Quantum
+	if c.SitesFile != "" {
+		if _, err := openSites(c.SitesFile, s.Now); err != nil {
+			return fmt.Errorf("%w; mend it, or name another file with --qkd-sites", err)
+		}
+	}
 	if !c.On() {
 		return nil
 	}

@@ -70,7 +70,9 @@ func (a *quantumAuthority) client(s *Server, id string) *etsi014.Client {
 	a.t.Helper()
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
-	c, err := etsi014.NewClient(etsi014.Site{URL: "https://" + s.quantum.listener.Addr().String(), SAE: id, Certificate: a.issue(id, x509.ExtKeyUsageClientAuth), Authorities: pool})
+	certificate := a.issue(id, x509.ExtKeyUsageClientAuth)
+	c, err := etsi014.NewClient(etsi014.Site{URL: "https://" + s.quantum.listener.Addr().String(), SAE: id, Authorities: pool,
+		Certificate: func() *tls.Certificate { return &certificate }})
 	check(a.t, err)
 	a.t.Cleanup(c.Close)
 	return c
@@ -192,7 +194,7 @@ func TestQuantumRefused(t *testing.T) {
 		"no certificate":       {filepath.Join(dir, "none"), good, "--qkd-tls-cert"},
 		"a certificate not so": {filepath.Join(dir, "empty"), good, "--qkd-tls-cert"},
 	} {
-		data := filepath.Join(dir, "data")
+		data := filepath.Join(dir, "refused")
 		r := run(t, "", "serve", "--data", data, "--listen", "127.0.0.1:0", "--qkd-listen", "127.0.0.1:0",
 			"--qkd-tls-cert", c.cert, "--qkd-tls-key", c.cert, "--qkd-client-ca", c.ca)
 		if r.code != 1 || !strings.Contains(r.stderr, c.want) {
@@ -201,5 +203,51 @@ func TestQuantumRefused(t *testing.T) {
 		if matches, _ := filepath.Glob(data + "*"); len(matches) != 0 {
 			t.Errorf("%s: %q is there", what, matches)
 		}
+	}
+}
+
+// TestQuantumSites tries sites of hardware, for which the server's own KMEs stand in.
+func TestQuantumSites(t *testing.T) {
+	s, a, ann, bob := quantumServer(t, nil)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "ca.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})))
+	table := func(name, sae, url string) string {
+		a.write(filepath.Join(dir, name+".pem"), a.issue(sae, x509.ExtKeyUsageClientAuth))
+		return "[[site]]\nname = \"" + name + "\"\nurl = \"" + url + "\"\nsae = \"" + sae + "\"\ncertificate = \"" + name + ".pem\"\nkey = \"" + name +
+			".pem\"\nca = \"ca.pem\"\ntimeout = \"5s\"\n"
+	}
+	url := "https://" + s.quantum.listener.Addr().String()
+	filling, err := newKMEs(s.store, s.Config, someKeys{}, s.Now)
+	check(t, err)
+	_, err = filling.SAE(ann).Take(t.Context(), bob, qkd.Request{})
+	check(t, err)
+	file := filepath.Join(dir, "sites.toml")
+	write(t, file, table("vienna", ann, url)+table("graz", bob, url))
+	want := `from    to      keys  at most  bits  between
+vienna  graz    7     256      256   stonevault-kme-1, stonevault-kme-2
+graz    vienna  0     256      256   stonevault-kme-1, stonevault-kme-2
+`
+	if r := run(t, "", "qkd", "sites", "--qkd-sites", file); r.code != 0 || r.stdout != want || r.stderr != "" {
+		t.Errorf("%+v", r)
+	}
+	for _, c := range []struct{ name, text, want string }{
+		{"one that is not there", table("vienna", ann, url) + table("graz", bob, "https://127.0.0.1:1"), "graz to vienna: the key-management entity does not answer"},
+		{"one whose certificate is another's", table("vienna", ann, url) + strings.Replace(table("graz", bob, url), `"graz.pem"`, `"vienna.pem"`, 2), "graz to vienna: "},
+		{"one alone", table("vienna", ann, url), "one site alone"},
+		{"no certificate", strings.Replace(table("vienna", ann, url), `"vienna.pem"`, `"none.pem"`, 1), "none.pem"},
+		{"no TLS", table("vienna", ann, "http://127.0.0.1:1"), "https://"},
+		{"another key", table("vienna", ann, url) + "password = \"x\"\n", "password"},
+	} {
+		other := filepath.Join(dir, "other.toml")
+		write(t, other, c.text)
+		if r := run(t, "", "qkd", "sites", "--qkd-sites", other); r.code != 1 || !strings.Contains(r.stderr, c.want) {
+			t.Errorf("%s: %+v", c.name, r)
+		}
+	}
+	if r := run(t, "", "qkd", "sites"); r.code != 1 || !strings.Contains(r.stderr, "--qkd-sites") {
+		t.Errorf("without a file: %+v", r)
+	}
+	if r := run(t, "", "serve", "--data", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0", "--qkd-sites", filepath.Join(dir, "none")); r.code != 1 || !strings.Contains(r.stderr, "--qkd-sites") {
+		t.Errorf("a server without its file: %+v", r)
 	}
 }

@@ -274,9 +274,9 @@ func TestTogether(t *testing.T) {
 // TestQuantum goes through what handing out quantum keys needs, and what needs it.
 func TestQuantum(t *testing.T) {
 	all := map[string]string{"qkd-listen": "0.0.0.0:8014", "qkd-tls-cert": "c", "qkd-tls-key": "k", "qkd-client-ca": "a", "qkd-sae-field": "uri",
-		"qkd-allow-tls12": "true", "qkd-keep": "720h"}
+		"qkd-allow-tls12": "true", "qkd-keep": "720h", "qkd-sites": "s.toml"}
 	c, _, err := Load(Sources{Flags: all})
-	want := Quantum{Listen: "0.0.0.0:8014", CertFile: "c", KeyFile: "k", ClientCAFile: "a", Field: "uri", AllowTLS12: true, Keep: 720 * time.Hour}
+	want := Quantum{Listen: "0.0.0.0:8014", CertFile: "c", KeyFile: "k", ClientCAFile: "a", Field: "uri", AllowTLS12: true, Keep: 720 * time.Hour, SitesFile: "s.toml"}
 	if err != nil || c.Quantum != want || !c.Quantum.On() {
 		t.Errorf("%+v, %v", c.Quantum, err)
 	}

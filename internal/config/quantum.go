@@ -1,8 +1,6 @@
 package config
 
-import (
-	"time"
-)
+import "time"
 
 // Quantum says where other programs get quantum keys, by ETSI GS QKD 014. Without an address they get none.
 type Quantum struct {
@@ -12,6 +10,7 @@ type Quantum struct {
 	Field             string        // of a certificate that is the id of its SAE
 	AllowTLS12        bool          // else TLS 1.3 alone
 	Keep              time.Duration // how long a key waits for who shall fetch it; 0 is for ever
+	SitesFile         string        // of real KMEs; see ReadSites
 }
 
 // On tells whether other programs get keys.
@@ -52,6 +51,11 @@ var quantumSettings = []Setting{
 		Key: "qkd_keep", Flag: "qkd-keep", Value: "TIME", Default: "0s", Kind: Text, check: duration(0),
 		Doc: "How long a quantum key that one end has got waits for the other, such as 720h; then it is destroyed. 0s is for ever.",
 		set: func(c *Config, v string) { c.Quantum.Keep = toDuration(v) },
+	},
+	{
+		Key: "qkd_sites", Flag: "qkd-sites", Value: "FILE", Kind: Text,
+		Doc: "A TOML file with the sites of real QKD hardware, each a table [[site]] with name, url (https://host:port of the key-management entity), sae (what this server is called there), and the PEM files certificate, key and ca (the authorities of the entity); and perhaps server_name, allow_tls12 and timeout. Try it with: stonevaultd qkd sites.",
+		set: func(c *Config, v string) { c.Quantum.SitesFile = v },
 	},
 }
 

@@ -28,13 +28,13 @@ var (
 
 // Site is one end of a QKD link: a KME, and the SAE that this program is there.
 type Site struct {
-	URL         string // of the KME: https://host[:port], with what stands before /api/v1/keys, if anything
-	SAE         string // the id of this SAE
-	Certificate tls.Certificate
-	Authorities *x509.CertPool // that the KME's certificate must come from
-	ServerName  string         // in the KME's certificate; empty for the host of the URL
-	AllowTLS12  bool           // else TLS 1.3 is demanded
-	Timeout     time.Duration  // of a request as a whole; 0 is 30 s
+	URL         string                  // of the KME: https://host[:port], with what stands before /api/v1/keys, if anything
+	SAE         string                  // the id of this SAE
+	Certificate func() *tls.Certificate // asked for at each connection, so that it may change
+	Authorities *x509.CertPool          // that the KME's certificate must come from
+	ServerName  string                  // in the KME's certificate; empty for the host of the URL
+	AllowTLS12  bool                    // else TLS 1.3 is demanded
+	Timeout     time.Duration           // of a request as a whole; 0 is 30 s
 }
 
 const defaultTimeout = 30 * time.Second
@@ -57,7 +57,7 @@ func NewClient(site Site) (*Client, error) {
 		return nil, errors.New("etsi014: the URL of a KME is https://host[:port]")
 	case !qkd.ValidSAE(site.SAE):
 		return nil, errors.New("etsi014: a site needs the id of its SAE")
-	case len(site.Certificate.Certificate) == 0 || site.Authorities == nil:
+	case site.Certificate == nil || site.Authorities == nil:
 		return nil, errors.New("etsi014: a site needs a certificate, its key, and the authorities of its KME")
 	case site.Timeout < 0:
 		return nil, errors.New("etsi014: a timeout is negative")
@@ -67,8 +67,8 @@ func NewClient(site Site) (*Client, error) {
 	}
 	c := &Client{site: site, base: base, http: &http.Client{
 		Transport: &http.Transport{
-			TLSClientConfig: &tls.Config{Certificates: []tls.Certificate{site.Certificate}, RootCAs: site.Authorities,
-				ServerName: site.ServerName, MinVersion: oldest(site.AllowTLS12)},
+			TLSClientConfig: &tls.Config{RootCAs: site.Authorities, ServerName: site.ServerName, MinVersion: oldest(site.AllowTLS12),
+				GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return site.Certificate(), nil }},
 			ForceAttemptHTTP2: true, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10, MaxConnsPerHost: 16, IdleConnTimeout: time.Minute,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -91,7 +91,7 @@ func TestClient(t *testing.T) {
 
 func TestSites(t *testing.T) {
 	ca := newAuthority(t)
-	good := etsi014.Site{URL: "https://kme.example:8443/base/", SAE: "a", Certificate: ca.sae("a"), Authorities: ca.pool}
+	good := etsi014.Site{URL: "https://kme.example:8443/base/", SAE: "a", Certificate: always(ca.sae("a")), Authorities: ca.pool}
 	if _, err := etsi014.NewClient(good); err != nil {
 		t.Error(err)
 	}
@@ -102,7 +102,7 @@ func TestSites(t *testing.T) {
 		"a query":              func(s *etsi014.Site) { s.URL = "https://kme.example?x" },
 		"no host":              func(s *etsi014.Site) { s.URL = "https:///x" },
 		"no SAE":               func(s *etsi014.Site) { s.SAE = "" },
-		"no certificate":       func(s *etsi014.Site) { s.Certificate = tls.Certificate{} },
+		"no certificate":       func(s *etsi014.Site) { s.Certificate = nil },
 		"no authorities":       func(s *etsi014.Site) { s.Authorities = nil },
 		"a time that has gone": func(s *etsi014.Site) { s.Timeout = -1 },
 	} {
@@ -130,7 +130,7 @@ func TestUnreachable(t *testing.T) {
 		"not there":                  func(s *etsi014.Site) { s.URL = "https://127.0.0.1:1" },
 		"of another authority":       func(s *etsi014.Site) { s.Authorities = other.pool },
 		"with another name":          func(s *etsi014.Site) { s.ServerName = "kme.example" },
-		"that does not know us":      func(s *etsi014.Site) { s.Certificate = other.sae("a") },
+		"that does not know us":      func(s *etsi014.Site) { s.Certificate = always(other.sae("a")) },
 		"that does not come to rest": func(s *etsi014.Site) { s.URL, s.Timeout = slow, 50*time.Millisecond },
 	} {
 		site := h.site("a")

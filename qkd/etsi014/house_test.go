@@ -193,7 +193,7 @@ func (h *house) with(config *tls.Config) *http.Client {
 }
 
 func (h *house) site(sae string) etsi014.Site {
-	return etsi014.Site{URL: h.url, SAE: sae, Certificate: h.ca.sae(sae), Authorities: h.ca.pool}
+	return etsi014.Site{URL: h.url, SAE: sae, Certificate: always(h.ca.sae(sae)), Authorities: h.ca.pool}
 }
 
 func (h *house) client(sae string) *etsi014.Client {

@@ -171,7 +171,7 @@ func TestKill(t *testing.T) {
 	for round := range kills + 1 {
 		url, kill := launchKMEs(t, dir)
 		site := func(sae string, certificate tls.Certificate) *etsi014.Client {
-			c, err := etsi014.NewClient(etsi014.Site{URL: url, SAE: sae, Certificate: certificate, Authorities: ca.pool})
+			c, err := etsi014.NewClient(etsi014.Site{URL: url, SAE: sae, Certificate: always(certificate), Authorities: ca.pool})
 			if err != nil {
 				t.Fatal(err)
 			}
