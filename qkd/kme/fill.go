@@ -79,7 +79,11 @@ func (k *KMEs) run(ctx context.Context, o order) (m made, err error) {
 	var aborted *Aborted
 	switch {
 	case errors.As(err, &aborted):
-		return m, noKeys(aborted.Error(), map[string]any{"session": aborted.Session, "reason": aborted.Reason})
+		detail := map[string]any{"reason": aborted.Reason}
+		if aborted.Session != "" {
+			detail["session"] = aborted.Session
+		}
+		return m, noKeys(aborted.Error(), detail)
 	case err != nil:
 		return m, fmt.Errorf("kme: a session of the pair failed: %w", err)
 	case len(m.keys) == 0:
