@@ -60,38 +60,47 @@ var siteKeys = []siteKey{
 }
 
 // ReadSites reads a TOML file with a table [[site]] for each site. Names of files in it are relative to its directory.
-// What a key means that it does not know, it refuses.
+// Keys that it does not know it refuses.
 func ReadSites(path string) ([]Site, error) {
 	text, err := readBounded(path, maxFile)
 	if err != nil {
 		return nil, &Error{path, "cannot be read: " + err.Error()}
 	}
+	sites, err := parseSites(text)
+	if err != nil {
+		return nil, &Error{path, err.Error()}
+	}
+	for i := range sites {
+		for _, file := range []*string{&sites[i].CertFile, &sites[i].KeyFile, &sites[i].CAFile} {
+			if !filepath.IsAbs(*file) {
+				*file = filepath.Join(filepath.Dir(path), *file)
+			}
+		}
+	}
+	return sites, nil
+}
+
+func parseSites(text []byte) (sites []Site, err error) {
 	read, err := toml.Parser().Unmarshal(text)
 	if err != nil {
-		return nil, &Error{path, "is not TOML: " + err.Error()}
+		return nil, fmt.Errorf("is not TOML: %w", err)
 	}
 	for key := range read {
 		if key != "site" {
-			return nil, &Error{path, fmt.Sprintf("has %q, which is no key there; each site is a table [[site]]", key)}
+			return nil, fmt.Errorf("has %q, which is no key there; each site is a table [[site]]", key)
 		}
 	}
 	tables, ok := read["site"].([]any)
 	if !ok || len(tables) == 0 || len(tables) > maxSites {
-		return nil, &Error{path, fmt.Sprintf("must have 1 to %d tables [[site]]", maxSites)}
+		return nil, fmt.Errorf("must have 1 to %d tables [[site]]", maxSites)
 	}
-	var sites []Site
 	for i, table := range tables {
 		s, err := readSite(table)
 		if err == nil && slices.ContainsFunc(sites, func(other Site) bool { return other.Name == s.Name }) {
 			err = fmt.Errorf("has the name %q, like one before it", s.Name)
 		}
 		if err != nil {
-			return nil, &Error{path, fmt.Sprintf("site %d %s", i+1, err)}
-		}
-		for _, file := range []*string{&s.CertFile, &s.KeyFile, &s.CAFile} {
-			if !filepath.IsAbs(*file) {
-				*file = filepath.Join(filepath.Dir(path), *file)
-			}
+			return nil, fmt.Errorf("has a site, the %d., that %w", i+1, err)
 		}
 		sites = append(sites, s)
 	}

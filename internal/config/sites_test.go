@@ -55,3 +55,20 @@ timeout = "10s"
 		t.Error("a file that is not there")
 	}
 }
+
+func FuzzSites(f *testing.F) {
+	for _, text := range []string{aSite, aSite + "timeout = \"10s\"\n", "[[site]]\n", "site = [1]", "[site]\n", "site = [{name = 1}]"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		sites, err := parseSites(text)
+		if err != nil {
+			return
+		}
+		for _, s := range sites {
+			if s.Name == "" || s.URL == "" || s.SAE == "" || s.CertFile == "" || s.KeyFile == "" || s.CAFile == "" || s.Timeout < 0 {
+				t.Errorf("%q: %+v", text, s)
+			}
+		}
+	})
+}

@@ -70,14 +70,14 @@ func (m *maker) sessions() int {
 // house is a pair of KMEs on a real database.
 type house struct {
 	*kme.KMEs
-	t     *testing.T
+	t     testing.TB
 	path  string
 	db    *metadb.DB
 	maker *maker
 	now   time.Time
 }
 
-func newHouse(t *testing.T, change func(*kme.Config)) *house {
+func newHouse(t testing.TB, change func(*kme.Config)) *house {
 	t.Helper()
 	h := &house{t: t, path: filepath.Join(t.TempDir(), "vault.db"), maker: &maker{}, now: start}
 	var err error
@@ -428,4 +428,18 @@ func TestExpire(t *testing.T) {
 		t.Errorf("%d, %v", n, err)
 	}
 	forever.fetch("b", "a", nil, keys...)
+}
+
+// BenchmarkDelivery takes a key and fetches it, over a database on disk.
+func BenchmarkDelivery(b *testing.B) {
+	h := newHouse(b, nil)
+	for b.Loop() {
+		keys, err := h.SAE("a").Take(ctx, "b", qkd.Request{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := h.SAE("b").Fetch(ctx, "a", keys[0].ID); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
