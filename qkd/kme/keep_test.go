@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"stonevault/internal/metadb/testdb"
 	"stonevault/qkd"
 	"stonevault/qkd/kme"
 )
@@ -21,6 +22,9 @@ func (h *house) dump() []byte {
 	h.t.Helper()
 	var all bytes.Buffer
 	for _, end := range []string{"", "-wal"} {
+		if !testdb.OnSQLite() {
+			break
+		}
 		b, err := os.ReadFile(h.path + end)
 		if err != nil {
 			h.t.Fatal(err)
@@ -53,7 +57,7 @@ func (h *house) dump() []byte {
 
 func (h *house) raw() *sql.DB {
 	h.t.Helper()
-	raw, err := sql.Open("sqlite", "file:"+h.path+"?_busy_timeout=10000")
+	raw, err := testdb.Raw(h.path)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"stonevault/internal/masterkey"
 	"stonevault/internal/metadb"
+	"stonevault/internal/metadb/testdb"
 	"stonevault/qkd"
 	"stonevault/qkd/kme"
 )
@@ -81,7 +82,7 @@ func newHouse(t testing.TB, change func(*kme.Config)) *house {
 	t.Helper()
 	h := &house{t: t, path: filepath.Join(t.TempDir(), "vault.db"), maker: &maker{}, now: start}
 	var err error
-	if h.db, err = metadb.OpenSQLite(ctx, h.path, metadb.Options{ProgramVersion: "1.0.0"}); err != nil {
+	if h.db, err = testdb.Open(ctx, h.path, "1.0.0"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.db.Close() })
