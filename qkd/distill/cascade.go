@@ -4,7 +4,6 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"fmt"
-	"math/bits"
 	"slices"
 )
 
@@ -16,8 +15,8 @@ type Report struct {
 }
 
 // Reconcile is Bob: it corrects bits, in place, to those of the Answerer that answers, and that has as many,
-// the same variant and the same seed. qber is the estimated error rate, between 0 and 1/2; the further it is from
-// the true one, the more parities are disclosed. Errors may remain, with either estimate: compare tags.
+// the same variant and the same seed. qber is the estimated error rate, from 0 to 1/2; the further it is from the
+// true one, the more parities are disclosed. Errors may remain, whatever the estimate: compare tags.
 //
 // Errors: ErrParameters; ErrAnswer if an answer has the wrong length or contradicts another; what ask returns.
 // The bits are useless then. An answer is not used after the next question is asked.
@@ -25,308 +24,277 @@ func Reconcile(b *Bits, v Variant, qber float64, seed [32]byte, ask func(questio
 	return new(Reconciler).Reconcile(b, v, qber, seed, ask)
 }
 
-// Reconciler is what Reconcile works in, for those who reconcile often: it keeps its memory. It is for one
-// goroutine at a time.
+// Reconciler is what Reconcile works in, for those who reconcile often: it keeps its memory. The zero value is
+// ready. It is for one goroutine at a time.
 type Reconciler struct {
 	variant Variant
 	bits    *Bits
-	block   cipher.Block
+	block   cipher.Block // AES-256 under the seed
 	ask     func(question []byte) ([]byte, error)
 	report  Report
 
-	passes    []askedPass
-	count     int      // of passes that have begun
-	total     uint64   // the parity of all of Alice's bits
-	corrected []uint64 // the bits that were changed
-	odd       [][]int  // by class and pass, where parts begin whose parities differ
-	batch     []part   // what is asked about in one question
-	dividing  int      // the pass that the batch is of
-	question  []byte
-	failed    error
+	passes []askedPass
+	begun  int      // how many passes have begun
+	total  uint64   // the parity of all of Alice's bits
+	known  []uint64 // of which bits Bob knows Alice's value
+	learnt []learnt // bits of Alice's that the passes are still to be told of
+	odd    waiting
+
+	batch    []part // what one question is about
+	dividing int    // the pass of the batch
+	question []byte
 }
 
-// askedPass is a pass as Bob keeps it: his bits in the order of the pass, divided into parts. A part is a
-// stretch of which Alice's parity is known, and of no stretch within it.
-type askedPass struct {
-	length  int // of blocks
-	shuffle shuffle
-	words   []uint64 // his bits as they are now
-	starts  []uint64 // where parts begin
-	alice   []uint64 // where a part begins, the parity of Alice's bits before it
-	odd     []uint64 // where a part begins, whether its parities differ
-	queued  []uint64 // where a part begins, whether it is in a list of odd ones
-	blocks  []uint64 // whether the parities of a block differ; for variants without parts
-}
-
-// part is a stretch of a pass's order: from start up to, not including, end.
+// part is a stretch of a pass's order, from start up to, not including, end, of which Alice's parity is known, and
+// not that of any shorter one from start. It is asked for the bits before mid.
 type part struct{ start, mid, end int }
 
-// classes are those of lengths: class c is of those from 2^(c-1)+1 to 2^c.
-const classes = 32
-
-func class(length int) int { return bits.Len(uint(length - 1)) }
-
-func get(words []uint64, i int) uint64     { return words[i>>6] >> (i & 63) & 1 }
-func flip(words []uint64, i int, v uint64) { words[i>>6] ^= v << (i & 63) }
+// learnt is a bit of Alice's that Bob knows now: its place in a pass, and 1 if his own differs, else 0.
+type learnt struct {
+	pass, place int
+	wrong       uint64
+}
 
 // Reconcile is the function of that name.
 func (r *Reconciler) Reconcile(b *Bits, v Variant, qber float64, seed [32]byte, ask func(question []byte) ([]byte, error)) (Report, error) {
 	if err := checkParameters(v, b.n, qber); err != nil {
 		return Report{}, err
 	}
-	block, err := aes.NewCipher(seed[:])
-	if err != nil {
+	if b.n == 0 {
+		return Report{}, nil
+	}
+	if err := r.reset(b, v, seed, ask); err != nil {
 		return Report{}, err
 	}
-	r.variant, r.bits, r.block, r.ask = v, b, block, ask
-	r.report, r.count, r.failed, r.total = Report{}, 0, nil, 0
-	r.corrected = resize(r.corrected, len(b.words))
-	clear(r.corrected)
+	var err error
+	for pass := 0; pass < v.Passes() && err == nil; pass++ {
+		for err = r.begin(v.blockLength(pass, b.n, qber)); err == nil && r.takeShortest(); {
+			err = r.divide()
+		}
+	}
+	r.bits, r.ask = nil, nil
+	return r.report, err
+}
+
+func (r *Reconciler) reset(b *Bits, v Variant, seed [32]byte, ask func(question []byte) ([]byte, error)) (err error) {
+	if r.block, err = aes.NewCipher(seed[:]); err != nil {
+		return err
+	}
+	r.variant, r.bits, r.ask, r.report = v, b, ask, Report{}
+	r.begun, r.total = 0, 0
+	r.known = resize(r.known, len(b.words))
+	clear(r.known)
+	r.learnt = r.learnt[:0]
+	r.odd.reset()
 	for len(r.passes) < v.Passes() {
 		r.passes = append(r.passes, askedPass{})
 	}
-	if len(r.odd) < classes*v.Passes() {
-		r.odd = make([][]int, classes*v.Passes())
-	}
-	for i := range r.odd {
-		r.odd[i] = r.odd[i][:0]
-	}
-	if b.n == 0 {
-		return r.report, nil
-	}
-	for range v.Passes() {
-		r.begin(v.blockLength(r.count, b.n, qber))
-		for r.failed == nil && r.takeSmallest() {
-			r.divide()
-		}
-		if r.failed != nil {
-			break
-		}
-	}
-	r.ask, r.bits = nil, nil
-	return r.report, r.failed
+	return nil
 }
 
-// begin asks for the parities of a pass's blocks. The last one follows from the parity of the whole, which is asked
-// for in the first pass alone.
-func (r *Reconciler) begin(length int) {
-	n := r.bits.n
-	number := r.count
-	r.count++
-	p := &r.passes[number]
-	p.length = length
-	p.words = append(p.words[:0], r.bits.words...)
-	if number > 0 {
-		p.shuffle.derive(r.block, number, n)
-		p.shuffle.apply(p.words)
-	}
-	for _, set := range []*[]uint64{&p.starts, &p.alice, &p.odd, &p.queued, &p.blocks} {
-		*set = resize(*set, len(p.words))
-		clear(*set)
-	}
+// begin asks for the parities of a pass's blocks, but not for what is known: that of the last block follows from the
+// parity of the whole, which is asked for in the first pass alone, and a block whose bits are all known is joined to
+// the next one.
+func (r *Reconciler) begin(length int) error {
+	n, pass := r.bits.n, r.begun
+	p := &r.passes[pass]
+	p.arrange(r, pass)
+	r.begun++
+
 	r.batch = r.batch[:0]
-	for start := 0; start < n; start += length {
-		r.batch = append(r.batch, part{start, min(start+length, n), n})
+	start := 0
+	for end := length; end < n; end += length {
+		if nextOne(p.unknown, start, end) < end && nextOne(p.unknown, end, n) < n {
+			r.batch = append(r.batch, part{start, end, end})
+			start = end
+		}
 	}
-	if number > 0 {
-		r.batch = r.batch[:len(r.batch)-1]
+	if pass == 0 {
+		r.batch = append(r.batch, part{start, n, n})
 	}
-	answer := r.put(number)
-	if r.failed != nil {
-		return
+	answer, err := r.put(pass)
+	if err != nil {
+		return err
 	}
-	last := uint64(0)
-	if number == 0 {
-		i := len(r.batch) - 1
-		r.total = uint64(answer[i>>3]) >> (i & 7) & 1
+	if pass == 0 {
+		r.total = answerBit(answer, len(r.batch)-1)
+	} else {
+		r.batch = append(r.batch, part{start, n, n})
 	}
-	p.starts[0] |= 1
-	for start, i := 0, 0; start < n; start, i = start+length, i+1 {
-		end := start + length
+	before := uint64(0)
+	for i, block := range r.batch {
 		next := r.total
-		if end < n {
-			next = uint64(answer[i>>3]) >> (i & 7) & 1
-			flip(p.starts, end, 1)
-			flip(p.alice, end, next)
-		} else {
-			end = n
+		if block.end < n {
+			next = answerBit(answer, i)
+			flip(p.alice, block.end, next)
 		}
-		odd := last ^ next ^ parity(p.words, start, end)
-		last = next
-		flip(p.blocks, i, odd)
-		flip(p.odd, start, odd)
-	}
-	for start := 0; start < n; start += length {
-		if get(p.odd, start) != 0 {
-			r.found(number, start, min(start+length, n))
+		odd := before ^ next ^ parity(p.words, block.start, block.end)
+		before = next
+		flip(p.starts, block.start, 1)
+		flip(p.odd, block.start, odd)
+		if p.blocks != nil {
+			flip(p.blocks, block.start, 1)
+			flip(p.oddBlocks, block.start, odd)
 		}
 	}
+	for _, block := range r.batch {
+		if err := r.settle(pass, block.start, block.end); err != nil {
+			return err
+		}
+	}
+	return r.tell()
 }
 
 // put asks for the parities before the middle of each part of the batch.
-func (r *Reconciler) put(number int) []byte {
-	if len(r.batch) == 0 {
-		return nil
+func (r *Reconciler) put(pass int) (answer []byte, err error) {
+	count := len(r.batch)
+	if count == 0 {
+		return nil, nil
 	}
-	r.question = append(r.question[:0], byte(number))
+	r.question = append(r.question[:0], byte(pass))
 	before := 0
 	for _, p := range r.batch {
 		r.question = appendDistance(r.question, p.mid-before)
 		before = p.mid
 	}
-	answer, err := r.ask(r.question)
-	if err != nil {
-		r.failed = err
-		return nil
+	if answer, err = r.ask(r.question); err != nil {
+		return nil, err
 	}
-	count := len(r.batch)
 	if len(answer) != (count+7)/8 || count%8 != 0 && answer[len(answer)-1]>>(count%8) != 0 {
-		r.failed = fmt.Errorf("%w: %d bytes for %d parities", ErrAnswer, len(answer), count)
-		return nil
+		return nil, fmt.Errorf("%w: %d bytes for %d parities", ErrAnswer, len(answer), count)
 	}
 	r.report.Rounds++
 	r.report.Leak += count
-	return answer
+	return answer, nil
 }
 
-// found deals with a part whose parities differ: one bit is corrected, a longer one waits to be divided.
-func (r *Reconciler) found(number, start, end int) {
-	if end-start == 1 {
-		r.correct(number, start)
-		return
-	}
-	p := &r.passes[number]
-	if get(p.queued, start) == 0 {
-		flip(p.queued, start, 1)
-		list := &r.odd[class(end-start)*r.variant.Passes()+number]
-		*list = append(*list, start)
-	}
-}
+func answerBit(answer []byte, i int) uint64 { return uint64(answer[i>>3]>>(i&7)) & 1 }
 
-// takeSmallest makes a batch of the shortest parts whose parities differ; all are of one pass, so that none has a
-// bit of another. It is false if there are none.
-func (r *Reconciler) takeSmallest() bool {
-	n, passes := r.bits.n, r.variant.Passes()
-	for i := range r.odd {
-		if len(r.odd[i]) == 0 {
-			continue
+// wholeBatches is the number of passes, from the first, in which all of the shortest odd parts are divided at once.
+// In later ones an error that is found often leads to shorter parts, and through these to what a part at hand was
+// odd for: so only a few at a time are, one in laterShare.
+const (
+	wholeBatches = 2
+	laterShare   = 16
+)
+
+// takeShortest makes a batch of the shortest parts whose parities differ. All are of one pass, so that no two have a
+// bit in common. It is false if there are none.
+func (r *Reconciler) takeShortest() bool {
+	r.batch = r.batch[:0]
+	for len(r.batch) == 0 {
+		list, pass := r.odd.shortest()
+		if list == nil {
+			return false
 		}
-		list := r.odd[i]
-		r.odd[i] = list[:0]
-		p := &r.passes[i%passes]
-		slices.Sort(list)
-		r.batch = r.batch[:0]
-		for _, start := range list {
-			flip(p.queued, start, 1)
-			if get(p.odd, start) == 0 || !variants[r.variant].parts && get(p.blocks, start/p.length) == 0 {
-				continue
+		slices.Sort(*list)
+		most := len(*list)
+		if pass >= wholeBatches {
+			most = (most + laterShare - 1) / laterShare
+		}
+		p := &r.passes[pass]
+		taken := 0
+		for _, start := range *list {
+			if len(r.batch) == most {
+				break
 			}
-			end := nextOne(p.starts, start+1, n)
-			r.batch = append(r.batch, part{start, start + (end-start)/2, end})
+			taken++
+			flip(p.queued, int(start), 1)
+			if p.isOdd(int(start)) {
+				end := nextOne(p.starts, int(start)+1, r.bits.n)
+				r.batch = append(r.batch, part{int(start), p.middle(int(start), end), end})
+			}
 		}
-		if len(r.batch) > 0 {
-			r.dividing = i % passes
-			return true
-		}
+		r.odd.remove(taken)
+		r.dividing = pass
 	}
-	return false
+	return true
 }
 
-// divide asks for the parities of halves of the parts of the batch, and goes on with those that differ.
-func (r *Reconciler) divide() {
-	number := r.dividing
-	answer := r.put(number)
-	if r.failed != nil {
-		return
+// divide asks for the parities of the first halves of the parts of the batch; those of the second ones follow.
+func (r *Reconciler) divide() error {
+	answer, err := r.put(r.dividing)
+	if err != nil {
+		return err
 	}
-	p := &r.passes[number]
+	p := &r.passes[r.dividing]
 	for i, part := range r.batch {
-		before := uint64(answer[i>>3]) >> (i & 7) & 1
+		before := answerBit(answer, i)
+		first := before ^ get(p.alice, part.start) ^ parity(p.words, part.start, part.mid)
+		second := get(p.odd, part.start) ^ first
 		flip(p.starts, part.mid, 1)
 		flip(p.alice, part.mid, before)
-		whole := get(p.odd, part.start)
-		first := before ^ get(p.alice, part.start) ^ parity(p.words, part.start, part.mid)
-		flip(p.odd, part.start, whole^first)
-		flip(p.odd, part.mid, whole^first)
-		if first != 0 {
-			r.found(number, part.start, part.mid)
+		flip(p.odd, part.start, second)
+		flip(p.odd, part.mid, second)
+	}
+	for _, part := range r.batch {
+		if err := r.settle(r.dividing, part.start, part.mid); err != nil {
+			return err
 		}
-		if whole != first {
-			r.found(number, part.mid, part.end)
-		}
-		if r.failed != nil {
-			return
+		if err := r.settle(r.dividing, part.mid, part.end); err != nil {
+			return err
 		}
 	}
+	return r.tell()
 }
 
-// correct changes the bit at a place of a pass, in all passes, and notes which parts differ now.
-func (r *Reconciler) correct(number, place int) {
-	x := place
-	if number > 0 {
-		x = r.passes[number].shuffle.from(place)
+// settle looks at a part that is new, or of which more is known than before. One that has a single unknown bit gives
+// that one; one whose parities differ waits to be divided.
+func (r *Reconciler) settle(pass, start, end int) error {
+	p := &r.passes[pass]
+	odd := get(p.odd, start)
+	first := nextOne(p.unknown, start, end)
+	switch {
+	case first >= end && odd != 0:
+		return fmt.Errorf("%w: bits have two values", ErrAnswer)
+	case first >= end:
+	case nextOne(p.unknown, first+1, end) >= end:
+		r.learnt = append(r.learnt, learnt{pass, first, odd})
+	case p.isOdd(start) && get(p.queued, start) == 0:
+		flip(p.queued, start, 1)
+		r.odd.add(pass, start, end-start)
 	}
-	if get(r.corrected, x) != 0 {
-		r.failed = fmt.Errorf("%w: bit %d would be changed twice", ErrAnswer, x)
-		return
-	}
-	flip(r.corrected, x, 1)
-	r.bits.Flip(x)
-	r.report.Corrected++
-	n := r.bits.n
-	for other := range r.count {
-		p := &r.passes[other]
-		y := x
-		if other == number {
-			y = place
-		} else if other > 0 {
-			y = p.shuffle.to(x)
+	return nil
+}
+
+// tell takes note in all passes of the bits that were learnt, and corrects those of Bob's that differ.
+func (r *Reconciler) tell() error {
+	for len(r.learnt) > 0 {
+		l := r.learnt[len(r.learnt)-1]
+		r.learnt = r.learnt[:len(r.learnt)-1]
+		if get(r.passes[l.pass].unknown, l.place) == 0 {
+			continue // two passes gave it; if they disagree, a part stays odd and settle finds it
 		}
-		flip(p.words, y, 1)
-		start := lastOne(p.starts, y)
-		flip(p.odd, start, 1)
-		block := y / p.length
-		flip(p.blocks, block, 1)
-		if !variants[r.variant].parts {
-			if get(p.blocks, block) == 0 {
+		x := l.place
+		if l.pass > 0 {
+			x = r.passes[l.pass].shuffle.from(l.place)
+		}
+		flip(r.known, x, 1)
+		flip(r.bits.words, x, l.wrong)
+		r.report.Corrected += int(l.wrong)
+		for pass := range r.begun {
+			p := &r.passes[pass]
+			place := x
+			switch {
+			case pass == l.pass:
+				place = l.place
+			case pass > 0:
+				place = p.shuffle.to(x)
+			}
+			if start, end, more := p.learn(place, l.wrong, r.bits.n); more {
+				if err := r.settle(pass, start, end); err != nil {
+					return err
+				}
+			}
+			if l.wrong == 0 || p.blocks == nil {
 				continue
 			}
-			start = nextOne(p.odd, block*p.length, n)
-		} else if get(p.odd, start) == 0 {
-			continue
-		}
-		end := nextOne(p.starts, start+1, n)
-		if end-start == 1 {
-			r.failed = fmt.Errorf("%w: bit %d has two values", ErrAnswer, x)
-			return
-		}
-		r.found(other, start, end)
-	}
-}
-
-// nextOne returns the place of the first 1 from place i on, or n.
-func nextOne(words []uint64, i, n int) int {
-	if i >= n {
-		return n
-	}
-	w := i >> 6
-	for word := words[w] & (^uint64(0) << (i & 63)); ; word = words[w] {
-		if word != 0 {
-			return w<<6 + bits.TrailingZeros64(word)
-		}
-		if w++; w == len(words) {
-			return n
+			if start, end, odd := p.oddPart(place, r.bits.n); odd {
+				if err := r.settle(pass, start, end); err != nil {
+					return err
+				}
+			}
 		}
 	}
-}
-
-// lastOne returns the place of the last 1 up to place i. Place 0 has one.
-func lastOne(words []uint64, i int) int {
-	w := i >> 6
-	word := words[w] & (^uint64(0) >> (63 - i&63))
-	for word == 0 {
-		w--
-		word = words[w]
-	}
-	return w<<6 + 63 - bits.LeadingZeros64(word)
+	return nil
 }

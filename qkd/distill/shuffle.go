@@ -10,70 +10,56 @@ import (
 // shuffle is the order in which a pass takes the bits: a network of swaps that works on whole words, so that
 // moving n bits takes about n·log2(n)/64 steps, and moving one log2(n). docs/spec/qkd.md describes it.
 //
-// The first w = ⌊n/64⌋ words are rows of 64 columns; what is left over is the tail. Three stages follow one
-// another: each bit of the tail changes places with one of a row; rows are swapped in part, by a butterfly over
-// the rows, so that each bit comes to a row of its own choice; and columns are swapped in part within each row.
+// The first ⌊n/64⌋ words are rows of 64 columns; what is left over is the tail. Three stages follow one another:
+// each bit of the tail changes places with one of a row; rows are swapped in part, by a butterfly over the rows,
+// so that each bit comes to a row of its own choice; and columns are swapped in part within each row.
 type shuffle struct {
-	n, rows, levels int
-	tail            []uint32 // for bit j of the tail, the row it changes places with; if there are no rows, the bit
-	swaps           []uint64 // ⌊rows/2⌋ words for each level
-	columns         []uint64 // ⌈rows/2⌉ words for each of six stages
+	rows, levels int
+	tail         []uint32 // for bit j of the tail, the row it changes places with; if there are no rows, the bit
+	draws        []byte   // the key stream: ⌊rows/2⌋ words for each level, ⌈rows/2⌉ for each stage of columns
+	columns      int      // where the words for columns begin
 }
 
-// columnStages are the distances of columns that are swapped, and the places of the lower of each two.
-var columnStages = [6]uint64{
+const columnStages = 6 // columns at a distance of 2^stage are swapped
+
+// lower are the lower of each two columns of a stage.
+var lower = [columnStages]uint64{
 	0x5555555555555555, 0x3333333333333333, 0x0F0F0F0F0F0F0F0F,
 	0x00FF00FF00FF00FF, 0x0000FFFF0000FFFF, 0x00000000FFFFFFFF,
 }
 
 // derive makes the shuffle of a pass, counted from 0, of n bits. block is AES-256 under the seed.
 func (s *shuffle) derive(block cipher.Block, pass, n int) {
-	s.n, s.rows = n, n/64
-	s.levels = 0
+	s.rows, s.levels = n/64, 0
 	if s.rows > 1 {
 		s.levels = bits.Len(uint(s.rows - 1))
 	}
+	s.columns = s.levels * (s.rows / 2)
+	tail := n % 64
+	words := tail + s.columns + columnStages*((s.rows+1)/2)
+	if cap(s.draws) < 8*words {
+		s.draws = make([]byte, 8*words)
+	}
+	s.draws = s.draws[:8*words]
+	clear(s.draws)
 	var iv [aes.BlockSize]byte
 	binary.BigEndian.PutUint64(iv[:8], uint64(pass))
-	stream := cipher.NewCTR(block, iv[:])
+	cipher.NewCTR(block, iv[:]).XORKeyStream(s.draws, s.draws)
 
-	var draws [63]uint64
 	s.tail = s.tail[:0]
-	fill(stream, draws[:n%64])
-	for j, r := range draws[:n%64] {
+	for j := range tail {
 		choices := uint64(s.rows)
 		if s.rows == 0 {
 			choices = uint64(j) + 1
 		}
-		chosen, _ := bits.Mul64(r, choices)
+		chosen, _ := bits.Mul64(s.draw(j), choices)
 		s.tail = append(s.tail, uint32(chosen))
 	}
-	s.swaps = resize(s.swaps, s.levels*(s.rows/2))
-	s.columns = resize(s.columns, len(columnStages)*((s.rows+1)/2))
-	fill(stream, s.swaps)
-	fill(stream, s.columns)
+	s.draws = s.draws[8*tail:]
 }
 
-// fill takes words from a key stream, the lowest byte first.
-func fill(stream cipher.Stream, words []uint64) {
-	var zero, chunk [4096]byte
-	for len(words) > 0 {
-		m := min(len(words), len(chunk)/8)
-		stream.XORKeyStream(chunk[:8*m], zero[:8*m])
-		for i := range words[:m] {
-			words[i] = binary.LittleEndian.Uint64(chunk[8*i:])
-		}
-		words = words[m:]
-	}
-}
-
-// resize returns a slice of n words, of any content, in the memory of words if it is enough.
-func resize(words []uint64, n int) []uint64 {
-	if cap(words) < n {
-		return make([]uint64, n)
-	}
-	return words[:n]
-}
+// draw returns a word of the key stream.
+func (s *shuffle) draw(i int) uint64 { return binary.LittleEndian.Uint64(s.draws[8*i:]) }
 
 // apply moves all bits of the words, in place.
 func (s *shuffle) apply(words []uint64) {
@@ -85,31 +71,29 @@ func (s *shuffle) apply(words []uint64) {
 }
 
 func (s *shuffle) swapTail(words []uint64) {
-	end := s.rows
 	for j, chosen := range s.tail {
-		a, at := int(chosen), j
+		row, c := int(chosen), j
 		if s.rows == 0 {
-			a, at = 0, int(chosen)
+			row, c = 0, int(chosen)
 		}
-		t := (words[a]>>at ^ words[end]>>j) & 1
-		words[a] ^= t << at
-		words[end] ^= t << j
+		t := (words[row]>>c ^ words[s.rows]>>j) & 1
+		words[row] ^= t << c
+		words[s.rows] ^= t << j
 	}
 }
 
-// swapRows is level l: rows are divided into 2^l segments of almost the same length, and these into halves
-// that swap what the words say.
+// swapRows is level l: rows are divided into 2^l segments of almost the same length, and each into halves that
+// swap what a word for each two rows says.
 func (s *shuffle) swapRows(words []uint64, l int) {
-	swaps := s.swaps[l*(s.rows/2) : (l+1)*(s.rows/2)]
+	swaps := s.draws[8*l*(s.rows/2):]
 	from := 0
 	for i := 1; i <= 1<<l; i++ {
 		to := i * s.rows >> l
 		mid := (2*i - 1) * s.rows >> (l + 1)
 		pairs := min(mid-from, to-mid)
-		a, b, m := words[from:from+pairs], words[mid:mid+pairs], swaps[from/2:]
-		m, b = m[:len(a)], b[:len(a)]
+		a, b, m := words[from:from+pairs], words[mid:mid+pairs], swaps[8*(from/2):]
 		for r, w := range a {
-			t := (w ^ b[r]) & m[r]
+			t := (w ^ b[r]) & binary.LittleEndian.Uint64(m[8*r:])
 			a[r] = w ^ t
 			b[r] ^= t
 		}
@@ -119,36 +103,47 @@ func (s *shuffle) swapRows(words []uint64, l int) {
 
 func (s *shuffle) swapColumns(words []uint64) {
 	half := (s.rows + 1) / 2
-	for r := range s.rows {
-		w := words[r]
-		for stage, lower := range columnStages {
-			d := 1 << stage
-			m := s.columns[stage*half+r/2] >> (d * (r & 1)) & lower
-			t := (w ^ w>>d) & m
-			w ^= t ^ t<<d
-		}
+	draws := s.draws[8*s.columns:]
+	m0, m1, m2 := draws[:8*half], draws[8*half:16*half], draws[16*half:24*half]
+	m3, m4, m5 := draws[24*half:32*half], draws[32*half:40*half], draws[40*half:48*half]
+	for r, w := range words[:s.rows] {
+		// Both of two rows take their bits from one word: the first from the lower columns, the second from the
+		// upper ones.
+		odd, at := r&1, r>>1<<3
+		t := (w ^ w>>1) & (binary.LittleEndian.Uint64(m0[at:]) >> (odd & 1)) & lower[0]
+		w ^= t ^ t<<1
+		t = (w ^ w>>2) & (binary.LittleEndian.Uint64(m1[at:]) >> (2 * odd & 2)) & lower[1]
+		w ^= t ^ t<<2
+		t = (w ^ w>>4) & (binary.LittleEndian.Uint64(m2[at:]) >> (4 * odd & 4)) & lower[2]
+		w ^= t ^ t<<4
+		t = (w ^ w>>8) & (binary.LittleEndian.Uint64(m3[at:]) >> (8 * odd & 8)) & lower[3]
+		w ^= t ^ t<<8
+		t = (w ^ w>>16) & (binary.LittleEndian.Uint64(m4[at:]) >> (16 * odd & 16)) & lower[4]
+		w ^= t ^ t<<16
+		t = (w ^ w>>32) & (binary.LittleEndian.Uint64(m5[at:]) >> (32 * odd & 32)) & lower[5]
+		w ^= t ^ t<<32
 		words[r] = w
 	}
 }
 
-// columnAt tells whether the swap of a stage changes the place of column c of row r.
-func (s *shuffle) columnMoves(stage, r, c int) bool {
-	d := 1 << stage
-	return s.columns[stage*((s.rows+1)/2)+r/2]>>(c&^d+d*(r&1))&1 != 0
+// One bit is moved without branches on what was drawn, which a processor could not predict.
+
+// columnMoves returns the column to which a stage moves what is in column c of row r.
+func (s *shuffle) columnMoves(stage, r, c int) int {
+	d := 1 << (stage & 7)
+	swapped := s.draw(s.columns+stage*((s.rows+1)/2)+r>>1) >> ((c&^d + d*(r&1)) & 63) & 1
+	return c ^ d&-int(swapped)
 }
 
-// rowMoves returns the row to which level l moves what is in column c of row r, within segment i.
-func (s *shuffle) rowMoves(l, i, r, c int) int {
-	from, mid, to := i*s.rows>>l, (2*i+1)*s.rows>>(l+1), (i+1)*s.rows>>l
-	other := r + mid - from
-	if r >= mid {
-		other = r - mid + from
-	}
-	pair := min(r, other) - from
-	if pair < min(mid-from, to-mid) && s.swaps[l*(s.rows/2)+from/2+pair]>>c&1 != 0 {
-		return other
-	}
-	return r
+// rowMoves returns the row to which level l moves what is in column c of row r, which is in segment i, and in which
+// half of the segment it is then: 0 or 1.
+func (s *shuffle) rowMoves(l, i, r, c int) (row, half int) {
+	from, mid, to := i*s.rows>>(l&63), (2*i+1)*s.rows>>((l+1)&63), (i+1)*s.rows>>(l&63)
+	half = int(uint(mid-1-r) >> 63)
+	row = r - from - -half&(mid-from)
+	paired := int(uint(row-min(mid-from, to-mid)) >> 63)
+	half ^= paired & int(s.draw(l*(s.rows/2)+from>>1+row)>>(c&63))
+	return from + row + -half&(mid-from), half
 }
 
 // to returns the place to which bit x goes.
@@ -158,17 +153,12 @@ func (s *shuffle) to(x int) int {
 		return x
 	}
 	r, c := x>>6, x&63
-	for l, i := 0, 0; l < s.levels; l++ {
-		r = s.rowMoves(l, i, r, c)
-		i *= 2
-		if r >= (i+1)*s.rows>>(l+1) {
-			i++
-		}
+	for l, i, half := 0, 0, 0; l < s.levels; l++ {
+		r, half = s.rowMoves(l, i, r, c)
+		i = 2*i + half
 	}
 	for stage := range columnStages {
-		if s.columnMoves(stage, r, c) {
-			c ^= 1 << stage
-		}
+		c = s.columnMoves(stage, r, c)
 	}
 	return r<<6 | c
 }
@@ -177,23 +167,21 @@ func (s *shuffle) to(x int) int {
 func (s *shuffle) from(y int) int {
 	if y < 64*s.rows {
 		r, c := y>>6, y&63
-		for stage := len(columnStages) - 1; stage >= 0; stage-- {
-			if s.columnMoves(stage, r, c) {
-				c ^= 1 << stage
-			}
+		for stage := columnStages - 1; stage >= 0; stage-- {
+			c = s.columnMoves(stage, r, c)
 		}
-		// The last of the segments of the lowest level that begin at r or before.
-		i := ((r+1)<<s.levels+s.rows-1)/s.rows - 1
+		// Of the segments below the last level, the last one that begins at r or before.
+		i := ((r+1)<<(s.levels&63)+s.rows-1)/s.rows - 1
 		for l := s.levels - 1; l >= 0; l-- {
 			i >>= 1
-			r = s.rowMoves(l, i, r, c)
+			r, _ = s.rowMoves(l, i, r, c)
 		}
 		y = r<<6 | c
 	}
 	return s.tailMoves(y, true)
 }
 
-// tailMoves is the first stage for one bit.
+// tailMoves is the first stage for one bit, or takes it back.
 func (s *shuffle) tailMoves(x int, back bool) int {
 	tail := 64 * s.rows
 	switch {
