@@ -22,9 +22,11 @@ func (e Element) Bytes() (b [16]byte) {
 func (e Element) Add(f Element) Element { return Element{e.Lo ^ f.Lo, e.Hi ^ f.Hi} }
 
 // Mul returns the product of two elements.
-func (e Element) Mul(f Element) Element { return mul128(e, f) }
+func (e Element) Mul(f Element) Element {
+	return fastest.hashBlocks(Element{}, f, []uint64{e.Lo, e.Hi})
+}
 
-func mul128Generic(e, f Element) Element {
+func mulGeneric(e, f Element) Element {
 	h1, l1 := Mul64(e.Hi, f.Hi)
 	h0, l0 := Mul64(e.Lo, f.Lo)
 	hm, lm := Mul64(e.Lo^e.Hi, f.Lo^f.Hi)
@@ -48,19 +50,14 @@ func reduce(w0, w1, w2, w3 uint64) Element {
 // number of words is continued with a zero word. For two different messages of d blocks, any difference of
 // the hashes has a probability of at most d/2^128 over the keys.
 func Hash(key Element, words []uint64) Element {
-	return hash(key, words)
+	return fastest.hash128(key, words)
 }
 
-func hashGeneric(key Element, words []uint64) (sum Element) {
-	for len(words) >= 2 {
-		sum = mul128Generic(Element{sum.Lo ^ words[0], sum.Hi ^ words[1]}, key)
-		words = words[2:]
-	}
-	if len(words) == 1 {
-		sum = mul128Generic(Element{sum.Lo ^ words[0], sum.Hi}, key)
+func (k kernel) hash128(key Element, words []uint64) Element {
+	whole := len(words) &^ 1
+	sum := k.hashBlocks(Element{}, key, words[:whole])
+	if whole < len(words) {
+		sum = k.hashBlocks(sum, key, []uint64{words[whole], 0})
 	}
 	return sum
 }
-
-func mul128(e, f Element) Element                    { return mul128Generic(e, f) }
-func hash(key Element, words []uint64) (sum Element) { return hashGeneric(key, words) }

@@ -1,0 +1,48 @@
+package gf2
+
+// kernel is a way to multiply. All give the same results.
+type kernel struct {
+	name string
+	// correlate writes, for a from 0 to count−1, the sum of s(a+k)·x(k) over the words k < n, a polynomial of
+	// degree below 128. n is a positive multiple of 4, count is positive.
+	correlate func(c *Element, s, x *uint64, n, count int)
+	// hash adds a positive number of blocks of two words to a sum, as Hash does.
+	hash func(sum, key *Element, blocks *uint64, count int)
+}
+
+// fastest is the kernel in use; without a correlate, it is the Go code.
+var fastest = func() kernel {
+	if ks := kernels(); len(ks) > 0 {
+		return ks[0]
+	}
+	return kernel{}
+}()
+
+func (k kernel) correlateWords(c []Element, s, x []uint64) {
+	if k.correlate != nil {
+		_ = s[len(x)+len(c)-2]
+		k.correlate(&c[0], &s[0], &x[0], len(x), len(c))
+		return
+	}
+	for a := range c {
+		var sum Element
+		for i, w := range x {
+			hi, lo := Mul64(s[a+i], w)
+			sum.Lo ^= lo
+			sum.Hi ^= hi
+		}
+		c[a] = sum
+	}
+}
+
+func (k kernel) hashBlocks(sum, key Element, words []uint64) Element {
+	if k.hash != nil && len(words) >= 2 {
+		_ = words[len(words)/2*2-1]
+		k.hash(&sum, &key, &words[0], len(words)/2)
+		return sum
+	}
+	for ; len(words) >= 2; words = words[2:] {
+		sum = mulGeneric(Element{sum.Lo ^ words[0], sum.Hi ^ words[1]}, key)
+	}
+	return sum
+}
