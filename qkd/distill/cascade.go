@@ -243,12 +243,12 @@ func (r *Reconciler) divide() error {
 func (r *Reconciler) settle(pass, start, end int) error {
 	p := &r.passes[pass]
 	odd := get(p.odd, start)
-	first := nextOne(p.unknown, start, end)
+	first, more := p.firstUnknown(start, end)
 	switch {
 	case first >= end && odd != 0:
 		return fmt.Errorf("%w: bits have two values", ErrAnswer)
 	case first >= end:
-	case nextOne(p.unknown, first+1, end) >= end:
+	case !more:
 		r.learnt = append(r.learnt, learnt{pass, first, odd})
 	case p.isOdd(start) && get(p.queued, start) == 0:
 		flip(p.queued, start, 1)

@@ -93,6 +93,17 @@ func (p *askedPass) manyUnknown(place int) bool {
 	return w&(w-1) != 0
 }
 
+// firstUnknown returns the first unknown bit of a part, end or more if there is none, and whether there is another.
+func (p *askedPass) firstUnknown(start, end int) (first int, more bool) {
+	for i := start >> 6; i <= (end-1)>>6; i++ {
+		if w := within(p.unknown[i], i, start, end); w != 0 {
+			first = i<<6 + bits.TrailingZeros64(w)
+			return first, w&(w-1) != 0 || nextOne(p.unknown, (i+1)<<6, end) < end
+		}
+	}
+	return end, false
+}
+
 // exactMiddle is the length up to which the unknown bits of a part are counted. In a longer one they are spread.
 const exactMiddle = 512
 
@@ -106,6 +117,9 @@ func (p *askedPass) middle(start, end int) int {
 	count := 0
 	for i := start >> 6; i <= (end-1)>>6; i++ {
 		count += bits.OnesCount64(within(p.unknown[i], i, start, end))
+	}
+	if count == end-start {
+		return mid
 	}
 	before := count / 2
 	for i := start >> 6; ; i++ {

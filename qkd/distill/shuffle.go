@@ -16,7 +16,8 @@ import (
 type shuffle struct {
 	rows, levels int
 	tail         []uint32 // for bit j of the tail, the row it changes places with; if there are no rows, the bit
-	draws        []byte   // the key stream: ⌊rows/2⌋ words for each level, ⌈rows/2⌉ for each stage of columns
+	draws        []byte   // of the key stream, ⌊rows/2⌋ words for each level, ⌈rows/2⌉ for each stage of columns
+	stream       []byte   // the memory of draws
 	columns      int      // where the words for columns begin
 }
 
@@ -37,10 +38,10 @@ func (s *shuffle) derive(block cipher.Block, pass, n int) {
 	s.columns = s.levels * (s.rows / 2)
 	tail := n % 64
 	words := tail + s.columns + columnStages*((s.rows+1)/2)
-	if cap(s.draws) < 8*words {
-		s.draws = make([]byte, 8*words)
+	if cap(s.stream) < 8*words {
+		s.stream = make([]byte, 8*words)
 	}
-	s.draws = s.draws[:8*words]
+	s.draws = s.stream[:8*words]
 	clear(s.draws)
 	var iv [aes.BlockSize]byte
 	binary.BigEndian.PutUint64(iv[:8], uint64(pass))
@@ -91,7 +92,17 @@ func (s *shuffle) swapRows(words []uint64, l int) {
 		to := i * s.rows >> l
 		mid := (2*i - 1) * s.rows >> (l + 1)
 		pairs := min(mid-from, to-mid)
-		a, b, m := words[from:from+pairs], words[mid:mid+pairs], swaps[8*(from/2):]
+		m := swaps[8*(from/2):]
+		if pairs < 4 { // not worth the slices
+			for r := range pairs {
+				t := (words[from+r] ^ words[mid+r]) & binary.LittleEndian.Uint64(m[8*r:])
+				words[from+r] ^= t
+				words[mid+r] ^= t
+			}
+			from = to
+			continue
+		}
+		a, b, m := words[from:from+pairs], words[mid:mid+pairs], m[:8*pairs]
 		for r, w := range a {
 			t := (w ^ b[r]) & binary.LittleEndian.Uint64(m[8*r:])
 			a[r] = w ^ t
