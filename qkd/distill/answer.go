@@ -104,12 +104,14 @@ func (a *Answerer) pass(pass int) *answeredPass {
 		return p
 	}
 	p.ready = true
-	p.words = append(p.words[:0], a.bits.words...)
-	if pass > 0 {
+	p.words = resize(p.words, len(a.bits.words)+1)
+	p.words[len(a.bits.words)] = 0 // so that position n has a word
+	if pass == 0 {
+		copy(p.words, a.bits.words)
+	} else {
 		a.shuffle.derive(a.block, pass, a.bits.n)
-		a.shuffle.apply(p.words)
+		a.shuffle.apply(p.words[:len(a.bits.words)], a.bits.words)
 	}
-	p.words = append(p.words, 0) // so that position n has a word
 	p.sums = resize(p.sums, len(p.words))
 	p.asked = resize(p.asked, len(p.words))
 	var sum uint64

@@ -33,12 +33,12 @@ type Reconciler struct {
 	ask     func(question []byte) ([]byte, error)
 	report  Report
 
-	passes []askedPass
-	begun  int      // how many passes have begun
-	total  uint64   // the parity of all of Alice's bits
-	known  []uint64 // of which bits Bob knows Alice's value
-	learnt []learnt // bits of Alice's that the passes are still to be told of
-	odd    waiting
+	passes  []askedPass
+	begun   int      // how many passes have begun
+	total   uint64   // the parity of all of Alice's bits
+	unknown []uint64 // of which bits Bob does not know Alice's value
+	learnt  []learnt // bits of Alice's that the passes are still to be told of
+	odd     waiting
 
 	batch    []part // what one question is about
 	dividing int    // the pass of the batch
@@ -82,8 +82,10 @@ func (r *Reconciler) reset(b *Bits, v Variant, seed [32]byte, ask func(question 
 	}
 	r.variant, r.bits, r.ask, r.report = v, b, ask, Report{}
 	r.begun, r.total = 0, 0
-	r.known = resize(r.known, len(b.words))
-	clear(r.known)
+	r.unknown = resize(r.unknown, len(b.words))
+	for i := range r.unknown {
+		r.unknown[i] = ^uint64(0)
+	}
 	r.learnt = r.learnt[:0]
 	r.odd.reset()
 	for len(r.passes) < v.Passes() {
@@ -269,7 +271,7 @@ func (r *Reconciler) tell() error {
 		if l.pass > 0 {
 			x = r.passes[l.pass].shuffle.from(l.place)
 		}
-		flip(r.known, x, 1)
+		flip(r.unknown, x, 1)
 		flip(r.bits.words, x, l.wrong)
 		r.report.Corrected += int(l.wrong)
 		for pass := range r.begun {

@@ -20,15 +20,15 @@ type askedPass struct {
 
 // arrange makes a pass that is not divided yet.
 func (p *askedPass) arrange(r *Reconciler, pass int) {
-	p.words = append(p.words[:0], r.bits.words...)
-	p.unknown = resize(p.unknown, len(p.words))
-	for i, w := range r.known {
-		p.unknown[i] = ^w
-	}
-	if pass > 0 {
+	p.words = resize(p.words, len(r.unknown))
+	p.unknown = resize(p.unknown, len(r.unknown))
+	if pass == 0 {
+		copy(p.words, r.bits.words)
+		copy(p.unknown, r.unknown)
+	} else {
 		p.shuffle.derive(r.block, pass, r.bits.n)
-		p.shuffle.apply(p.words)
-		p.shuffle.apply(p.unknown)
+		p.shuffle.apply(p.words, r.bits.words)
+		p.shuffle.apply(p.unknown, r.unknown)
 	}
 	p.starts = zeros(p.starts, len(p.words))
 	p.alice = zeros(p.alice, len(p.words))

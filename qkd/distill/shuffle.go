@@ -7,21 +7,29 @@ import (
 	"math/bits"
 )
 
-// shuffle is the order in which a pass takes the bits: a network of swaps that works on whole words, so that
-// moving n bits takes about n·log2(n)/64 steps, and moving one log2(n). docs/spec/qkd.md describes it.
+// shuffle is the order in which a pass takes the bits. From networkLength bits on it is a network of swaps that works
+// on whole words, so that moving n bits takes about n·log2(n)/64 steps, and moving one log2(n); fewer are shuffled one
+// by one. docs/spec/qkd.md describes it.
 //
-// The first ⌊n/64⌋ words are rows of 64 columns; what is left over is the tail. Three stages follow one another:
-// each bit of the tail changes places with one of a row; rows are swapped in part, by a butterfly over the rows,
-// so that each bit comes to a row of its own choice; and columns are swapped in part within each row.
+// The first ⌊n/64⌋ words are rows of 64 columns; what is left over is the tail. Four stages follow one another: rows are
+// rotated; each bit of the tail changes places with one of a row; rows are swapped in part, by a butterfly over the
+// rows, so that each bit comes to a row of its own choice; and columns are swapped in part within each row.
 type shuffle struct {
 	rows, levels int
-	tail         []uint32 // for bit j of the tail, the row it changes places with; if there are no rows, the bit
+	rotation     int
+	tail         []uint32 // for bit j of the tail, the row with whose bit j it changes places
 	draws        []byte   // of the key stream, ⌊rows/2⌋ words for each level, ⌈rows/2⌉ for each stage of columns
 	stream       []byte   // the memory of draws
 	columns      int      // where the words for columns begin
+
+	// For few bits, where each goes, and which comes to each place. There are no rows then.
+	places, origins []uint32
 }
 
-const columnStages = 6 // columns at a distance of 2^stage are swapped
+const (
+	networkLength = 256
+	columnStages  = 6 // columns at a distance of 2^stage are swapped
+)
 
 // lower are the lower of each two columns of a stage.
 var lower = [columnStages]uint64{
@@ -31,13 +39,41 @@ var lower = [columnStages]uint64{
 
 // derive makes the shuffle of a pass, counted from 0, of n bits. block is AES-256 under the seed.
 func (s *shuffle) derive(block cipher.Block, pass, n int) {
-	s.rows, s.levels = n/64, 0
-	if s.rows > 1 {
-		s.levels = bits.Len(uint(s.rows - 1))
+	if n < networkLength {
+		s.rows = 0
+		s.read(block, pass, n)
+		s.deriveFew(n)
+		return
 	}
+	s.rows = n / 64
+	s.levels = bits.Len(uint(s.rows - 1))
 	s.columns = s.levels * (s.rows / 2)
 	tail := n % 64
-	words := tail + s.columns + columnStages*((s.rows+1)/2)
+	s.read(block, pass, 1+tail+s.columns+columnStages*((s.rows+1)/2))
+	s.rotation = s.choose(0, s.rows)
+	s.tail = s.tail[:0]
+	for j := range tail {
+		s.tail = append(s.tail, uint32(s.choose(1+j, s.rows)))
+	}
+	s.draws = s.draws[8*(1+tail):]
+}
+
+// deriveFew is the shuffle of Fisher and Yates.
+func (s *shuffle) deriveFew(n int) {
+	s.places, s.origins = s.places[:0], s.origins[:0]
+	for i := range n {
+		j := s.choose(i, i+1)
+		s.origins = append(s.origins, uint32(i))
+		s.origins[i], s.origins[j] = s.origins[j], uint32(i)
+	}
+	s.places = append(s.places, s.origins...)
+	for place, x := range s.origins {
+		s.places[x] = uint32(place)
+	}
+}
+
+// read takes so many words from the key stream of a pass.
+func (s *shuffle) read(block cipher.Block, pass, words int) {
 	if cap(s.stream) < 8*words {
 		s.stream = make([]byte, 8*words)
 	}
@@ -46,41 +82,37 @@ func (s *shuffle) derive(block cipher.Block, pass, n int) {
 	var iv [aes.BlockSize]byte
 	binary.BigEndian.PutUint64(iv[:8], uint64(pass))
 	cipher.NewCTR(block, iv[:]).XORKeyStream(s.draws, s.draws)
-
-	s.tail = s.tail[:0]
-	for j := range tail {
-		choices := uint64(s.rows)
-		if s.rows == 0 {
-			choices = uint64(j) + 1
-		}
-		chosen, _ := bits.Mul64(s.draw(j), choices)
-		s.tail = append(s.tail, uint32(chosen))
-	}
-	s.draws = s.draws[8*tail:]
 }
 
-// draw returns a word of the key stream.
+// draw returns a word of the key stream, the lowest byte first.
 func (s *shuffle) draw(i int) uint64 { return binary.LittleEndian.Uint64(s.draws[8*i:]) }
 
-// apply moves all bits of the words, in place.
-func (s *shuffle) apply(words []uint64) {
-	s.swapTail(words)
-	for l := range s.levels {
-		s.swapRows(words, l)
-	}
-	s.swapColumns(words)
+// choose returns a number below choices that word i of the key stream chooses.
+func (s *shuffle) choose(i, choices int) int {
+	chosen, _ := bits.Mul64(s.draw(i), uint64(choices))
+	return int(chosen)
 }
 
-func (s *shuffle) swapTail(words []uint64) {
-	for j, chosen := range s.tail {
-		row, c := int(chosen), j
-		if s.rows == 0 {
-			row, c = 0, int(chosen)
+// apply writes to moved the bits of words where they go.
+func (s *shuffle) apply(moved, words []uint64) {
+	if s.rows == 0 {
+		clear(moved)
+		for place, x := range s.origins {
+			flip(moved, place, get(words, int(x)))
 		}
-		t := (words[row]>>c ^ words[s.rows]>>j) & 1
-		words[row] ^= t << c
-		words[s.rows] ^= t << j
+		return
 	}
+	copy(moved[copy(moved, words[s.rotation:s.rows]):], words[:s.rotation])
+	copy(moved[s.rows:], words[s.rows:])
+	for j, row := range s.tail {
+		t := (moved[row] ^ moved[s.rows]) & (1 << (j & 63))
+		moved[row] ^= t
+		moved[s.rows] ^= t
+	}
+	for l := range s.levels {
+		s.swapRows(moved, l)
+	}
+	s.swapColumns(moved)
 }
 
 // swapRows is level l: rows are divided into 2^l segments of almost the same length, and each into halves that
@@ -159,11 +191,21 @@ func (s *shuffle) rowMoves(l, i, r, c int) (row, half int) {
 
 // to returns the place to which bit x goes.
 func (s *shuffle) to(x int) int {
-	x = s.tailMoves(x, false)
-	if x >= 64*s.rows {
-		return x
+	if s.rows == 0 {
+		return int(s.places[x])
 	}
 	r, c := x>>6, x&63
+	switch {
+	case r == s.rows:
+		r = int(s.tail[c])
+	default:
+		if r -= s.rotation; r < 0 {
+			r += s.rows
+		}
+		if c < len(s.tail) && int(s.tail[c]) == r {
+			return s.rows<<6 | c
+		}
+	}
 	for l, i, half := 0, 0, 0; l < s.levels; l++ {
 		r, half = s.rowMoves(l, i, r, c)
 		i = 2*i + half
@@ -176,8 +218,13 @@ func (s *shuffle) to(x int) int {
 
 // from returns the bit that goes to place y.
 func (s *shuffle) from(y int) int {
-	if y < 64*s.rows {
-		r, c := y>>6, y&63
+	if s.rows == 0 {
+		return int(s.origins[y])
+	}
+	r, c := y>>6, y&63
+	if r == s.rows {
+		r = int(s.tail[c])
+	} else {
 		for stage := columnStages - 1; stage >= 0; stage-- {
 			c = s.columnMoves(stage, r, c)
 		}
@@ -187,34 +234,12 @@ func (s *shuffle) from(y int) int {
 			i >>= 1
 			r, _ = s.rowMoves(l, i, r, c)
 		}
-		y = r<<6 | c
-	}
-	return s.tailMoves(y, true)
-}
-
-// tailMoves is the first stage for one bit, or takes it back.
-func (s *shuffle) tailMoves(x int, back bool) int {
-	tail := 64 * s.rows
-	switch {
-	case s.rows > 0 && x >= tail:
-		return int(s.tail[x-tail])<<6 | (x - tail)
-	case s.rows > 0:
-		if c := x & 63; c < len(s.tail) && int(s.tail[c]) == x>>6 {
-			return tail + c
-		}
-		return x
-	}
-	for i := range s.tail {
-		j := i
-		if back {
-			j = len(s.tail) - 1 - i
-		}
-		switch chosen := int(s.tail[j]); x {
-		case j:
-			x = chosen
-		case chosen:
-			x = j
+		if c < len(s.tail) && int(s.tail[c]) == r {
+			return s.rows<<6 | c
 		}
 	}
-	return x
+	if r += s.rotation; r >= s.rows {
+		r -= s.rows
+	}
+	return r<<6 | c
 }
