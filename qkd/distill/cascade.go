@@ -86,6 +86,7 @@ func (r *Reconciler) reset(b *Bits, v Variant, seed [32]byte, ask func(question 
 	for i := range r.unknown {
 		r.unknown[i] = ^uint64(0)
 	}
+	(&Bits{r.unknown, b.n}).clearUnused()
 	r.learnt = r.learnt[:0]
 	r.odd.reset()
 	for len(r.passes) < v.Passes() {

@@ -115,14 +115,16 @@ func (s *shuffle) apply(moved, words []uint64) {
 	s.swapColumns(moved)
 }
 
+// boundary returns where segment i of level l begins: ⌊i·rows/2^l⌋.
+func (s *shuffle) boundary(l, i int) int { return int(int64(i) * int64(s.rows) >> (l & 63)) }
+
 // swapRows is level l: rows are divided into 2^l segments of almost the same length, and each into halves that
 // swap what a word for each two rows says.
 func (s *shuffle) swapRows(words []uint64, l int) {
 	swaps := s.draws[8*l*(s.rows/2):]
 	from := 0
 	for i := 1; i <= 1<<l; i++ {
-		to := i * s.rows >> l
-		mid := (2*i - 1) * s.rows >> (l + 1)
+		mid, to := s.boundary(l+1, 2*i-1), s.boundary(l, i)
 		pairs := min(mid-from, to-mid)
 		m := swaps[8*(from/2):]
 		if pairs < 4 { // not worth the slices
@@ -171,6 +173,9 @@ func (s *shuffle) swapColumns(words []uint64) {
 
 // One bit is moved without branches on what was drawn, which a processor could not predict.
 
+// negative returns 1 for a negative number, else 0.
+func negative(i int) int { return int(uint(i) >> (bits.UintSize - 1)) }
+
 // columnMoves returns the column to which a stage moves what is in column c of row r.
 func (s *shuffle) columnMoves(stage, r, c int) int {
 	d := 1 << (stage & 7)
@@ -181,10 +186,10 @@ func (s *shuffle) columnMoves(stage, r, c int) int {
 // rowMoves returns the row to which level l moves what is in column c of row r, which is in segment i, and in which
 // half of the segment it is then: 0 or 1.
 func (s *shuffle) rowMoves(l, i, r, c int) (row, half int) {
-	from, mid, to := i*s.rows>>(l&63), (2*i+1)*s.rows>>((l+1)&63), (i+1)*s.rows>>(l&63)
-	half = int(uint(mid-1-r) >> 63)
+	from, mid, to := s.boundary(l, i), s.boundary(l+1, 2*i+1), s.boundary(l, i+1)
+	half = negative(mid - 1 - r)
 	row = r - from - -half&(mid-from)
-	paired := int(uint(row-min(mid-from, to-mid)) >> 63)
+	paired := negative(row - min(mid-from, to-mid))
 	half ^= paired & int(s.draw(l*(s.rows/2)+from>>1+row)>>(c&63))
 	return from + row + -half&(mid-from), half
 }
@@ -229,7 +234,7 @@ func (s *shuffle) from(y int) int {
 			c = s.columnMoves(stage, r, c)
 		}
 		// Of the segments below the last level, the last one that begins at r or before.
-		i := ((r+1)<<(s.levels&63)+s.rows-1)/s.rows - 1
+		i := int((int64(r+1)<<(s.levels&63)+int64(s.rows)-1)/int64(s.rows)) - 1
 		for l := s.levels - 1; l >= 0; l-- {
 			i >>= 1
 			r, _ = s.rowMoves(l, i, r, c)

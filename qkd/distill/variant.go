@@ -71,7 +71,7 @@ func smallestPower(enough func(k float64) bool) float64 {
 }
 
 // maxBits is the longest string that can be reconciled.
-const maxBits = 1 << 31
+const maxBits = 1 << 30
 
 // ErrParameters is a variant, an error rate or a length for which there is no Cascade.
 var ErrParameters = errors.New("distill: wrong parameters")
