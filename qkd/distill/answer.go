@@ -136,7 +136,7 @@ func parseQuestion(question []byte, passes, n int, at []int) (pass int, position
 	if pass = int(question[0]); pass >= passes {
 		return 0, at, fmt.Errorf("%w: there is no pass %d", ErrQuestion, pass)
 	}
-	last := n - 1
+	last := max(n-1, 0)
 	if pass == 0 {
 		last = n // the parity of the whole, which is that of every pass
 	}

@@ -51,8 +51,10 @@ func TestQuestionsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Answer([]byte{0, 1}); !errors.Is(err, distill.ErrQuestion) {
-		t.Errorf("a question about no bits: %v", err)
+	for pass := range byte(14) {
+		if _, err := a.Answer([]byte{pass, 1}); !errors.Is(err, distill.ErrQuestion) {
+			t.Errorf("a question about no bits: %v", err)
+		}
 	}
 }
 
@@ -242,6 +244,7 @@ func FuzzQuestion(f *testing.F) {
 	f.Add([]byte{0, 1}, uint16(10))
 	f.Add([]byte{1, 0x80, 0x01, 5}, uint16(1000))
 	f.Add([]byte{0, 0x80, 0x80, 0x80, 0x80, 0x08}, uint16(1000))
+	f.Add([]byte{8, 48, 48}, uint16(0))
 	f.Fuzz(func(t *testing.T, question []byte, n uint16) {
 		b := randomBits(random(uint64(n)), int(n))
 		a, err := distill.NewAnswerer(b, distill.Option8, [32]byte{byte(n)})
