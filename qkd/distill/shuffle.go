@@ -127,20 +127,15 @@ func (s *shuffle) swapRows(words []uint64, l int) {
 		mid, to := s.boundary(l+1, 2*i-1), s.boundary(l, i)
 		pairs := min(mid-from, to-mid)
 		m := swaps[8*(from/2):]
-		if pairs < 4 { // not worth the slices
-			for r := range pairs {
-				t := (words[from+r] ^ words[mid+r]) & binary.LittleEndian.Uint64(m[8*r:])
-				words[from+r] ^= t
-				words[mid+r] ^= t
-			}
-			from = to
-			continue
+		r := 0
+		if wideSwaps && pairs >= 4 {
+			exchange(&words[from], &words[mid], &m[0], pairs/4)
+			r = pairs &^ 3
 		}
-		a, b, m := words[from:from+pairs], words[mid:mid+pairs], m[:8*pairs]
-		for r, w := range a {
-			t := (w ^ b[r]) & binary.LittleEndian.Uint64(m[8*r:])
-			a[r] = w ^ t
-			b[r] ^= t
+		for ; r < pairs; r++ {
+			t := (words[from+r] ^ words[mid+r]) & binary.LittleEndian.Uint64(m[8*r:])
+			words[from+r] ^= t
+			words[mid+r] ^= t
 		}
 		from = to
 	}
@@ -151,7 +146,13 @@ func (s *shuffle) swapColumns(words []uint64) {
 	draws := s.draws[8*s.columns:]
 	m0, m1, m2 := draws[:8*half], draws[8*half:16*half], draws[16*half:24*half]
 	m3, m4, m5 := draws[24*half:32*half], draws[32*half:40*half], draws[40*half:48*half]
-	for r, w := range words[:s.rows] {
+	first := 0
+	if wideSwaps {
+		exchangeColumns(&words[0], &draws[0], 8*half, s.rows/4)
+		first = s.rows &^ 3
+	}
+	for r := first; r < s.rows; r++ {
+		w := words[r]
 		// Both of two rows take their bits from one word: the first from the lower columns, the second from the
 		// upper ones.
 		odd, at := r&1, r>>1<<3

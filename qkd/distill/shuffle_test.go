@@ -38,6 +38,14 @@ func TestShuffle(t *testing.T) {
 		b.clearUnused()
 		moved := NewBits(n)
 		s.apply(moved.words, b.words)
+		if narrow := NewBits(n); wideSwaps {
+			setWideSwaps(false)
+			s.apply(narrow.words, b.words)
+			setWideSwaps(true)
+			if !narrow.Equal(moved) {
+				t.Fatalf("%d bits: four words at once are moved otherwise than one by one", n)
+			}
+		}
 		for x := range n {
 			y := s.to(x)
 			if y < 0 || y >= n || seen.At(y) != 0 {

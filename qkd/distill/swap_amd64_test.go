@@ -1,0 +1,3 @@
+package distill
+
+func setWideSwaps(wide bool) { wideSwaps = wide }
