@@ -8,6 +8,9 @@ type kernel struct {
 	correlate func(c *Element, s, x *uint64, n, count int)
 	// hash adds a positive number of blocks of two words to a sum, as Hash does.
 	hash func(sum, key *Element, blocks *uint64, count int)
+	// add writes the sum of two vectors of n words, a positive multiple of 4. Where there is none, the Go code is as
+	// good.
+	add func(sum, a, b *uint64, n int)
 }
 
 // fastest is the kernel in use; without a correlate, it is the Go code.
@@ -45,4 +48,16 @@ func (k kernel) hashBlocks(sum, key Element, words []uint64) Element {
 		sum = mulGeneric(Element{sum.Lo ^ words[0], sum.Hi ^ words[1]}, key)
 	}
 	return sum
+}
+
+// addWords writes the sum of two vectors of a multiple of 4 words.
+func (k kernel) addWords(sum, a, b []uint64) {
+	a, b = a[:len(sum)], b[:len(sum)]
+	if k.add != nil && len(sum) > 0 {
+		k.add(&sum[0], &a[0], &b[0], len(sum))
+		return
+	}
+	for i := range sum {
+		sum[i] = a[i] ^ b[i]
+	}
 }

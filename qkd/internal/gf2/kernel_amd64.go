@@ -8,9 +8,9 @@ func kernels() (ks []kernel) {
 		return nil
 	}
 	if cpu.X86.HasAVX2 && hasVPCLMULQDQ() {
-		ks = append(ks, kernel{"VPCLMULQDQ", correlateVPCLMULQDQ, hashPCLMULQDQ})
+		ks = append(ks, kernel{"VPCLMULQDQ", correlateVPCLMULQDQ, hashPCLMULQDQ, addAVX2})
 	}
-	return append(ks, kernel{"PCLMULQDQ", correlatePCLMULQDQ, hashPCLMULQDQ})
+	return append(ks, kernel{"PCLMULQDQ", correlatePCLMULQDQ, hashPCLMULQDQ, nil})
 }
 
 // hasVPCLMULQDQ asks the processor itself: the package cpu tells it only of those that have AVX-512. It is to be
@@ -25,3 +25,6 @@ func correlatePCLMULQDQ(c *Element, s, x *uint64, n, count int)
 
 //go:noescape
 func hashPCLMULQDQ(sum *Element, key *Element, blocks *uint64, count int)
+
+//go:noescape
+func addAVX2(sum, a, b *uint64, n int)

@@ -12,7 +12,7 @@ TEXT ·hasVPCLMULQDQ(SB), NOSPLIT, $0-1
 	RET
 
 // func correlateVPCLMULQDQ(c *Element, s, x *uint64, n, count int)
-// Four words of s and of x at a time. Lanes are summed apart until the end.
+// Two results at a time, and four words of s and of x. Lanes are summed apart until the end.
 TEXT ·correlateVPCLMULQDQ(SB), NOSPLIT, $0-40
 	MOVQ c+0(FP), DI
 	MOVQ s+8(FP), SI
@@ -20,31 +20,89 @@ TEXT ·correlateVPCLMULQDQ(SB), NOSPLIT, $0-40
 	MOVQ n+24(FP), R8
 	MOVQ count+32(FP), R9
 	SHLQ $3, R8
+	SUBQ $2, R9
+	JB   last
 
-vresult:
+vresults:
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
+	VPXOR Y2, Y2, Y2
+	VPXOR Y3, Y3, Y3
 	XORQ  CX, CX
 
 vwords:
-	VMOVDQU    (SI)(CX*1), Y2
-	VMOVDQU    (DX)(CX*1), Y3
-	VPCLMULQDQ $0x00, Y2, Y3, Y4
-	VPCLMULQDQ $0x11, Y2, Y3, Y5
-	VPXOR      Y4, Y0, Y0
-	VPXOR      Y5, Y1, Y1
+	VMOVDQU    (DX)(CX*1), Y4
+	VMOVDQU    (SI)(CX*1), Y5
+	VMOVDQU    8(SI)(CX*1), Y6
+	VPCLMULQDQ $0x00, Y4, Y5, Y7
+	VPCLMULQDQ $0x11, Y4, Y5, Y8
+	VPCLMULQDQ $0x00, Y4, Y6, Y9
+	VPCLMULQDQ $0x11, Y4, Y6, Y10
+	VPXOR      Y7, Y0, Y0
+	VPXOR      Y8, Y1, Y1
+	VPXOR      Y9, Y2, Y2
+	VPXOR      Y10, Y3, Y3
 	ADDQ       $32, CX
 	CMPQ       CX, R8
 	JB         vwords
 
 	VPXOR        Y1, Y0, Y0
+	VPXOR        Y3, Y2, Y2
+	VEXTRACTI128 $1, Y0, X1
+	VEXTRACTI128 $1, Y2, X3
+	VPXOR        X1, X0, X0
+	VPXOR        X3, X2, X2
+	VMOVDQU      X0, (DI)
+	VMOVDQU      X2, 16(DI)
+	ADDQ         $32, DI
+	ADDQ         $16, SI
+	SUBQ         $2, R9
+	JAE          vresults
+
+last:
+	// R9 is −1 if a result is left, −2 if not.
+	ADDQ  $2, R9
+	JZ    vdone
+	VPXOR Y0, Y0, Y0
+	VPXOR Y1, Y1, Y1
+	XORQ  CX, CX
+
+vlast:
+	VMOVDQU    (DX)(CX*1), Y4
+	VMOVDQU    (SI)(CX*1), Y5
+	VPCLMULQDQ $0x00, Y4, Y5, Y7
+	VPCLMULQDQ $0x11, Y4, Y5, Y8
+	VPXOR      Y7, Y0, Y0
+	VPXOR      Y8, Y1, Y1
+	ADDQ       $32, CX
+	CMPQ       CX, R8
+	JB         vlast
+
+	VPXOR        Y1, Y0, Y0
 	VEXTRACTI128 $1, Y0, X1
 	VPXOR        X1, X0, X0
 	VMOVDQU      X0, (DI)
-	ADDQ         $16, DI
-	ADDQ         $8, SI
-	DECQ         R9
-	JNZ          vresult
+
+vdone:
+	VZEROUPPER
+	RET
+
+// func addAVX2(sum, a, b *uint64, n int)
+TEXT ·addAVX2(SB), NOSPLIT, $0-32
+	MOVQ sum+0(FP), DI
+	MOVQ a+8(FP), SI
+	MOVQ b+16(FP), DX
+	MOVQ n+24(FP), R8
+	SHLQ $3, R8
+	XORQ CX, CX
+
+addwords:
+	VMOVDQU (SI)(CX*1), Y0
+	VPXOR   (DX)(CX*1), Y0, Y0
+	VMOVDQU Y0, (DI)(CX*1)
+	ADDQ    $32, CX
+	CMPQ    CX, R8
+	JB      addwords
 	VZEROUPPER
 	RET
 

@@ -7,7 +7,7 @@ func kernels() []kernel {
 	if !cpu.ARM64.HasPMULL {
 		return nil
 	}
-	return []kernel{{"PMULL", correlatePMULL, hashPMULL}}
+	return []kernel{{"PMULL", correlatePMULL, hashPMULL, nil}}
 }
 
 //go:noescape

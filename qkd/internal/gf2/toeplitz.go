@@ -35,7 +35,7 @@ func (k kernel) toeplitz(out, seed, x []uint64, l, n int) {
 		for j := range across {
 			at := width + (i-j-1)*size
 			k.square(product, aligned[at:at+2*size], turned[width-(j+1)*size:width-j*size], work, c, levels)
-			xor(sum[i*size:(i+1)*size], sum[i*size:(i+1)*size], product)
+			k.addWords(sum[i*size:(i+1)*size], sum[i*size:(i+1)*size], product)
 		}
 	}
 	copy(out, sum)
@@ -83,15 +83,15 @@ func (k kernel) square(y, s, x, work []uint64, c []Element, levels int) {
 	h := len(y) / 2
 	x1, x0 := x[:h], x[h:]
 	sums, below := work[:2*h], work[2*h:]
-	xor(sums, s[:2*h], s[h:3*h])
+	k.addWords(sums, s[:2*h], s[h:3*h])
 	k.square(y[:h], sums, x1, below, c, levels-1)
-	xor(sums, s[h:3*h], s[2*h:])
+	k.addWords(sums, s[h:3*h], s[2*h:])
 	k.square(y[h:], sums, x0, below, c, levels-1)
 	both, product := sums[:h], sums[h:]
-	xor(both, x0, x1)
+	k.addWords(both, x0, x1)
 	k.square(product, s[h:3*h], both, below, c, levels-1)
-	xor(y[:h], y[:h], product)
-	xor(y[h:], y[h:], product)
+	k.addWords(y[:h], y[:h], product)
+	k.addWords(y[h:], y[h:], product)
 }
 
 // align returns, in so many words, the seed moved so that entry (i,j) of the matrix is bit i−j+64·width.
@@ -118,12 +118,4 @@ func turn(x []uint64, words int) []uint64 {
 		turned[words-1-i] = w
 	}
 	return turned
-}
-
-// xor writes the sum of two vectors.
-func xor(sum, a, b []uint64) {
-	a, b = a[:len(sum)], b[:len(sum)]
-	for i := range sum {
-		sum[i] = a[i] ^ b[i]
-	}
 }
