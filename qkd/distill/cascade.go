@@ -4,6 +4,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -173,12 +174,14 @@ func (r *Reconciler) put(pass int) (answer []byte, err error) {
 
 func answerBit(answer []byte, i int) uint64 { return uint64(answer[i>>3]>>(i&7)) & 1 }
 
-// wholeBatches is the number of passes, from the first, in which all of the shortest odd parts are divided at once.
-// In later ones an error that is found often leads to shorter parts, and through these to what a part at hand was
-// odd for: so only a few at a time are, one in laterShare.
+// How many odd parts are divided at once. The shortest come first: an error that is found in one often leads to shorter
+// ones still, and these to what others at hand were odd for. But one by one, long strings would take too many questions.
+// So one in so many of those that wait in the pass are taken; in the first wholeBatches passes, where errors are many and
+// seldom have to do with each other, whole classes at least.
 const (
 	wholeBatches = 2
-	laterShare   = 16
+	earlyShare   = 4
+	laterShare   = 8
 )
 
 // takeShortest makes a batch of the shortest parts whose parities differ. All are of one pass, so that no two have a
@@ -186,32 +189,46 @@ const (
 func (r *Reconciler) takeShortest() bool {
 	r.batch = r.batch[:0]
 	for len(r.batch) == 0 {
-		list, pass := r.odd.shortest()
-		if list == nil {
+		class, pass := r.odd.shortest()
+		if class < 0 {
 			return false
 		}
-		slices.Sort(*list)
-		most := len(*list)
-		if pass >= wholeBatches {
-			most = (most + laterShare - 1) / laterShare
-		}
-		p := &r.passes[pass]
-		taken := 0
-		for _, start := range *list {
-			if len(r.batch) == most {
-				break
-			}
-			taken++
-			flip(p.queued, int(start), 1)
-			if p.isOdd(int(start)) {
-				end := nextOne(p.starts, int(start)+1, r.bits.n)
-				r.batch = append(r.batch, part{int(start), p.middle(int(start), end), end})
-			}
-		}
-		r.odd.remove(taken)
 		r.dividing = pass
+		share := earlyShare
+		if pass >= wholeBatches {
+			share = laterShare
+		}
+		enough := (r.odd.counts[pass] + share - 1) / share
+		for ; class < classes && len(r.batch) < enough; class++ {
+			most := enough
+			if pass < wholeBatches {
+				most = math.MaxInt
+			}
+			r.take(class, pass, most)
+		}
 	}
+	slices.SortFunc(r.batch, func(a, b part) int { return a.start - b.start })
 	return true
+}
+
+// take moves parts of a list, in ascending order, to the batch, until that has as many as it may have.
+func (r *Reconciler) take(class, pass, most int) {
+	list := r.odd.lists[class][pass]
+	slices.Sort(list)
+	p := &r.passes[pass]
+	taken := 0
+	for _, start := range list {
+		if len(r.batch) == most {
+			break
+		}
+		taken++
+		flip(p.queued, int(start), 1)
+		if p.isOdd(int(start)) {
+			end := nextOne(p.starts, int(start)+1, r.bits.n)
+			r.batch = append(r.batch, part{int(start), p.middle(int(start), end), end})
+		}
+	}
+	r.odd.remove(class, pass, taken)
 }
 
 // divide asks for the parities of the first halves of the parts of the batch; those of the second ones follow.

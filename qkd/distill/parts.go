@@ -146,19 +146,20 @@ func within(w uint64, i, start, end int) uint64 {
 	return w
 }
 
-// waiting are the parts that wait to be divided, by the order of magnitude of their length, and pass.
-type waiting struct {
-	lists   [32][16][]int32 // class c is of lengths from 2^(c-1)+1 to 2^c
-	passes  [32]uint16      // which lists of a class are not empty
-	classes uint32          // which classes are not empty
+// classes are those of lengths: class c is of lengths from 2^(c-1)+1 to 2^c.
+const classes = 31
 
-	class, pass int // of the list that was given last
+// waiting are the parts that wait to be divided: where they begin, by class and pass.
+type waiting struct {
+	lists    [classes][16][]int32
+	passes   [classes]uint16 // which lists of a class are not empty
+	nonempty uint32          // which classes have one
+	counts   [16]int         // how many wait, by pass
 }
 
 func (q *waiting) reset() {
-	for q.classes != 0 {
-		list, _ := q.shortest()
-		q.remove(len(*list))
+	for class, pass := q.shortest(); class >= 0; class, pass = q.shortest() {
+		q.remove(class, pass, len(q.lists[class][pass]))
 	}
 }
 
@@ -166,28 +167,30 @@ func (q *waiting) add(pass, start, length int) {
 	class := bits.Len(uint(length - 1))
 	q.lists[class][pass] = append(q.lists[class][pass], int32(start))
 	q.passes[class] |= 1 << pass
-	q.classes |= 1 << class
+	q.nonempty |= 1 << class
+	q.counts[pass]++
 }
 
-// shortest returns where the parts of the shortest class and the first pass of it begin; nil if there are none.
-func (q *waiting) shortest() (starts *[]int32, pass int) {
-	if q.classes == 0 {
-		return nil, 0
+// shortest returns the lowest class that has a list, and its first pass that has; class -1 if nothing waits.
+func (q *waiting) shortest() (class, pass int) {
+	if q.nonempty == 0 {
+		return -1, 0
 	}
-	q.class = bits.TrailingZeros32(q.classes)
-	q.pass = bits.TrailingZeros16(q.passes[q.class])
-	return &q.lists[q.class][q.pass], q.pass
+	class = bits.TrailingZeros32(q.nonempty)
+	return class, bits.TrailingZeros16(q.passes[class])
 }
 
-// remove takes away the first of the list that was given last.
-func (q *waiting) remove(count int) {
-	list := &q.lists[q.class][q.pass]
-	*list = (*list)[:copy(*list, (*list)[count:])]
-	if len(*list) > 0 {
+// remove takes away the first of a list.
+func (q *waiting) remove(class, pass, count int) {
+	list := q.lists[class][pass]
+	list = list[:copy(list, list[count:])]
+	q.lists[class][pass] = list
+	q.counts[pass] -= count
+	if len(list) > 0 {
 		return
 	}
-	if q.passes[q.class] &^= 1 << q.pass; q.passes[q.class] == 0 {
-		q.classes &^= 1 << q.class
+	if q.passes[class] &^= 1 << pass; q.passes[class] == 0 {
+		q.nonempty &^= 1 << class
 	}
 }
 
