@@ -7,8 +7,7 @@ import (
 	"stonevault/qkd/distill"
 )
 
-// BenchmarkCascade corrects frames on one core, Alice's part included. MB/s are millions of bytes of key; Mbit/s of
-// key and f_EC are reported apart.
+// BenchmarkCascade corrects frames, with Alice's part, in one goroutine. Mbit/s are millions of bits of key.
 func BenchmarkCascade(b *testing.B) {
 	for _, v := range []distill.Variant{distill.Original, distill.Option8} {
 		for _, n := range []int{10_000, 1_000_000} {
@@ -49,4 +48,30 @@ func benchmarkCascade(b *testing.B, v distill.Variant, n int, q float64) {
 	}
 	b.ReportMetric(float64(b.N)*float64(n)/b.Elapsed().Seconds()/1e6, "Mbit/s")
 	b.ReportMetric(distill.Efficiency(leak, b.N*n, q), "f_EC")
+}
+
+// BenchmarkAmplify and BenchmarkTag count millions of bits of the long string.
+func BenchmarkAmplify(b *testing.B) {
+	for _, size := range []struct{ n, length int }{{1_000_000, 256}, {10_000, 5_000}, {100_000, 50_000}, {1_000_000, 500_000}, {10_000_000, 5_000_000}} {
+		b.Run(fmt.Sprintf("n=%d/length=%d", size.n, size.length), func(b *testing.B) {
+			r := random(1)
+			bits, seed := randomBits(r, size.n), randomBits(r, distill.SeedBits(size.n, size.length))
+			for b.Loop() {
+				if _, err := distill.Amplify(bits, seed, size.length); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)*float64(size.n)/b.Elapsed().Seconds()/1e6, "Mbit/s")
+		})
+	}
+}
+
+func BenchmarkTag(b *testing.B) {
+	const n = 1_000_000
+	r := random(1)
+	bits, key := randomBits(r, n), [16]byte(randomBits(r, 128).Bytes())
+	for b.Loop() {
+		distill.Tag(bits, key, 63)
+	}
+	b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds()/1e6, "Mbit/s")
 }
