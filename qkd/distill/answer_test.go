@@ -173,7 +173,7 @@ func TestOtherSeed(t *testing.T) {
 // are independent of each other: each disclosed something.
 func TestDisclosedOnce(t *testing.T) {
 	r := random(6)
-	const n = 1500
+	const n = 1000
 	for _, v := range allVariants {
 		alice := randomBits(r, n)
 		bob, _ := bernoulli(r, alice, 0.03)

@@ -91,7 +91,7 @@ func frame(t *testing.T, r *rand.Rand, v distill.Variant, alice, bob *distill.Bi
 // and tags find each.
 func TestEfficiency(t *testing.T) {
 	const n = 1 << 14
-	frames := 60
+	frames := 40
 	if torture {
 		frames = 2000
 	}
@@ -132,7 +132,7 @@ func TestEfficiency(t *testing.T) {
 				if mean-2*sigma > c.most[i] {
 					t.Errorf("f_EC is %.4f ± %.4f, more than %.3f", mean, sigma, c.most[i])
 				}
-				if bad*1000 > max(frames, 1000) {
+				if most := float64(frames) / 1000; float64(bad) > most+3*math.Sqrt(most) {
 					t.Errorf("%d of %d frames kept errors", bad, frames)
 				}
 			})
