@@ -199,15 +199,21 @@ func (r *Reconciler) takeShortest() bool {
 			share = laterShare
 		}
 		enough := (r.odd.counts[pass] + share - 1) / share
+		most := enough
+		if pass < wholeBatches {
+			most = math.MaxInt
+		}
+		lists := 0
 		for ; class < classes && len(r.batch) < enough; class++ {
-			most := enough
-			if pass < wholeBatches {
-				most = math.MaxInt
+			if len(r.odd.lists[class][pass]) > 0 {
+				r.take(class, pass, most)
+				lists++
 			}
-			r.take(class, pass, most)
+		}
+		if lists > 1 {
+			slices.SortFunc(r.batch, func(a, b part) int { return a.start - b.start })
 		}
 	}
-	slices.SortFunc(r.batch, func(a, b part) int { return a.start - b.start })
 	return true
 }
 

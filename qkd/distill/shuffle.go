@@ -78,10 +78,16 @@ func (s *shuffle) read(block cipher.Block, pass, words int) {
 		s.stream = make([]byte, 8*words)
 	}
 	s.draws = s.stream[:8*words]
-	clear(s.draws)
 	var iv [aes.BlockSize]byte
 	binary.BigEndian.PutUint64(iv[:8], uint64(pass))
-	cipher.NewCTR(block, iv[:]).XORKeyStream(s.draws, s.draws)
+	stream := cipher.NewCTR(block, iv[:])
+	for rest := s.draws; len(rest) > 0; {
+		// As much as the nearest cache holds: each byte is written twice.
+		chunk := rest[:min(len(rest), 1<<13)]
+		clear(chunk)
+		stream.XORKeyStream(chunk, chunk)
+		rest = rest[len(chunk):]
+	}
 }
 
 // draw returns a word of the key stream, the lowest byte first.
