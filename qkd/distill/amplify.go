@@ -36,9 +36,3 @@ func SeedBits(n, length int) int {
 	}
 	return n + length - 1
 }
-
-// Efficiency returns f_EC = leak/(n·h(q)), how much was disclosed for each bit that Shannon's limit asks for; h is
-// the binary entropy. It is +Inf or NaN where that limit is 0.
-func Efficiency(leak, n int, q float64) float64 {
-	return float64(leak) / (float64(n) * entropy(q))
-}

@@ -46,11 +46,3 @@ func Tag(b *Bits, key [16]byte, t int) []byte {
 	sum := gf2.Hash(gf2.FromBytes(key), b.words)
 	return FromWords([]uint64{sum.Lo, sum.Hi}, t).Bytes()
 }
-
-// entropy is h(q) = −q·log2(q) − (1−q)·log2(1−q), with h(0) = h(1) = 0.
-func entropy(q float64) float64 {
-	if q == 0 || q == 1 {
-		return 0
-	}
-	return -q*math.Log2(q) - (1-q)*math.Log2(1-q)
-}
