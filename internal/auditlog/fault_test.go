@@ -66,6 +66,12 @@ func (d faultyDatabase) Update(ctx context.Context, fn func(auditlog.Store) erro
 	})
 }
 
+func (d faultyDatabase) Sequence(ctx context.Context, fn func(auditlog.Store) error) error {
+	return d.f.do(func() error {
+		return d.Database.Sequence(ctx, func(s auditlog.Store) error { return fn(faultyStore{s, d.f}) })
+	})
+}
+
 func (d faultyDatabase) Shred(ctx context.Context, fn func(auditlog.Store) error) error {
 	return d.f.do(func() error {
 		return d.Database.Shred(ctx, func(s auditlog.Store) error { return fn(faultyStore{s, d.f}) })
@@ -364,8 +370,8 @@ type staleDatabase struct {
 	once  sync.Once
 }
 
-func (d *staleDatabase) Update(ctx context.Context, fn func(auditlog.Store) error) error {
-	return d.Database.Update(ctx, func(s auditlog.Store) error {
+func (d *staleDatabase) Sequence(ctx context.Context, fn func(auditlog.Store) error) error {
+	return d.Database.Sequence(ctx, func(s auditlog.Store) error {
 		d.once.Do(func() {
 			old := *d.stale
 			old.Store = s

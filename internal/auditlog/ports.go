@@ -56,6 +56,9 @@ type Config struct {
 type Database interface {
 	View(ctx context.Context, fn func(Store) error) error
 	Update(ctx context.Context, fn func(Store) error) error
+	// Sequence is an Update for who gives events their places: one at a time, and none while a log begins. It sees what
+	// is committed when each statement runs, so that it and the Updates beside it need not be run again for each other.
+	Sequence(ctx context.Context, fn func(Store) error) error
 	// Shred is an Update that overwrites what it removes, in every file that the database keeps. Where the
 	// change is durable and its traces couldn't be removed, the error is ErrNotShredded.
 	Shred(ctx context.Context, fn func(Store) error) error

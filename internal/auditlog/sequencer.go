@@ -88,7 +88,7 @@ func (s *Sequencer) Run(ctx context.Context) {
 func (s *Sequencer) Step(ctx context.Context) error {
 	for lost := 0; ; {
 		placed := 0
-		err := s.config.Database.Update(ctx, func(store Store) (err error) {
+		err := s.config.Database.Sequence(ctx, func(store Store) (err error) {
 			placed, err = placePending(ctx, store)
 			return err
 		})

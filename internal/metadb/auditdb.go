@@ -25,6 +25,10 @@ func (a auditDatabase) Update(ctx context.Context, fn func(auditlog.Store) error
 	return a.db.WriteTx(ctx, func(tx *Tx) error { return fn(tx.Audit()) })
 }
 
+func (a auditDatabase) Sequence(ctx context.Context, fn func(auditlog.Store) error) error {
+	return a.db.write(ctx, updater.sequence, func(tx *Tx) error { return fn(tx.Audit()) })
+}
+
 func (a auditDatabase) Shred(ctx context.Context, fn func(auditlog.Store) error) error {
 	return a.db.shred(ctx, func(tx *Tx) error { return fn(tx.Audit()) })
 }

@@ -79,6 +79,7 @@ var (
 // updater runs Updates.
 type updater interface {
 	update(ctx context.Context, fn func(*Tx) error) error
+	sequence(ctx context.Context, fn func(*Tx) error) error // see auditlog.Database
 	close() error // once closing is closed; lets those that have begun end
 }
 
@@ -139,13 +140,17 @@ func (db *DB) UpdatePeers(ctx context.Context, fn func(peers.Tx) error) error {
 
 // WriteTx is Update for those who need both sides of a transaction.
 func (db *DB) WriteTx(ctx context.Context, fn func(*Tx) error) error {
+	return db.write(ctx, updater.update, fn)
+}
+
+func (db *DB) write(ctx context.Context, how func(updater, context.Context, func(*Tx) error) error, fn func(*Tx) error) error {
 	if db.writer == nil {
 		return ErrReadOnly
 	}
 	for {
 		seen := db.given.Load()
 		var last *Tx // the one that counts, where fn runs more than once
-		err := db.writer.update(ctx, func(tx *Tx) error {
+		err := how(db.writer, ctx, func(tx *Tx) error {
 			last = tx
 			return fn(tx)
 		})

@@ -23,6 +23,10 @@ type postgresWriter struct {
 const (
 	postgresAmongOthers = postgresWrite + `; LOCK TABLE turns IN ROW EXCLUSIVE MODE`
 	postgresAlone       = postgresWrite + `; LOCK TABLE turns IN EXCLUSIVE MODE`
+	// A sequencer reads rows that others are adding to, which at SERIALIZABLE it and they would be refused for. The lock
+	// of the heads is held by one at a time, and by whoever begins a log, which has a head of its own.
+	postgresSequence = `BEGIN ISOLATION LEVEL READ COMMITTED` + postgresLimits +
+		`; LOCK TABLE turns IN ROW EXCLUSIVE MODE; LOCK TABLE audit_heads IN SHARE ROW EXCLUSIVE MODE`
 
 	triesAmongOthers = 2
 	triesAlone       = 3
@@ -38,14 +42,23 @@ func newPostgresWriter(db *sql.DB, writers int, closing <-chan struct{}) *postgr
 }
 
 func (w *postgresWriter) update(ctx context.Context, fn func(*Tx) error) error {
+	return w.tries(ctx, postgresAmongOthers, postgresAlone, fn)
+}
+
+func (w *postgresWriter) sequence(ctx context.Context, fn func(*Tx) error) error {
+	return w.tries(ctx, postgresSequence, postgresSequence, fn)
+}
+
+// tries runs fn until it is not refused for another's sake, the later times with another beginning.
+func (w *postgresWriter) tries(ctx context.Context, among, alone string, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	var err error
 	for try := range triesAmongOthers + triesAlone {
-		begin := postgresAmongOthers
+		begin := among
 		if try >= triesAmongOthers {
-			begin = postgresAlone
+			begin = alone
 		}
 		if err = w.once(ctx, begin, fn); !errors.Is(err, errSerialization) {
 			return err

@@ -74,6 +74,9 @@ func (w *writer) close() error {
 	return errors.Join(err, w.db.Close())
 }
 
+// sequence is an update like all others: they run one after the other.
+func (w *writer) sequence(ctx context.Context, fn func(*Tx) error) error { return w.update(ctx, fn) }
+
 // update is the caller's side.
 func (w *writer) update(ctx context.Context, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
