@@ -80,7 +80,7 @@ var (
 type updater interface {
 	update(ctx context.Context, fn func(*Tx) error) error
 	sequence(ctx context.Context, fn func(*Tx) error) error // see auditlog.Database
-	close() error // once closing is closed; lets those that have begun end
+	close() error                                           // once closing is closed; lets those that have begun end
 }
 
 // newDB takes over the handle. A writer is added by who has one.
