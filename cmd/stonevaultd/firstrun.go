@@ -69,9 +69,13 @@ func (s *Server) offerSetup(ctx context.Context) (*auth.SetupCode, error) {
 
 // endSetup removes the code's file once an admin was made in another way. The code itself is of no use then.
 func (s *Server) endSetup(ctx context.Context) {
+	if s.setupOver.Load() {
+		return
+	}
 	admins, err := s.store.vault.Admins(ctx)
 	if err == nil && admins > 0 {
 		err = s.endSetupCode(ctx)
+		s.setupOver.Store(err == nil)
 	}
 	if err != nil && ctx.Err() == nil {
 		s.Log.Error("whether the setup code is still needed could not be told, and is asked again", "error", err)

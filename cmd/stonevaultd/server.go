@@ -56,6 +56,7 @@ type Server struct {
 	listeners []net.Listener // of the interface and, where asked for, of metrics and quantum keys
 	servers   []*http.Server
 	stopping  atomic.Bool
+	setupOver atomic.Bool // there is nothing for endSetup to do any more
 	failing   atomic.Bool // something but Close ended it
 	failed    chan error
 	stop      context.CancelFunc // ends the jobs
