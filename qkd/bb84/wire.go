@@ -1,0 +1,194 @@
+package bb84
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"stonevault/qkd/internal/gf2"
+)
+
+// AuthSize is how many bytes of secret a session uses up to authenticate its messages, whether it ends with a key or not.
+const AuthSize = 32 + 2*16*tagsEach
+
+// tagsEach is how many tags each side sends at most.
+const tagsEach = 5
+
+// AuthKey is the secret that Alice and Bob share before a session, random and never used before: for each direction the key
+// of a hash, and the one-time pads that mask what it gives (M. N. Wegman and J. L. Carter, J. Comput. Syst. Sci. 22, 265,
+// 1981).
+type AuthKey [AuthSize]byte
+
+// kind is what a message is.
+type kind uint8
+
+const (
+	helloMessage kind = 1 + iota
+	detectionsMessage
+	siftingMessage
+	testMessage
+	estimateMessage
+	restMessage
+	comparedMessage
+	questionMessage
+	answerMessage
+	reconciledMessage
+	verifyMessage
+	verifiedMessage
+	amplifyMessage
+	doneMessage
+)
+
+// batched tells which messages wait for the tag of the next one of the same side. There are hundreds of them in a session,
+// none of which discloses or decides anything that a stranger could not have asked for.
+func (k kind) batched() bool { return k == questionMessage || k == answerMessage }
+
+const (
+	headerSize = 9 // kind u8, number u32, length u32
+	tagSize    = 16
+	maxPayload = 1 << 28
+)
+
+// Traffic is what one side sent.
+type Traffic struct {
+	Messages int64 `json:"messages"`
+	Bytes    int64 `json:"bytes"`
+	Tags     int64 `json:"tags"`
+}
+
+// wire is the authenticated classical channel as one side sees it. The first error ends it.
+type wire struct {
+	conn     io.ReadWriter
+	out, in  direction
+	received bytes.Buffer
+}
+
+// direction is one way through the channel.
+type direction struct {
+	hash    gf2.Element
+	pads    []gf2.Element
+	number  uint32
+	pending []byte // what was sent since the last tag
+	Traffic
+}
+
+// newWire takes Alice's view of the secret for alice, and Bob's otherwise.
+func newWire(conn io.ReadWriter, secret *AuthKey, alice bool) *wire {
+	element := func(i int) gf2.Element { return gf2.FromBytes([16]byte(secret[16*i:])) }
+	var d [2]direction
+	for i := range d {
+		d[i].hash = element(i)
+		for n := range tagsEach {
+			d[i].pads = append(d[i].pads, element(2+2*n+i))
+		}
+	}
+	if alice {
+		return &wire{conn: conn, out: d[0], in: d[1]}
+	}
+	return &wire{conn: conn, out: d[1], in: d[0]}
+}
+
+// header is what precedes a payload of n bytes.
+func (d *direction) header(k kind, n int) (h [headerSize]byte) {
+	h[0] = byte(k)
+	binary.BigEndian.PutUint32(h[1:], d.number)
+	binary.BigEndian.PutUint32(h[5:], uint32(n))
+	return h
+}
+
+// pass counts a message and makes its tag; none for one that is batched.
+func (d *direction) pass(k kind, header, payload []byte) (tag []byte, err error) {
+	d.number++
+	d.Messages++
+	d.Bytes += int64(len(header) + len(payload))
+	d.pending = append(append(d.pending, header...), payload...)
+	if k.batched() {
+		return nil, nil
+	}
+	if len(d.pads) == 0 {
+		return nil, fmt.Errorf("%w: more than %d tags", ErrProtocol, tagsEach)
+	}
+	sum := gf2.Hash(d.hash, padded(d.pending)).Add(d.pads[0]).Bytes()
+	d.pads = d.pads[1:]
+	d.pending = d.pending[:0]
+	d.Bytes += tagSize
+	d.Tags++
+	return sum[:], nil
+}
+
+// padded are the words of b, continued with zeros to whole blocks of two, and a block with its length in bytes.
+func padded(b []byte) []uint64 {
+	words := make([]uint64, 2*((len(b)+15)/16)+2)
+	whole := len(b) / 8
+	for i := range whole {
+		words[i] = binary.LittleEndian.Uint64(b[8*i:])
+	}
+	var last [8]byte
+	if copy(last[:], b[8*whole:]) > 0 {
+		words[whole] = binary.LittleEndian.Uint64(last[:])
+	}
+	words[len(words)-2] = uint64(len(b))
+	return words
+}
+
+func (w *wire) send(k kind, payload []byte) error {
+	if len(payload) > maxPayload {
+		return fmt.Errorf("%w: a message of %d bytes", ErrProtocol, len(payload))
+	}
+	h := w.out.header(k, len(payload))
+	tag, err := w.out.pass(k, h[:], payload)
+	if err != nil {
+		return err
+	}
+	message := append(append(h[:], payload...), tag...)
+	if _, err := w.conn.Write(message); err != nil {
+		return fmt.Errorf("the classical channel: %w", err)
+	}
+	return nil
+}
+
+// receive reads the next message, which must be one of those kinds. A payload is valid until the next one is read; one that
+// is batched is not authenticated yet.
+func (w *wire) receive(kinds ...kind) (k kind, payload []byte, err error) {
+	var h [headerSize]byte
+	if _, err := io.ReadFull(w.conn, h[:]); err != nil {
+		return 0, nil, broken(err)
+	}
+	k, n := kind(h[0]), binary.BigEndian.Uint32(h[5:])
+	expected := false
+	for _, e := range kinds {
+		expected = expected || k == e
+	}
+	switch {
+	case !expected || binary.BigEndian.Uint32(h[1:]) != w.in.number:
+		return 0, nil, fmt.Errorf("%w: message %d of kind %d is not the one that follows", ErrTampered, w.in.number, k)
+	case n > maxPayload:
+		return 0, nil, fmt.Errorf("%w: a message of %d bytes", ErrTampered, n)
+	}
+	w.received.Reset()
+	// The length is not to be trusted yet: memory is taken as bytes arrive.
+	if _, err := io.CopyN(&w.received, w.conn, int64(n)); err != nil {
+		return 0, nil, broken(err)
+	}
+	want, err := w.in.pass(k, h[:], w.received.Bytes())
+	if err != nil || k.batched() {
+		return k, w.received.Bytes(), err
+	}
+	var tag [tagSize]byte
+	if _, err := io.ReadFull(w.conn, tag[:]); err != nil {
+		return 0, nil, broken(err)
+	}
+	if subtle.ConstantTimeCompare(tag[:], want) != 1 {
+		return 0, nil, fmt.Errorf("%w: message %d has a wrong tag", ErrTampered, w.in.number-1)
+	}
+	return k, w.received.Bytes(), nil
+}
+
+func broken(err error) error {
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("the classical channel: %w", err)
+}
