@@ -134,6 +134,17 @@ const (
 
 // Check returns what is wrong with the setup, as ErrParameters.
 func (s *Setup) Check() error {
+	if err := s.valid(); err != nil {
+		return err
+	}
+	if clicks := newTable(outcomes(s)).clicks * float64(s.Pulses); clicks > MaxDetections {
+		return badParameters("about %.0f pulses would be detected, and a session holds %d; send fewer", clicks, MaxDetections)
+	}
+	return nil
+}
+
+// valid is Check for a session of any size.
+func (s *Setup) valid() error {
 	if err := s.Protocol.check(); err != nil {
 		return err
 	}
@@ -158,9 +169,6 @@ func (s *Setup) Check() error {
 		}
 	default:
 		return badParameters("Eve attacks by %q, %q or %q, unlike %q", Intercept, Breidbart, Splitting, s.Eve.Attack)
-	}
-	if clicks := newTable(outcomes(s)).clicks * float64(s.Pulses); clicks > MaxDetections {
-		return badParameters("about %.0f pulses would be detected, and a session holds %d; send fewer", clicks, MaxDetections)
 	}
 	return nil
 }

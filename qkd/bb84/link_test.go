@@ -12,6 +12,9 @@ func setup(t testing.TB, name string, change func(*Setup)) Setup {
 	if !ok {
 		t.Fatalf("no preset %s", name)
 	}
+	if err := p.Setup.Tune(Decoy); err != nil {
+		t.Fatal(err)
+	}
 	if change != nil {
 		change(&p.Setup)
 	}
@@ -19,7 +22,7 @@ func setup(t testing.TB, name string, change func(*Setup)) Setup {
 }
 
 // single makes a setup of single photons with even bases.
-func single(s *Setup) { s.Source, s.KeyBasis = Single, 0.5 }
+func single(s *Setup) { s.Source, s.KeyBasis, s.TestFraction = Single, 0.5, 0.5 }
 
 func transmit(t testing.TB, s Setup, seed string) *Link {
 	t.Helper()
@@ -86,7 +89,7 @@ func TestSimulationAgrees(t *testing.T) {
 		{"intercept", "metro", func(s *Setup) { s.Pulses, s.Eve = 1e7, Eve{Intercept, 0.5} }},
 		{"breidbart", "metro", func(s *Setup) { s.Pulses, s.Eve = 1e7, Eve{Breidbart, 1} }},
 		{"splitting", "50km", func(s *Setup) { s.Pulses, s.Eve = 2e7, Eve{Splitting, 0.7} }},
-		{"darkness", "metro", func(s *Setup) { s.Pulses, s.Channel.Efficiency = 1e9, 0 }},
+		{"darkness", "metro", func(s *Setup) { s.Pulses, s.Channel.Efficiency = 1e10, 0 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := setup(t, c.preset, c.change)

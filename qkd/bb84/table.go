@@ -52,7 +52,7 @@ type Expected struct {
 // (which is the same where pulses are alike; see G.-J. Fan-Yuan et al., Phys. Rev. Applied 10, 064032, 2018). It does not
 // cause another one, as there.
 func Expect(s *Setup) (Expected, error) {
-	if err := s.Check(); err != nil {
+	if err := s.valid(); err != nil {
 		return Expected{}, err
 	}
 	t := newTable(outcomes(s))
