@@ -10,6 +10,7 @@
 package main
 
 //go:generate go run . docs --markdown ../../docs/reference/cli
+//go:generate sh -c "go run . qkd rate --svg > ../../docs/reference/qkd-rate.svg"
 
 import (
 	"context"

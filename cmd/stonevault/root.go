@@ -53,7 +53,7 @@ var groups = []struct {
 		newRemoveFolder, newVerify, newExport, newAudit,
 	}},
 	{"People and accounts:", []func(*app) *cobra.Command{newPasswd, newFactor, newSession, newToken, newUser, newInvite, newGroup, newSettings}},
-	{"Without a server:", []func(*app) *cobra.Command{newKeygen, newSeal, newOpen, newInspect}},
+	{"Without a server:", []func(*app) *cobra.Command{newKeygen, newSeal, newOpen, newInspect, newQKD}},
 }
 
 // withVerbs gives a verb verbs of its own, each of which must be named.

@@ -31,6 +31,18 @@ func Presets() []Preset {
 	}
 }
 
+// For is the setup with what Alice and Bob do chosen by Tune, for the number of pulses, or for one that Tune chooses where it is
+// 0. With single photons the detectors have no after-pulses, as those made of superconducting nanowires. Errors are
+// ErrParameters.
+func (p Preset) For(source Source, pulses int64) (Setup, error) {
+	s := p.Setup
+	s.Pulses = pulses
+	if source == Single {
+		s.Channel.AfterPulse = 0
+	}
+	return s, s.Tune(source)
+}
+
 // FindPreset looks a preset up by its name.
 func FindPreset(name string) (Preset, bool) {
 	for _, p := range Presets() {
