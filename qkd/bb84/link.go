@@ -60,7 +60,7 @@ const (
 	afterward             // one clicked as an after-pulse
 )
 
-func flag(f uint8, set bool) uint8 {
+func mark(f uint8, set bool) uint8 {
 	if set {
 		return f
 	}
@@ -134,8 +134,8 @@ func (l *Link) detect(e *event, after int8, coins uint64, again bool) (next int8
 	if both {
 		bob = coins>>2&1 == 1
 	}
-	e.flags = flag(aliceOne, alice == 1) | flag(bobOne, bob) | flag(detected, clicked[0] || clicked[1]) |
-		flag(doubled, both) | flag(afterward, after >= 0)
+	e.flags = mark(aliceOne, alice == 1) | mark(bobOne, bob) | mark(detected, clicked[0] || clicked[1]) |
+		mark(doubled, both) | mark(afterward, after >= 0)
 	if e.flags&detected != 0 {
 		l.clicks++
 	}
