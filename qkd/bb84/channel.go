@@ -60,7 +60,7 @@ func (c Channel) Weak(eta, k float64) Weak {
 	return Weak{
 		Detection: d,
 		Gain:      float64(d * (1 + c.AfterPulse)),
-		Error:     c.Dark + float64(c.Misalignment*light) + float64(c.AfterPulse*d)/2,
+		Error:     c.Dark + float64(c.Misalignment*light) + float64(float64(c.AfterPulse*d)/2), // a half is a product to the compiler
 	}
 }
 

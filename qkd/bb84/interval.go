@@ -13,7 +13,7 @@ func Interval(wrong, n int64, level float64) (low, high float64) {
 	if n <= 0 || wrong < 0 || wrong > n || !(level > 0 && level < 1) {
 		return 0, 1
 	}
-	tail := (1 - level) / 2
+	tail := float64((1 - level) / 2)
 	high = 1
 	if wrong > 0 {
 		low = solve(func(p float64) bool { return beta(p, float64(wrong), float64(n-wrong+1)) >= tail })

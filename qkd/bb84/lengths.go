@@ -104,7 +104,8 @@ const (
 )
 
 // Evaluate computes the length. Bounds that would be negative are 0: s_0, s_1 and v_Z1. Where no single photon is left, or
-// φ_X reaches 1/2, single photons add nothing. An error is ErrCounts.
+// φ_X reaches 1/2, single photons add nothing. No key is longer than the bits that it is made of, whatever the counts: those
+// that contradict the model could make one. An error is ErrCounts.
 func (c *DecoyCounts) Evaluate() (DecoyLength, error) {
 	if err := c.check(); err != nil {
 		return DecoyLength{}, err
@@ -129,7 +130,7 @@ func (c *DecoyCounts) Evaluate() (DecoyLength, error) {
 		single = float64(r.SX1 * (1 - portable.Entropy(r.PhiX)))
 	}
 	r.Unfloored = r.SX0 + single - c.Leak - float64(6*portable.Log2(21/c.Secret)) - portable.Log2(2/c.Correct)
-	r.Length = whole(r.Unfloored)
+	r.Length = min(whole(r.Unfloored), whole(c.NX[0]+c.NX[1]+c.NX[2]))
 	return r, nil
 }
 
