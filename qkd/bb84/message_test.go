@@ -1,0 +1,156 @@
+package bb84
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+
+	"stonevault/qkd/distill"
+)
+
+func TestDetections(t *testing.T) {
+	all := []Detection{{Pulse: 0, Basis: Z}, {Pulse: 1}, {Pulse: 300, Basis: Z}, {Pulse: 999}}
+	text := appendDetections(nil, all)
+	found, bases, err := parseDetections(text, 1000)
+	if err != nil || len(found) != len(all) {
+		t.Fatalf("%v, %v", found, err)
+	}
+	for i, d := range all {
+		if found[i] != d.Pulse || bases.At(i) != uint64(d.Basis) {
+			t.Errorf("pulse %d in basis %d, want %+v", found[i], bases.At(i), d)
+		}
+	}
+	if _, _, err := parseDetections(text, 999); !errors.Is(err, ErrProtocol) {
+		t.Errorf("a pulse that was not sent: %v", err)
+	}
+}
+
+func TestMalformed(t *testing.T) {
+	p := setup(t, "metro", nil).Protocol
+	s := setup(t, "metro", single).Protocol
+	for name, parse := range map[string]func() error{
+		"no detections":      func() error { _, _, err := parseDetections(nil, 10); return err },
+		"more than bytes":    func() error { _, _, err := parseDetections([]byte{255, 0, 0, 0, 0, 0, 0, 1}, 10); return err },
+		"no distance":        func() error { _, _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0}, 10); return err },
+		"a long distance":    func() error { _, _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0x81, 0, 0}, 10); return err },
+		"idle bits of bases": func() error { _, _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1, 2}, 10); return err },
+		"no bases":           func() error { _, _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1}, 10); return err },
+		"more detections":    func() error { _, _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 7}, 10); return err },
+		"short sifting":      func() error { _, err := parseSifting([]byte{3}, &p, 2); return err },
+		"intensity 3":        func() error { _, err := parseSifting([]byte{3, 1, 1}, &p, 2); return err },
+		"no sample":          func() error { _, err := parseSifting([]byte{3}, &s, 2); return err },
+		"a short estimate":   func() error { _, err := parseEstimate(make([]byte, 24), [3]int64{}); return err },
+		"too many errors": func() error {
+			_, err := parseEstimate(append(make([]byte, 7), make([]byte, 60)...), [3]int64{})
+			return err
+		},
+		"errors without bits": func() error {
+			_, err := parseEstimate(append([]byte{0, 0, 0, 0, 0, 0, 0, 9}, make([]byte, 49)...), [3]int64{8})
+			return err
+		},
+		"an unknown reason":    func() error { _, err := parseEstimate(append(make([]byte, 24), 99), [3]int64{}); return err },
+		"no amplification":     func() error { _, _, _, err := parseAmplify(nil, 10); return err },
+		"too long a secret":    func() error { _, _, _, err := parseAmplify([]byte{0, 0, 0, 0, 0, 0, 0, 0, 11}, 10); return err },
+		"a seed that is short": func() error { _, _, _, err := parseAmplify([]byte{0, 0, 0, 0, 0, 0, 0, 0, 5, 0}, 10); return err },
+		"counts":               func() error { _, err := numbers([]byte{0, 0, 0, 0, 0, 0, 0, 5}, 4); return err },
+	} {
+		if err := parse(); !errors.Is(err, ErrProtocol) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// FuzzMessages reads whatever comes as every message there is; what is accepted is written again the same.
+func FuzzMessages(f *testing.F) {
+	p := setup(f, "metro", nil).Protocol
+	s := setup(f, "metro", single).Protocol
+	f.Add(appendDetections(nil, []Detection{{Pulse: 3}, {Pulse: 8, Basis: Z}}))
+	f.Add((&estimate{errors: [3]int64{1, 2, 3}, seed: [32]byte{7}}).append(nil))
+	f.Add(appendAmplify(nil, goOn, 3, distill.NewBits(12)))
+	f.Add(bytes.Repeat([]byte{1}, 40))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if found, bases, err := parseDetections(b, 1000); err == nil {
+			all := make([]Detection, len(found))
+			for i := range all {
+				all[i] = Detection{Pulse: found[i], Basis: Basis(bases.At(i))}
+			}
+			if !bytes.Equal(appendDetections(nil, all), b) {
+				t.Errorf("detections %x", b)
+			}
+		}
+		for _, protocol := range []*Protocol{&p, &s} {
+			if m, err := parseSifting(b, protocol, 20); err == nil && !bytes.Equal(m.append(nil, protocol), b) {
+				t.Errorf("sifting %x", b)
+			}
+		}
+		if e, err := parseEstimate(b, [3]int64{5, 5, 5}); err == nil && !bytes.Equal(e.append(nil), b) {
+			t.Errorf("estimate %x", b)
+		}
+		if reason, length, seed, err := parseAmplify(b, 10); err == nil && !bytes.Equal(appendAmplify(nil, reason, length, seed), b) {
+			t.Errorf("amplification %x", b)
+		}
+	})
+}
+
+// FuzzWire has a stranger send whatever he likes: nothing of it is taken for a message.
+func FuzzWire(f *testing.F) {
+	key := secret(3)
+	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0, 1, 9})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		w := newWire(struct {
+			io.Reader
+			io.Writer
+		}{bytes.NewReader(b), io.Discard}, &key, false)
+		if k, payload, err := w.receive(helloMessage); err == nil {
+			t.Errorf("%x is taken for message %d with %x", b, k, payload)
+		}
+	})
+}
+
+// TestTags checks that a tag depends on every bit of the messages it covers, on their order, and on the secret.
+func TestTags(t *testing.T) {
+	tag := func(key AuthKey, messages ...string) string {
+		d := newWire(nil, &key, true).out
+		var last []byte
+		for i, m := range messages {
+			k := questionMessage
+			if i == len(messages)-1 {
+				k = reconciledMessage
+			}
+			h := d.header(k, len(m))
+			last, _ = d.pass(k, h[:], []byte(m))
+		}
+		return string(last)
+	}
+	seen := map[string]string{}
+	other := secret(1)
+	other[0] ^= 1
+	pad := secret(1)
+	pad[32] ^= 1
+	for name, got := range map[string]string{
+		"plain": tag(secret(1), "ab", "c"), "longer": tag(secret(1), "ab", "c\x00"), "divided otherwise": tag(secret(1), "a", "bc"),
+		"in another order": tag(secret(1), "c", "ab"), "one more": tag(secret(1), "ab", "", "c"), "other hash": tag(other, "ab", "c"), "other pad": tag(pad, "ab", "c"),
+		"empty": tag(secret(1), ""), "zeros": tag(secret(1), "\x00\x00"),
+	} {
+		if len(got) != tagSize || seen[got] != "" {
+			t.Errorf("%q has the tag %x of %q", name, got, seen[got])
+		}
+		seen[got] = name
+	}
+}
+
+// TestPadsEnd checks that no pad is used twice: after the last one nothing is sent.
+func TestPadsEnd(t *testing.T) {
+	key := secret(1)
+	var out bytes.Buffer
+	w := newWire(&out, &key, true)
+	for range tagsEach {
+		if err := w.send(helloMessage, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.send(helloMessage, nil); !errors.Is(err, ErrProtocol) || w.out.Tags != tagsEach {
+		t.Errorf("%d tags: %v", w.out.Tags, err)
+	}
+}
