@@ -145,7 +145,7 @@ func (m *mallory) Write(b []byte) (int, error) {
 		case *net.TCPConn:
 			c.CloseWrite()
 		case *pipeEnd:
-			c.w.Close()
+			c.close(nil)
 		}
 	}
 	return n, err

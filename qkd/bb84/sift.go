@@ -22,18 +22,27 @@ func (p *Protocol) divide(s *sifting, bases *distill.Bits) *sifted {
 	} else {
 		d.test = pick(bases, s.same) // where the bases agree, Bob's is Alice's
 	}
-	for i := range n {
-		k := 0
-		if p.Source == Decoy {
-			k = int(s.intensities[0].At(i) | s.intensities[1].At(i)<<1)
-		}
-		if d.test.At(i) == 1 {
-			d.want[k]++
-		} else {
-			d.key[k]++
-		}
+	every, compared := s.byIntensity(p, nil, n), s.byIntensity(p, d.test, d.test.Ones())
+	for k := range every {
+		d.want[k], d.key[k] = compared[k], every[k]-compared[k]
 	}
 	return d
+}
+
+// byIntensity counts the sifted bits that are marked, n of them, by intensity. Without marks it is all.
+func (s *sifting) byIntensity(p *Protocol, marks *distill.Bits, n int) (counts [3]int64) {
+	if p.Source == Decoy {
+		for k, plane := range s.intensities {
+			for i, w := range plane.Words() {
+				if marks != nil {
+					w &= marks.Words()[i]
+				}
+				counts[1+k] += int64(bits.OnesCount64(w))
+			}
+		}
+	}
+	counts[0] = int64(n) - counts[1] - counts[2]
+	return counts
 }
 
 // sample marks k of n bits, each choice of k being as likely as every other (D. E. Knuth, The Art of Computer Programming

@@ -69,29 +69,6 @@ func Simulate(ctx context.Context, s Setup, r Randomness, o Options) (*Session, 
 	return session, nil
 }
 
-// pipe is a connection inside the process.
-func pipe() (a, b *pipeEnd) {
-	r1, w1 := io.Pipe()
-	r2, w2 := io.Pipe()
-	return &pipeEnd{r1, w2}, &pipeEnd{r2, w1}
-}
-
-type pipeEnd struct {
-	*io.PipeReader
-	w *io.PipeWriter
-}
-
-func (p *pipeEnd) Write(b []byte) (int, error) { return p.w.Write(b) }
-
-// close ends both directions; who still waits gets err, or that the other side is gone.
-func (p *pipeEnd) close(err error) {
-	p.w.CloseWithError(err)
-	if err == nil {
-		err = io.ErrClosedPipe
-	}
-	p.PipeReader.CloseWithError(err)
-}
-
 // Knowledge is what Eve knows about the sifted bits that were for the key, before privacy amplification.
 type Knowledge struct {
 	Attack  Attack `json:"attack"`

@@ -1,6 +1,7 @@
 package bb84
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/subtle"
 	"encoding/binary"
@@ -60,8 +61,10 @@ type Traffic struct {
 
 // wire is the authenticated classical channel as one side sees it. The first error ends it.
 type wire struct {
-	conn     io.ReadWriter
+	conn     io.Writer
+	from     *bufio.Reader
 	out, in  direction
+	sending  []byte
 	received bytes.Buffer
 }
 
@@ -85,9 +88,9 @@ func newWire(conn io.ReadWriter, secret *AuthKey, alice bool) *wire {
 		}
 	}
 	if alice {
-		return &wire{conn: conn, out: d[0], in: d[1]}
+		return &wire{conn: conn, from: bufio.NewReaderSize(conn, 1<<14), out: d[0], in: d[1]}
 	}
-	return &wire{conn: conn, out: d[1], in: d[0]}
+	return &wire{conn: conn, from: bufio.NewReaderSize(conn, 1<<14), out: d[1], in: d[0]}
 }
 
 // header is what precedes a payload of n bytes.
@@ -142,8 +145,8 @@ func (w *wire) send(k kind, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	message := append(append(h[:], payload...), tag...)
-	if _, err := w.conn.Write(message); err != nil {
+	w.sending = append(append(append(w.sending[:0], h[:]...), payload...), tag...)
+	if _, err := w.conn.Write(w.sending); err != nil {
 		return fmt.Errorf("the classical channel: %w", err)
 	}
 	return nil
@@ -153,7 +156,7 @@ func (w *wire) send(k kind, payload []byte) error {
 // is batched is not authenticated yet.
 func (w *wire) receive(kinds ...kind) (k kind, payload []byte, err error) {
 	var h [headerSize]byte
-	if _, err := io.ReadFull(w.conn, h[:]); err != nil {
+	if _, err := io.ReadFull(w.from, h[:]); err != nil {
 		return 0, nil, broken(err)
 	}
 	k, n := kind(h[0]), binary.BigEndian.Uint32(h[5:])
@@ -169,7 +172,7 @@ func (w *wire) receive(kinds ...kind) (k kind, payload []byte, err error) {
 	}
 	w.received.Reset()
 	// The length is not to be trusted yet: memory is taken as bytes arrive.
-	if _, err := io.CopyN(&w.received, w.conn, int64(n)); err != nil {
+	if _, err := io.CopyN(&w.received, w.from, int64(n)); err != nil {
 		return 0, nil, broken(err)
 	}
 	want, err := w.in.pass(k, h[:], w.received.Bytes())
@@ -177,7 +180,7 @@ func (w *wire) receive(kinds ...kind) (k kind, payload []byte, err error) {
 		return k, w.received.Bytes(), err
 	}
 	var tag [tagSize]byte
-	if _, err := io.ReadFull(w.conn, tag[:]); err != nil {
+	if _, err := io.ReadFull(w.from, tag[:]); err != nil {
 		return 0, nil, broken(err)
 	}
 	if subtle.ConstantTimeCompare(tag[:], want) != 1 {
