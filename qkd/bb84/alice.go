@@ -46,36 +46,27 @@ func (a *alice) sift() error {
 	if err != nil {
 		return err
 	}
-	found, bases, err := parseDetections(payload, a.Protocol.Pulses)
+	found, err := parseDetections(payload, a.Protocol.Pulses)
 	if err != nil {
 		return err
 	}
-	prepared, err := a.sender.Prepared(found)
+	prepared, err := a.sender.Prepared(found.Pulses)
 	if err != nil {
 		return err
 	}
-	a.end.Result.Detected = int64(len(found))
-	a.step("detected", int64(len(found)))
-	sent := &sifting{same: distill.NewBits(len(found))}
-	own := distill.NewBits(0)
-	for i := range sent.intensities {
-		sent.intensities[i] = distill.NewBits(0)
-	}
-	for i, p := range prepared {
-		if uint64(p.Basis) != bases.At(i) {
-			continue
-		}
-		sent.same.Set(i, 1)
-		own.Append(uint64(p.Bit), 1)
-		sent.intensities[0].Append(uint64(p.Intensity), 1)
-		sent.intensities[1].Append(uint64(p.Intensity>>1), 1)
-	}
+	a.end.Result.Detected = int64(len(found.Pulses))
+	a.step("detected", int64(len(found.Pulses)))
+	differ := found.Bases.Clone()
+	differ.Xor(prepared.Bases)
+	sent := &sifting{same: not(differ)}
+	kept := pick(sent.same, prepared.Bits, found.Bases, prepared.Intensities[0], prepared.Intensities[1])
+	sent.intensities = [2]*distill.Bits(kept[2:])
 	if a.Protocol.sampled() {
 		if err := a.draw(sent.sample[:]); err != nil {
 			return err
 		}
 	}
-	a.divided(sent, bases, own)
+	a.divided(sent, kept[1], kept[0])
 	return a.wire.send(siftingMessage, sent.append(nil, &a.Protocol))
 }
 
@@ -90,7 +81,7 @@ func (a *alice) estimate() error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	theirs.Xor(pick(a.own, d.test))
+	theirs.Xor(a.tested)
 	var e estimate
 	e.errors = a.count(theirs)
 	if e.reason, err = a.Protocol.judge(d, e.errors, &a.end.Result); err != nil {
@@ -118,11 +109,8 @@ func (a *alice) count(wrong *distill.Bits) (errors [3]int64) {
 		return [3]int64{int64(wrong.Ones())}
 	}
 	d, sent := a.end.sifted, a.end.sifting
-	low, high := pick(sent.intensities[0], d.test), pick(sent.intensities[1], d.test)
-	for i := range wrong.Len() {
-		errors[low.At(i)|high.At(i)<<1] += int64(wrong.At(i))
-	}
-	return errors
+	compared := &sifting{intensities: [2]*distill.Bits(pick(d.test, sent.intensities[0], sent.intensities[1]))}
+	return compared.byIntensity(&a.Protocol, wrong, wrong.Ones())
 }
 
 // compare counts the errors among the bits of a key that there will not be.

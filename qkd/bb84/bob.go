@@ -41,25 +41,21 @@ func (b *bob) sift() error {
 		return malformed("the two sides have not agreed on the same parameters")
 	}
 	all := b.receiver.Detections()
-	b.end.Result.Detected = int64(len(all))
-	b.step("detected", int64(len(all)))
-	if err := b.wire.send(detectionsMessage, appendDetections(nil, all)); err != nil {
+	b.end.Result.Detected = int64(len(all.Pulses))
+	b.step("detected", int64(len(all.Pulses)))
+	if err := b.wire.send(detectionsMessage, all.append(nil)); err != nil {
 		return err
 	}
 	if payload, err = b.expect(siftingMessage); err != nil {
 		return err
 	}
-	sent, err := parseSifting(payload, &b.Protocol, len(all))
+	sent, err := parseSifting(payload, &b.Protocol, len(all.Pulses))
 	if err != nil {
 		return err
 	}
-	bases, measured := distill.NewBits(len(all)), distill.NewBits(len(all))
-	for i, d := range all {
-		bases.Set(i, uint64(d.Basis))
-		measured.Set(i, uint64(d.Bit))
-	}
-	b.divided(sent, bases, pick(measured, sent.same))
-	return b.wire.send(testMessage, pick(b.own, b.end.sifted.test).Bytes())
+	kept := pick(sent.same, all.Bits, all.Bases)
+	b.divided(sent, kept[1], kept[0])
+	return b.wire.send(testMessage, b.tested.Bytes())
 }
 
 func (b *bob) estimate() error {

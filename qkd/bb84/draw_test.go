@@ -148,8 +148,9 @@ func TestPick(t *testing.T) {
 				want = append(want, b.At(i))
 			}
 		}
-		got := pick(b, mask)
-		if got.Len() != len(want) || got.Len()+pick(b, not(mask)).Len() != n {
+		both := pick(mask, b, not(b))
+		got, opposite := both[0], not(both[1])
+		if got.Len() != len(want) || !got.Equal(opposite) || got.Len()+pick(not(mask), b)[0].Len() != n {
 			t.Fatalf("%d of %d bits", got.Len(), len(want))
 		}
 		for i, w := range want {

@@ -3,35 +3,34 @@ package bb84
 import (
 	"context"
 	"fmt"
-	"slices"
 
+	"stonevault/qkd/distill"
 	"stonevault/qkd/internal/portable"
 )
 
-// Preparation is what Alice knows of a pulse that she sent.
-type Preparation struct {
-	Basis     Basis
-	Bit       uint8
-	Intensity uint8 // its place in Protocol.Mu
+// Preparations are what Alice knows of pulses that she sent: for each, in order, a bit of every string.
+type Preparations struct {
+	Bases       *distill.Bits    // 1 for Z
+	Bits        *distill.Bits    // what they encode
+	Intensities [2]*distill.Bits // the lower and the upper bit of their place in Protocol.Mu
 }
 
-// Detection is what Bob knows of a pulse that made a detector click.
-type Detection struct {
-	Pulse int64 // counted from 0
-	Basis Basis
-	Bit   uint8 // even where both detectors clicked
+// Detections are what Bob knows of the pulses that made a detector click, in the order in which they were sent.
+type Detections struct {
+	Pulses []int64       // their numbers, counted from 0
+	Bases  *distill.Bits // 1 for Z
+	Bits   *distill.Bits // what he found; also where both detectors clicked
 }
 
 // Sender is Alice's end of a quantum channel.
 type Sender interface {
-	// Prepared looks up pulses, in ascending order, that the other side says it detected.
-	Prepared(pulses []int64) ([]Preparation, error)
+	// Prepared looks up pulses that the other side says it detected.
+	Prepared(pulses []int64) (*Preparations, error)
 }
 
 // Receiver is Bob's end of a quantum channel.
 type Receiver interface {
-	// Detections are all, in ascending order.
-	Detections() []Detection
+	Detections() *Detections
 }
 
 // Link is a simulated quantum channel with what stands at its ends: Alice's source, Eve, fibre, detectors and Bob's choice
@@ -41,12 +40,12 @@ type Receiver interface {
 type Link struct {
 	setup  Setup
 	table  *table
-	events []event // of pulses that were drawn one by one, in ascending order
+	pulses []int64 // those that were drawn one by one, in ascending order
+	events []event // what became of each
 	clicks int     // how many of them were detected
 }
 
 type event struct {
-	pulse int64
 	row   uint16
 	flags uint8
 }
@@ -94,10 +93,9 @@ func (l *Link) transmit(ctx context.Context, random *stream) error {
 			}
 			e.row = uint16(l.table.first + l.table.clicked.draw(random.uint64(), random.uint64()))
 		}
-		e.pulse = pulse
 		after = l.detect(&e, after, random.uint64(), random.uint64() < again)
 		if e.flags&detected != 0 || pulse < detailed {
-			l.events = append(l.events, e)
+			l.pulses, l.events = append(l.pulses, pulse), append(l.events, e)
 		}
 		if len(l.events)%4096 == 0 {
 			if err := ctx.Err(); err != nil {
@@ -152,34 +150,60 @@ func (l *Link) Receiver() Receiver { return receiver{l} }
 
 type sender struct{ *Link }
 
-func (s sender) Prepared(pulses []int64) ([]Preparation, error) {
-	out := make([]Preparation, len(pulses))
-	from := 0
-	for i, pulse := range pulses {
-		at := from
-		if at >= len(s.events) || s.events[at].pulse != pulse {
-			var found bool
-			at, found = slices.BinarySearchFunc(s.events, pulse, func(e event, p int64) int { return int(min(1, max(-1, e.pulse-p))) })
-			if !found {
-				return nil, fmt.Errorf("%w: pulse %d was not detected", ErrProtocol, pulse)
-			}
-		}
-		from = at + 1
-		e := &s.events[at]
-		row := &s.table.rows[e.row]
-		out[i] = Preparation{Basis: row.alice, Bit: e.flags & aliceOne, Intensity: row.intensity}
+func (s sender) Prepared(pulses []int64) (*Preparations, error) {
+	// Columns of bits are gathered in words: bases, bits, and the two of intensities.
+	var columns [4]column
+	for i := range columns {
+		columns[i].words = make([]uint64, 0, len(pulses)/64+1)
 	}
-	return out, nil
+	from := 0
+	for _, pulse := range pulses {
+		for from < len(s.pulses) && s.pulses[from] < pulse {
+			from++
+		}
+		at := from
+		if at == len(s.pulses) || s.pulses[at] != pulse {
+			return nil, fmt.Errorf("%w: pulse %d was not detected, or is not in its place", ErrProtocol, pulse)
+		}
+		e := s.events[at]
+		row := &s.table.rows[e.row]
+		columns[0].add(uint64(row.alice))
+		columns[1].add(uint64(e.flags & aliceOne))
+		columns[2].add(uint64(row.intensity & 1))
+		columns[3].add(uint64(row.intensity >> 1))
+	}
+	return &Preparations{columns[0].bits(), columns[1].bits(), [2]*distill.Bits{columns[2].bits(), columns[3].bits()}}, nil
 }
 
 type receiver struct{ *Link }
 
-func (r receiver) Detections() []Detection {
-	out := make([]Detection, 0, r.clicks)
-	for i := range r.events {
-		if e := &r.events[i]; e.flags&detected != 0 {
-			out = append(out, Detection{Pulse: e.pulse, Basis: r.table.rows[e.row].bob, Bit: e.flags & bobOne / bobOne})
+func (r receiver) Detections() *Detections {
+	d := &Detections{Pulses: make([]int64, 0, r.clicks)}
+	var bases, bits column
+	for i, e := range r.events {
+		if e.flags&detected != 0 {
+			d.Pulses = append(d.Pulses, r.pulses[i])
+			bases.add(uint64(r.table.rows[e.row].bob))
+			bits.add(uint64(e.flags & bobOne / bobOne))
 		}
 	}
-	return out
+	d.Bases, d.Bits = bases.bits(), bits.bits()
+	return d
 }
+
+// column gathers bits one by one.
+type column struct {
+	words []uint64
+	word  uint64
+	n     int
+}
+
+func (c *column) add(bit uint64) {
+	c.word |= bit << (c.n & 63)
+	if c.n++; c.n&63 == 0 {
+		c.words = append(c.words, c.word)
+		c.word = 0
+	}
+}
+
+func (c *column) bits() *distill.Bits { return distill.FromWords(append(c.words, c.word), c.n) }

@@ -87,38 +87,37 @@ func (r *reader) end() error {
 	return r.err
 }
 
-// appendDetections writes which pulses Bob detected, and in which bases he measured them.
-func appendDetections(b []byte, all []Detection) []byte {
-	b = binary.BigEndian.AppendUint64(b, uint64(len(all)))
+// append writes which pulses Bob detected, and in which bases he measured them.
+func (d *Detections) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(len(d.Pulses)))
 	last := int64(-1)
-	bases := distill.NewBits(len(all))
-	for i, d := range all {
-		b = binary.AppendUvarint(b, uint64(d.Pulse-last))
-		last = d.Pulse
-		bases.Set(i, uint64(d.Basis))
+	for _, pulse := range d.Pulses {
+		b = binary.AppendUvarint(b, uint64(pulse-last))
+		last = pulse
 	}
-	return append(b, bases.Bytes()...)
+	return append(b, d.Bases.Bytes()...)
 }
 
-func parseDetections(b []byte, pulses int64) (found []int64, bases *distill.Bits, err error) {
+// parseDetections returns what Bob says, without the bits that he found.
+func parseDetections(b []byte, pulses int64) (*Detections, error) {
 	r := &reader{rest: b}
 	n := r.count(int64(len(b))) // each takes a byte at least
-	found = make([]int64, 0, n)
+	d := &Detections{Pulses: make([]int64, 0, n)}
 	last := int64(-1)
 	for range n {
 		gap, size := binary.Uvarint(r.rest)
 		switch {
 		case size <= 0 || size > 1 && r.rest[size-1] == 0:
-			return nil, nil, malformed("a distance between pulses is none")
+			return nil, malformed("a distance between pulses is none")
 		case gap == 0 || gap > uint64(pulses-1-last):
-			return nil, nil, malformed("a detected pulse is none that was sent")
+			return nil, malformed("a detected pulse is none that was sent")
 		}
 		r.rest = r.rest[size:]
 		last += int64(gap)
-		found = append(found, last)
+		d.Pulses = append(d.Pulses, last)
 	}
-	bases = r.bits(int(n))
-	return found, bases, r.end()
+	d.Bases = r.bits(int(n))
+	return d, r.end()
 }
 
 // sifting is what Alice says about the detected pulses.

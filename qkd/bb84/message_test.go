@@ -4,24 +4,21 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 
 	"stonevault/qkd/distill"
 )
 
 func TestDetections(t *testing.T) {
-	all := []Detection{{Pulse: 0, Basis: Z}, {Pulse: 1}, {Pulse: 300, Basis: Z}, {Pulse: 999}}
-	text := appendDetections(nil, all)
-	found, bases, err := parseDetections(text, 1000)
-	if err != nil || len(found) != len(all) {
-		t.Fatalf("%v, %v", found, err)
+	bases, _ := distill.FromBytes([]byte{5}, 4)
+	d := &Detections{Pulses: []int64{0, 1, 300, 999}, Bases: bases}
+	text := d.append(nil)
+	got, err := parseDetections(text, 1000)
+	if err != nil || !slices.Equal(got.Pulses, d.Pulses) || !got.Bases.Equal(bases) {
+		t.Fatalf("%v, %v", got, err)
 	}
-	for i, d := range all {
-		if found[i] != d.Pulse || bases.At(i) != uint64(d.Basis) {
-			t.Errorf("pulse %d in basis %d, want %+v", found[i], bases.At(i), d)
-		}
-	}
-	if _, _, err := parseDetections(text, 999); !errors.Is(err, ErrProtocol) {
+	if _, err := parseDetections(text, 999); !errors.Is(err, ErrProtocol) {
 		t.Errorf("a pulse that was not sent: %v", err)
 	}
 }
@@ -30,13 +27,13 @@ func TestMalformed(t *testing.T) {
 	p := setup(t, "metro", nil).Protocol
 	s := setup(t, "metro", single).Protocol
 	for name, parse := range map[string]func() error{
-		"no detections":      func() error { _, _, err := parseDetections(nil, 10); return err },
-		"more than bytes":    func() error { _, _, err := parseDetections([]byte{255, 0, 0, 0, 0, 0, 0, 1}, 10); return err },
-		"no distance":        func() error { _, _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0}, 10); return err },
-		"a long distance":    func() error { _, _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0x81, 0, 0}, 10); return err },
-		"idle bits of bases": func() error { _, _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1, 2}, 10); return err },
-		"no bases":           func() error { _, _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1}, 10); return err },
-		"more detections":    func() error { _, _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 7}, 10); return err },
+		"no detections":      func() error { _, err := parseDetections(nil, 10); return err },
+		"more than bytes":    func() error { _, err := parseDetections([]byte{255, 0, 0, 0, 0, 0, 0, 1}, 10); return err },
+		"no distance":        func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0}, 10); return err },
+		"a long distance":    func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0x81, 0, 0}, 10); return err },
+		"idle bits of bases": func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1, 2}, 10); return err },
+		"no bases":           func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1}, 10); return err },
+		"more detections":    func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 7}, 10); return err },
 		"short sifting":      func() error { _, err := parseSifting([]byte{3}, &p, 2); return err },
 		"intensity 3":        func() error { _, err := parseSifting([]byte{3, 1, 1}, &p, 2); return err },
 		"no sample":          func() error { _, err := parseSifting([]byte{3}, &s, 2); return err },
@@ -65,19 +62,13 @@ func TestMalformed(t *testing.T) {
 func FuzzMessages(f *testing.F) {
 	p := setup(f, "metro", nil).Protocol
 	s := setup(f, "metro", single).Protocol
-	f.Add(appendDetections(nil, []Detection{{Pulse: 3}, {Pulse: 8, Basis: Z}}))
+	f.Add((&Detections{Pulses: []int64{3, 8}, Bases: distill.NewBits(2)}).append(nil))
 	f.Add((&estimate{errors: [3]int64{1, 2, 3}, seed: [32]byte{7}}).append(nil))
 	f.Add(appendAmplify(nil, goOn, 3, distill.NewBits(12)))
 	f.Add(bytes.Repeat([]byte{1}, 40))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if found, bases, err := parseDetections(b, 1000); err == nil {
-			all := make([]Detection, len(found))
-			for i := range all {
-				all[i] = Detection{Pulse: found[i], Basis: Basis(bases.At(i))}
-			}
-			if !bytes.Equal(appendDetections(nil, all), b) {
-				t.Errorf("detections %x", b)
-			}
+		if d, err := parseDetections(b, 1000); err == nil && !bytes.Equal(d.append(nil), b) {
+			t.Errorf("detections %x", b)
 		}
 		for _, protocol := range []*Protocol{&p, &s} {
 			if m, err := parseSifting(b, protocol, 20); err == nil && !bytes.Equal(m.append(nil, protocol), b) {

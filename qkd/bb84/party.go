@@ -40,9 +40,9 @@ type party struct {
 	wire *wire
 	end  *Ending
 	then time.Time
-	own  *distill.Bits // the sifted bits of this side, until they are divided
-	key  *distill.Bits
-	leak int64 // parities
+	// The sifted bits of this side: those that are compared, and those of the key.
+	tested, key *distill.Bits
+	leak        int64 // parities
 }
 
 func newParty(p Party, conn io.ReadWriter, alice bool) (*party, error) {
@@ -67,14 +67,14 @@ func (s *party) step(name string, left int64) {
 	s.end.Result.Steps = append(s.end.Result.Steps, step)
 }
 
-// divided notes what sifting came to.
+// divided notes what sifting came to. Bases and own are those of the sifted bits.
 func (s *party) divided(sent *sifting, bases, own *distill.Bits) {
 	d := s.Protocol.divide(sent, bases)
-	s.end.sifting, s.end.sifted, s.own = sent, d, own
+	s.end.sifting, s.end.sifted = sent, d
 	r := &s.end.Result
 	r.Sifted, r.Tested, r.KeySifted = int64(own.Len()), total(d.want), total(d.key)
 	r.KeyByIntensity, r.TestByIntensity = d.key, d.want
-	s.key = pick(own, not(d.test))
+	s.tested, s.key = pick(d.test, own)[0], pick(not(d.test), own)[0]
 	s.step("sifted", r.Sifted)
 }
 

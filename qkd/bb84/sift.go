@@ -13,14 +13,14 @@ type sifted struct {
 	key, want [3]int64      // how many bits are for the key, and how many are compared, by intensity
 }
 
-// divide says which of the sifted bits are compared: all of the basis Z, or a sample. bases are Bob's, of all detections.
+// divide says which of the sifted bits are compared: all of the basis Z, or a sample. bases are theirs.
 func (p *Protocol) divide(s *sifting, bases *distill.Bits) *sifted {
 	n := s.same.Ones()
 	d := &sifted{}
 	if p.sampled() {
 		d.test = sample(s.sample, n, int(float64(p.TestFraction*float64(n))))
 	} else {
-		d.test = pick(bases, s.same) // where the bases agree, Bob's is Alice's
+		d.test = bases
 	}
 	every, compared := s.byIntensity(p, nil, n), s.byIntensity(p, d.test, d.test.Ones())
 	for k := range every {
@@ -59,24 +59,60 @@ func sample(seed [32]byte, n, k int) *distill.Bits {
 	return chosen
 }
 
-// pick returns the bits at which mask is 1, in order.
-func pick(b, mask *distill.Bits) *distill.Bits {
-	out := distill.NewBits(0)
-	words := b.Words()
-	for i, m := range mask.Words() {
-		if m == ^uint64(0) {
-			out.Append(words[i], 64)
-			continue
-		}
-		var packed uint64
-		n := 0
-		for w := words[i]; m != 0; m &= m - 1 {
-			packed |= w >> bits.TrailingZeros64(m) & 1 << n
-			n++
-		}
-		out.Append(packed, n)
+// pick returns, of each string, the bits at which mask is 1, in order. A word is compressed as in H. S. Warren, Hacker's
+// Delight (2013), section 7-4, whose moves are the same for all strings.
+func pick(mask *distill.Bits, from ...*distill.Bits) []*distill.Bits {
+	n := mask.Ones()
+	out := make([][]uint64, len(from))
+	for i := range out {
+		out[i] = make([]uint64, 0, n/64+2)
 	}
-	return out
+	next := make([]uint64, len(from)) // the words that are not full yet, of which used bits are there
+	used := 0
+	for i, m := range mask.Words() {
+		moves, size := compression(m), bits.OnesCount64(m)
+		for j, b := range from {
+			packed := moves.apply(b.Words()[i] & m)
+			next[j] |= packed << used
+			if used+size >= 64 {
+				out[j] = append(out[j], next[j])
+				next[j] = packed >> (64 - used) // nothing where used is 0
+			}
+		}
+		used = (used + size) & 63
+	}
+	picked := make([]*distill.Bits, len(from))
+	for j := range picked {
+		picked[j] = distill.FromWords(append(out[j], next[j]), n)
+	}
+	return picked
+}
+
+// moves are which bits of a word go down by 1, 2, 4, 8, 16 and 32 places.
+type moves [6]uint64
+
+func compression(mask uint64) (v moves) {
+	gaps := ^mask << 1
+	for i := range v {
+		parity := gaps ^ gaps<<1 // of the zeros to the right of each bit
+		parity ^= parity << 2
+		parity ^= parity << 4
+		parity ^= parity << 8
+		parity ^= parity << 16
+		parity ^= parity << 32
+		v[i] = parity & mask
+		mask = mask ^ v[i] | v[i]>>(1<<i)
+		gaps &^= parity
+	}
+	return v
+}
+
+func (v *moves) apply(word uint64) uint64 {
+	for i, m := range v {
+		t := word & m
+		word = word ^ t | t>>(1<<i)
+	}
+	return word
 }
 
 // not returns the opposite of every bit.

@@ -128,10 +128,10 @@ func (l *Link) reveal(r *Result, alice *Ending, laboratory bool) {
 		if use == "key" {
 			between += eve.learn(row)
 		}
-		if e.pulse < detailed {
+		if pulse := l.pulses[i]; pulse < detailed {
 			// The whole block was compared where the session was aborted before Cascade; after it, Bob's bits have become Alice's.
 			secret := use == "key" && !laboratory
-			r.First = append(r.First, describe(e, row, use, secret))
+			r.First = append(r.First, describe(pulse, e, row, use, secret))
 		}
 	}
 	eve.Bits = float64(eve.Certain) + float64(float64(between)*(1-portable.Entropy(right)))
@@ -161,9 +161,9 @@ func (k *Knowledge) learn(o *outcome) (between int) {
 	return between
 }
 
-func describe(e *event, o *outcome, use string, secret bool) Pulse {
+func describe(pulse int64, e *event, o *outcome, use string, secret bool) Pulse {
 	p := Pulse{
-		Number: e.pulse, AliceBasis: o.alice.String(), BobBasis: o.bob.String(), Intensity: int(o.intensity), Photons: int(o.photons),
+		Number: pulse, AliceBasis: o.alice.String(), BobBasis: o.bob.String(), Intensity: int(o.intensity), Photons: int(o.photons),
 		Eve: tappings[o.eve], Detected: e.flags&detected != 0, Double: e.flags&doubled != 0, AfterPulse: e.flags&afterward != 0, Use: use,
 	}
 	if secret {
