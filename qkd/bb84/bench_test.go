@@ -17,9 +17,17 @@ func BenchmarkTransmit(b *testing.B) {
 // BenchmarkSession is the whole chain from detections to secret bits, both sides one after the other, in one process. The
 // quantum channel is not counted.
 func BenchmarkSession(b *testing.B) {
-	for _, name := range []string{"metro", "50km", "100km"} {
-		b.Run(name, func(b *testing.B) {
-			s := setup(b, name, nil)
+	for _, c := range []struct {
+		name   string
+		preset string
+		source Source
+	}{{"metro", "metro", Decoy}, {"50km", "50km", Decoy}, {"100km", "100km", Decoy}, {"single", "metro", Single}} {
+		b.Run(c.name, func(b *testing.B) {
+			p, _ := FindPreset(c.preset)
+			s, err := p.For(c.source, 0)
+			if err != nil {
+				b.Fatal(err)
+			}
 			l := transmit(b, s, "bench")
 			var r Result
 			for b.Loop() {

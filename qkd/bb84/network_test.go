@@ -152,7 +152,7 @@ func (m *mallory) Write(b []byte) (int, error) {
 }
 
 // TestManInTheMiddle changes bytes of every kind of message, one in each session, and expects that whoever receives it refuses.
-// The full campaign changes each byte there is.
+// The full campaign changes every byte of Alice's, and every fourth or so of Bob's.
 func TestManInTheMiddle(t *testing.T) {
 	s := singles(t)
 	s.Pulses = 3.2e5
@@ -182,7 +182,8 @@ func TestManInTheMiddle(t *testing.T) {
 
 func tamperedPlaces(length int64, random *rand.Rand) (places []int64) {
 	if os.Getenv("STONEVAULT_TORTURE") == "1" {
-		for at := range length {
+		// Of the long list of detections one byte in several does.
+		for at := int64(0); at < length; at += 1 + length/8000 {
 			places = append(places, at)
 		}
 		return places
