@@ -70,6 +70,7 @@ func (r *reader) bits(n int) *distill.Bits {
 	b, err := distill.FromBytes(r.take(size), n)
 	if err != nil {
 		r.err = malformed("%w", err)
+		return distill.NewBits(0)
 	}
 	return b
 }

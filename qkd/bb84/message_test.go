@@ -27,17 +27,18 @@ func TestMalformed(t *testing.T) {
 	p := setup(t, "metro", nil).Protocol
 	s := setup(t, "metro", single).Protocol
 	for name, parse := range map[string]func() error{
-		"no detections":      func() error { _, err := parseDetections(nil, 10); return err },
-		"more than bytes":    func() error { _, err := parseDetections([]byte{255, 0, 0, 0, 0, 0, 0, 1}, 10); return err },
-		"no distance":        func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0}, 10); return err },
-		"a long distance":    func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0x81, 0, 0}, 10); return err },
-		"idle bits of bases": func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1, 2}, 10); return err },
-		"no bases":           func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1}, 10); return err },
-		"more detections":    func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 7}, 10); return err },
-		"short sifting":      func() error { _, err := parseSifting([]byte{3}, &p, 2); return err },
-		"intensity 3":        func() error { _, err := parseSifting([]byte{3, 1, 1}, &p, 2); return err },
-		"no sample":          func() error { _, err := parseSifting([]byte{3}, &s, 2); return err },
-		"a short estimate":   func() error { _, err := parseEstimate(make([]byte, 24), [3]int64{}); return err },
+		"no detections":        func() error { _, err := parseDetections(nil, 10); return err },
+		"more than bytes":      func() error { _, err := parseDetections([]byte{255, 0, 0, 0, 0, 0, 0, 1}, 10); return err },
+		"no distance":          func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0}, 10); return err },
+		"a long distance":      func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0x81, 0, 0}, 10); return err },
+		"idle bits of bases":   func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1, 2}, 10); return err },
+		"no bases":             func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1}, 10); return err },
+		"more detections":      func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 7}, 10); return err },
+		"short sifting":        func() error { _, err := parseSifting([]byte{3}, &p, 2); return err },
+		"idle bits of sifting": func() error { _, err := parseSifting([]byte("000"), &p, 20); return err },
+		"intensity 3":          func() error { _, err := parseSifting([]byte{3, 1, 1}, &p, 2); return err },
+		"no sample":            func() error { _, err := parseSifting([]byte{3}, &s, 2); return err },
+		"a short estimate":     func() error { _, err := parseEstimate(make([]byte, 24), [3]int64{}); return err },
 		"too many errors": func() error {
 			_, err := parseEstimate(append(make([]byte, 7), make([]byte, 60)...), [3]int64{})
 			return err
