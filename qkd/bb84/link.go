@@ -3,6 +3,7 @@ package bb84
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"stonevault/qkd/distill"
 	"stonevault/qkd/internal/portable"
@@ -24,12 +25,13 @@ type Detections struct {
 
 // Sender is Alice's end of a quantum channel.
 type Sender interface {
-	// Prepared looks up pulses that the other side says it detected.
+	// Prepared looks up pulses that the other side says it detected. What it returns is not changed by who gets it.
 	Prepared(pulses []int64) (*Preparations, error)
 }
 
 // Receiver is Bob's end of a quantum channel.
 type Receiver interface {
+	// Detections are all of them. Who gets them does not change them.
 	Detections() *Detections
 }
 
@@ -43,6 +45,8 @@ type Link struct {
 	pulses []int64 // those that were drawn one by one, in ascending order
 	events []event // what became of each
 	clicks int     // how many of them were detected
+	found  *Detections
+	sent   *Preparations // of those that were found
 }
 
 type event struct {
@@ -75,7 +79,13 @@ func Transmit(ctx context.Context, s Setup, r Randomness) (*Link, error) {
 		return nil, err
 	}
 	l := &Link{setup: s, table: newTable(outcomes(&s))}
-	return l, l.transmit(ctx, &stream{r: r.Nature})
+	if err := l.transmit(ctx, &stream{r: r.Nature}); err != nil {
+		return nil, err
+	}
+	l.found = l.detections()
+	var err error
+	l.sent, err = l.prepared(l.found.Pulses)
+	return l, err
 }
 
 func (l *Link) transmit(ctx context.Context, random *stream) error {
@@ -151,6 +161,17 @@ func (l *Link) Receiver() Receiver { return receiver{l} }
 type sender struct{ *Link }
 
 func (s sender) Prepared(pulses []int64) (*Preparations, error) {
+	if slices.Equal(pulses, s.found.Pulses) {
+		return s.sent, nil
+	}
+	return s.prepared(pulses)
+}
+
+type receiver struct{ *Link }
+
+func (r receiver) Detections() *Detections { return r.found }
+
+func (l *Link) prepared(pulses []int64) (*Preparations, error) {
 	// Columns of bits are gathered in words: bases, bits, and the two of intensities.
 	var columns [4]column
 	for i := range columns {
@@ -158,15 +179,15 @@ func (s sender) Prepared(pulses []int64) (*Preparations, error) {
 	}
 	from := 0
 	for _, pulse := range pulses {
-		for from < len(s.pulses) && s.pulses[from] < pulse {
+		for from < len(l.pulses) && l.pulses[from] < pulse {
 			from++
 		}
 		at := from
-		if at == len(s.pulses) || s.pulses[at] != pulse {
+		if at == len(l.pulses) || l.pulses[at] != pulse {
 			return nil, fmt.Errorf("%w: pulse %d was not detected, or is not in its place", ErrProtocol, pulse)
 		}
-		e := s.events[at]
-		row := &s.table.rows[e.row]
+		e := l.events[at]
+		row := &l.table.rows[e.row]
 		columns[0].add(uint64(row.alice))
 		columns[1].add(uint64(e.flags & aliceOne))
 		columns[2].add(uint64(row.intensity & 1))
@@ -175,15 +196,13 @@ func (s sender) Prepared(pulses []int64) (*Preparations, error) {
 	return &Preparations{columns[0].bits(), columns[1].bits(), [2]*distill.Bits{columns[2].bits(), columns[3].bits()}}, nil
 }
 
-type receiver struct{ *Link }
-
-func (r receiver) Detections() *Detections {
-	d := &Detections{Pulses: make([]int64, 0, r.clicks)}
+func (l *Link) detections() *Detections {
+	d := &Detections{Pulses: make([]int64, 0, l.clicks)}
 	var bases, bits column
-	for i, e := range r.events {
+	for i, e := range l.events {
 		if e.flags&detected != 0 {
-			d.Pulses = append(d.Pulses, r.pulses[i])
-			bases.add(uint64(r.table.rows[e.row].bob))
+			d.Pulses = append(d.Pulses, l.pulses[i])
+			bases.add(uint64(l.table.rows[e.row].bob))
 			bits.add(uint64(e.flags & bobOne / bobOne))
 		}
 	}

@@ -106,7 +106,13 @@ func parseDetections(b []byte, pulses int64) (*Detections, error) {
 	d := &Detections{Pulses: make([]int64, 0, n)}
 	last := int64(-1)
 	for range n {
-		gap, size := binary.Uvarint(r.rest)
+		var gap uint64
+		var size int
+		if len(r.rest) > 0 && r.rest[0] < 0x80 { // most of them
+			gap, size = uint64(r.rest[0]), 1
+		} else {
+			gap, size = binary.Uvarint(r.rest)
+		}
 		switch {
 		case size <= 0 || size > 1 && r.rest[size-1] == 0:
 			return nil, malformed("a distance between pulses is none")
