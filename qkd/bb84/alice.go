@@ -20,7 +20,7 @@ func Alice(p Party, sender Sender, conn io.ReadWriter) (*Ending, error) {
 		return nil, err
 	}
 	a := &alice{party: s, sender: sender}
-	for _, step := range []func() error{a.sift, a.estimate, a.reconcile, a.amplify} {
+	for _, step := range []func() error{a.sift, a.estimate, a.reconcile, a.verify, a.amplify} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -159,10 +159,10 @@ func (a *alice) reconcile() error {
 		return malformed("%d parities were answered, and Bob counts %d", answerer.Leak(), counts[0])
 	}
 	a.reconciled(counts[0], counts[1])
-	return a.verify(counts[1])
+	return nil
 }
 
-func (a *alice) verify(corrected int64) error {
+func (a *alice) verify() error {
 	t, err := a.tagBits()
 	if err != nil {
 		return err
@@ -183,7 +183,7 @@ func (a *alice) verify(corrected int64) error {
 	if !bytes.Equal(payload, []byte{0}) && !bytes.Equal(payload, []byte{1}) {
 		return malformed("a comparison ends with yes or no")
 	}
-	a.verified(payload[0] == 1, corrected)
+	a.verified(payload[0] == 1)
 	return nil
 }
 

@@ -15,7 +15,7 @@ func Bob(p Party, receiver Receiver, conn io.ReadWriter) (*Ending, error) {
 		return nil, err
 	}
 	b := &bob{party: s, receiver: receiver}
-	for _, step := range []func() error{b.sift, b.estimate, b.reconcile, b.amplify} {
+	for _, step := range []func() error{b.sift, b.estimate, b.reconcile, b.verify, b.amplify} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -106,9 +106,11 @@ func (b *bob) reconcile() error {
 		return err
 	}
 	leak, corrected := int64(report.Leak), int64(report.Corrected)
-	if err := b.wire.send(reconciledMessage, appendCounts(nil, leak, corrected)); err != nil {
-		return err
-	}
+	b.reconciled(leak, corrected)
+	return b.wire.send(reconciledMessage, appendCounts(nil, leak, corrected))
+}
+
+func (b *bob) verify() error {
 	payload, err := b.expect(verifyMessage)
 	if err != nil {
 		return err
@@ -124,12 +126,11 @@ func (b *bob) reconcile() error {
 	if err := m.end(); err != nil {
 		return err
 	}
-	if answered != uint64(leak) {
-		return malformed("Alice answered %d parities, and Bob asked for %d", answered, leak)
+	if answered != uint64(b.leak) {
+		return malformed("Alice answered %d parities, and Bob asked for %d", answered, b.leak)
 	}
-	b.reconciled(leak, corrected)
 	same := bytes.Equal(tag, distill.Tag(b.key, key, t))
-	b.verified(same, corrected)
+	b.verified(same)
 	answer := []byte{0}
 	if same {
 		answer[0] = 1

@@ -128,7 +128,7 @@ type Setup struct {
 // Limits of a session.
 const (
 	MaxPulses     = 1e15
-	MaxDetections = 1 << 25 // expected ones: each takes 40 bytes while a session runs
+	MaxDetections = 1 << 24 // expected ones: each takes about 80 bytes while a session runs
 	maxIntensity  = 10
 )
 

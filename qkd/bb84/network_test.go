@@ -273,3 +273,33 @@ func TestWrongPulse(t *testing.T) {
 	}
 	t.Error("there is no pulse that was not detected")
 }
+
+// TestVerification has one bit of Bob's left wrong after Cascade: both sides see it and have no key.
+func TestVerification(t *testing.T) {
+	s := singles(t)
+	l := transmit(t, s, "verification")
+	atAlice, atBob := pipe()
+	random := Seeded(Seed("verification"))
+	done := make(chan *Ending, 1)
+	go func() {
+		end, _ := Alice(Party{s.Protocol, secret(1), random.Alice, nil}, l.Sender(), atAlice)
+		done <- end
+	}()
+	p, err := newParty(Party{s.Protocol, secret(1), random.Bob, nil}, atBob, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bob{party: p, receiver: l.Receiver()}
+	for _, step := range []func() error{b.sift, b.estimate, b.reconcile, func() error { b.key.Flip(4000); return nil }, b.verify} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alice, mine := <-done, b.close(false)
+	for name, end := range map[string]*Ending{"Alice": alice, "Bob": mine} {
+		if end == nil || end.Result.Reason != DifferentResults || !end.Result.Aborted || end.Key != nil || end.Next != nil || end.Result.SecretBits != 0 ||
+			end.Result.Compared != end.Result.Tested {
+			t.Errorf("%s ends with %+v", name, end)
+		}
+	}
+}

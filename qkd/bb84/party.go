@@ -43,6 +43,7 @@ type party struct {
 	// The sifted bits of this side: those that are compared, and those of the key.
 	tested, key *distill.Bits
 	leak        int64 // parities
+	corrected   int64 // bits of the key
 }
 
 func newParty(p Party, conn io.ReadWriter, alice bool) (*party, error) {
@@ -90,7 +91,7 @@ func (s *party) estimated(errors [3]int64, reason Reason) {
 // reconciled notes what Cascade came to.
 func (s *party) reconciled(leak, corrected int64) {
 	r := &s.end.Result
-	s.leak, r.Parities = leak, leak
+	s.leak, s.corrected, r.Parities = leak, corrected, leak
 	if n := int64(s.key.Len()); corrected > 0 && corrected < n {
 		r.FEC = efficiency(leak, n, float64(corrected)/float64(n))
 	}
@@ -101,13 +102,13 @@ func (s *party) reconciled(leak, corrected int64) {
 func (s *party) tagBits() (int, error) { return distill.TagBits(s.key.Len(), s.Protocol.Correct) }
 
 // verified notes how the comparison of tags ended.
-func (s *party) verified(same bool, corrected int64) {
+func (s *party) verified(same bool) {
 	r := &s.end.Result
 	if !same {
 		r.abort(DifferentResults)
 		return
 	}
-	r.compared(r.Sifted, total(r.ErrorsByIntensity)+corrected)
+	r.compared(r.Sifted, total(r.ErrorsByIntensity)+s.corrected)
 	s.step("verified", int64(s.key.Len()))
 }
 
@@ -174,7 +175,7 @@ func numbers(b []byte, most ...int64) ([]int64, error) {
 	return out, r.end()
 }
 
-// secretSeed reads the last message of Alice: a reason, or a length and a seed for it.
+// parseAmplify reads the last message of Alice: a reason, or a length and a seed for it.
 func parseAmplify(b []byte, n int) (reason Reason, length int64, seed *distill.Bits, err error) {
 	r := &reader{rest: b}
 	if reason, err = parseReason(r.take(1)[0]); err != nil {

@@ -129,7 +129,6 @@ func (l *Link) reveal(r *Result, alice *Ending, laboratory bool) {
 			between += eve.learn(row)
 		}
 		if pulse := l.pulses[i]; pulse < detailed {
-			// The whole block was compared where the session was aborted before Cascade; after it, Bob's bits have become Alice's.
 			secret := use == "key" && !laboratory
 			r.First = append(r.First, describe(pulse, e, row, use, secret))
 		}
