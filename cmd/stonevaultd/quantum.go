@@ -14,6 +14,7 @@ import (
 
 	"stonevault/internal/config"
 	"stonevault/internal/front"
+	"stonevault/internal/quantum"
 	"stonevault/internal/vault"
 	"stonevault/qkd"
 	"stonevault/qkd/etsi014"
@@ -30,8 +31,8 @@ const (
 	expireEvery = time.Hour
 )
 
-// quantum is what hands out quantum keys to other programs. Its parts are nil where nothing does.
-type quantum struct {
+// handingOut is what hands out quantum keys to other programs. Its parts are nil where nothing does.
+type handingOut struct {
 	listener     net.Listener
 	certificates *front.Certificates
 	clients      *x509.CertPool
@@ -79,9 +80,14 @@ func readAuthorities(path string) (*x509.CertPool, error) {
 
 // openQuantum makes the simulated KMEs, whose SAEs are the people of the vault.
 func (s *Server) openQuantum() (err error) {
-	if s.Config.Quantum.On() {
-		s.quantum.kmes, err = newKMEs(s.store, s.Config, noSessions{}, s.Now)
+	if !s.Config.Quantum.On() {
+		return nil
 	}
+	sessions, err := quantum.New(quantum.Config{Random: rand.Reader})
+	if err != nil {
+		return err
+	}
+	s.quantum.kmes, err = newKMEs(s.store, s.Config, sessions, s.Now)
 	return err
 }
 
@@ -101,13 +107,6 @@ func newKMEs(s *store, c config.Config, maker kme.Maker, now func() time.Time) (
 		},
 		Limits: kme.Limits{KeepFor: c.Quantum.Keep},
 	})
-}
-
-// noSessions has nobody who makes keys: what lies in a pool is all that there is.
-type noSessions struct{}
-
-func (noSessions) Make(context.Context, kme.Pair, int) ([][kme.KeyBytes]byte, string, error) {
-	return nil, "", &kme.Aborted{Reason: "this server runs no sessions"}
 }
 
 func (s *Server) startQuantum(jobs context.Context) {

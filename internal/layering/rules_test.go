@@ -38,7 +38,7 @@ var layers = []layer{
 	},
 	{
 		name:     "core",
-		packages: []string{"internal/vault", "internal/access", "internal/anchor/journal", "internal/auditlog", "internal/auth", "internal/cache", "internal/once", "internal/peers", "internal/webhook"},
+		packages: []string{"internal/vault", "internal/access", "internal/anchor/journal", "internal/auditlog", "internal/auth", "internal/cache", "internal/once", "internal/peers", "internal/quantum", "internal/webhook"},
 		may:      []string{"library", "core"},
 		never:    []string{"database/sql", "net/http", "os/exec", "testing"},
 	},
