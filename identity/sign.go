@@ -26,6 +26,9 @@ var (
 	StatementManifest = Statement{"stonevault.v1/manifest", "application/vnd.stonevault.manifest.v1+json"}
 	// StatementCertificate is what a vault's root says about an identity.
 	StatementCertificate = Statement{"stonevault.v1/certificate", "application/vnd.stonevault.certificate.v1+json"}
+	// StatementFormerRoots is what a vault's root says about those before it whose certificates still hold. No other
+	// program reads it.
+	StatementFormerRoots = Statement{"stonevault.v1/former-roots", "application/vnd.stonevault.former-roots.v1+json"}
 	// StatementSuccession is what a vault's root says about the root that takes its place.
 	StatementSuccession = Statement{"stonevault.v1/succession", "application/vnd.stonevault.succession.v1+json"}
 )

@@ -48,8 +48,9 @@ var rotations = map[vault.RotationKind]rotationWords{
 		progress: "envelopes rewritten%s: %d of %d\n",
 		done: "Everybody has keys that the new root certifies, and the vault trusts the former one no more. Envelopes rewritten: %d.\n" +
 			"Clients go on with the new root when they sign in next, and say so.\n",
-		failed: "Envelopes rewritten: %d. The former root and keys stay for those that could not be.\n" +
-			"Envelopes that do not verify, and were left as they are: %d. The log names them; restore these files from a backup, and rotate the root again.\n",
+		failed: "Envelopes rewritten: %d. The former root and keys stay, and the vault still trusts them.\n" +
+			"Envelopes that do not verify, and were left as they are: %d. The log names them; restore these files from a backup, or delete them,\n" +
+			"and rotate the root again. Until then keep the recovery sheet from before as well.\n",
 		log: "the root was rotated",
 	},
 	vault.RotateMaster: {
@@ -247,9 +248,14 @@ func (s *store) rotate(ctx context.Context, kind vault.RotationKind, report func
 	return state, s.exchange(ctx, func(offers, handed letters) { clear(offers); clear(handed) })
 }
 
+// followRoot goes on with the root that another process has put in the place of the one in use.
+func (s *Server) followRoot(ctx context.Context) {
+	s.rotated(ctx, vault.RotateRoot, s.store.vault.FollowRoot(ctx))
+}
+
 // rotate follows the master key, and goes on with what is under way, unless another server does.
 func (s *Server) rotate(ctx context.Context) {
-	if !s.rotated(ctx, vault.RotateMaster, s.store.followMaster(ctx)) || !s.rotated(ctx, vault.RotateRoot, s.store.vault.FollowRoot(ctx)) {
+	if !s.rotated(ctx, vault.RotateMaster, s.store.followMaster(ctx)) {
 		return
 	}
 	for _, kind := range vault.RotationKinds {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -96,7 +97,11 @@ func (a *app) beginRoot(ctx context.Context, s *store, c config.Config, suite id
 		return err
 	}
 	if state.Running {
-		_, err := fmt.Fprintln(a.stderr, "A rotation of the root is under way, and goes on.")
+		about, err := s.vault.About(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(a.stderr, "A rotation of the root is under way, and goes on. The fingerprint of the root that it began with, which is on the sheet that holds:\n%s", spokenLines(about.RootFingerprint.Spoken()))
 		return err
 	}
 	next, err := s.vault.NewRoot(ctx, suite)
@@ -111,8 +116,11 @@ func (a *app) beginRoot(ctx context.Context, s *store, c config.Config, suite id
 	if err != nil {
 		return fmt.Errorf("what belongs on the recovery sheet cannot be printed, and nothing was changed: %w", err)
 	}
-	if err := s.vault.BeginRootRotation(ctx, atMachine, next); err != nil {
+	switch err := s.vault.BeginRootRotation(ctx, atMachine, next); {
+	case errors.Is(err, vault.ErrRotating):
 		return fmt.Errorf("what is printed above is void: %w", err)
+	case err != nil:
+		return fmt.Errorf("whether what is printed above holds is not known, so keep it, and run this again, which says which root is in use: %w", err)
 	}
 	if next.Recovery != nil {
 		fmt.Fprintln(a.stderr, "The sheet above holds from now on. Keep the old one as well until all files are for the new one, and for copies that were made before.")

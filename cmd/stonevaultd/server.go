@@ -191,6 +191,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	if s.entrance.certificates != nil {
 		s.every(jobs, certificateEvery, s.reloadCertificate)
 	}
+	s.every(jobs, rotateEvery, s.followRoot)
 	s.every(jobs, rotateEvery, s.rotate)
 	anchoring(jobs)
 	keeping(jobs)

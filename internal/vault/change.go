@@ -63,7 +63,7 @@ func (v *Vault) move(ctx context.Context, a Actor, id NodeID, folders []string, 
 		if state, err = v.keyState(ctx, tx, was); err != nil {
 			return err
 		}
-		holders, err = currentHolders(ctx, tx, was.Node.Owner)
+		holders, err = v.holdersOf(ctx, tx, was.Node.Owner)
 		return err
 	})
 	if err != nil {

@@ -168,6 +168,9 @@ func (v *Vault) keyState(ctx context.Context, tx Tx, e Entry) (keyState, error) 
 	} else if s.signer.Person == e.Node.Owner && len(s.signer.WrappedSeeds) > 0 {
 		s.holder = s.signer // whoever seals an envelope seals it for himself
 	}
+	if err := v.knowRoots(ctx, tx, s.owner, s.signer); err != nil {
+		return s, err
+	}
 	intent, err := tx.Intents().ByID(ctx, e.Version.FileID)
 	switch {
 	case err == nil && intent.Kind == IntentRewrite:

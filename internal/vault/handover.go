@@ -366,7 +366,7 @@ func (h *handOver) document(ctx context.Context, id NodeID) (err error) {
 			return err
 		}
 		e.Path = path.Join(in.Path, e.Node.Name)
-		to, err = currentHolders(ctx, tx, h.to)
+		to, err = h.v.holdersOf(ctx, tx, h.to)
 		return err
 	})
 	if isMissing(err) {

@@ -220,6 +220,15 @@ func currentHolders(ctx context.Context, tx Tx, owner PersonID) (h holders, err 
 	return h, nil
 }
 
+// holdersOf is currentHolders for what is sealed next.
+func (v *Vault) holdersOf(ctx context.Context, tx Tx, owner PersonID) (holders, error) {
+	h, err := currentHolders(ctx, tx, owner)
+	if err == nil {
+		err = v.knowRoots(ctx, tx, h.owner, h.recovery)
+	}
+	return h, err
+}
+
 // still is errReplan where one of them has been replaced: an envelope for them would be one that a
 // rotation has passed over.
 func (h holders) still(ctx context.Context, tx Tx) error {

@@ -196,7 +196,7 @@ func (v *Vault) publicProfile(ctx context.Context, tx Tx, p Person) (Profile, er
 	if err != nil {
 		return Profile{}, err
 	}
-	if err := v.checkCertificate(row); err != nil {
+	if err := errors.Join(v.knowRoots(ctx, tx, row), v.checkCertificate(row)); err != nil {
 		return Profile{}, err
 	}
 	public, err := v.keys.public.Public(row.Suite, row.Public)

@@ -169,7 +169,7 @@ func (p *put) plan(ctx context.Context, tx Tx) error {
 		return err
 	}
 	p.room, p.full = narrowest(all)
-	if p.holders, err = currentHolders(ctx, tx, p.actor.Person); err != nil {
+	if p.holders, err = p.v.holdersOf(ctx, tx, p.actor.Person); err != nil {
 		return err
 	}
 	p.grants, err = p.v.grants(p.holders, p.fileID, p.key)

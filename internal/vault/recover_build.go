@@ -189,7 +189,7 @@ func (b *Rebuilt) owner(ctx context.Context, id PersonID) error {
 		if err != nil {
 			return err
 		}
-		b.holders[id], err = currentHolders(ctx, tx, id)
+		b.holders[id], err = v.holdersOf(ctx, tx, id)
 		return err
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"stonevault/identity"
 )
@@ -15,8 +14,10 @@ const settingFormerRoots = "former_roots"
 
 // reign is the root in use, and the former ones that certified what is not certified anew yet.
 type reign struct {
-	row    IdentityID
-	suite  identity.Suite // of all that is certified and sealed from now on
+	vault   string
+	row     IdentityID
+	version int
+	suite   identity.Suite // of all that is certified and sealed from now on
 	key    *identity.SigningKey
 	print  identity.Fingerprint
 	former map[identity.Fingerprint]bool
@@ -37,14 +38,11 @@ func (v *Vault) readReign(ctx context.Context, tx Tx) (*reign, error) {
 		return nil, errors.New("vault: there is no root")
 	}
 	row := roots[len(roots)-1]
-	former, err := formerRoots(ctx, tx)
+	vault, err := tx.Settings().Get(ctx, settingVaultID)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("vault: setting %s: %w", settingVaultID, err)
 	}
-	r := &reign{row: row.ID, suite: row.Suite, former: make(map[identity.Fingerprint]bool)}
-	for _, print := range former {
-		r.former[print] = true
-	}
+	r := &reign{vault: string(vault), row: row.ID, version: row.Version, suite: row.Suite}
 	for _, root := range roots {
 		if len(root.Certificate) > 0 {
 			r.successions = append(r.successions, root.Certificate)
@@ -52,22 +50,49 @@ func (v *Vault) readReign(ctx context.Context, tx Tx) (*reign, error) {
 	}
 	if now := v.root.Load(); now != nil && now.row == row.ID {
 		r.key, r.print = now.key, now.print
-		return r, nil
+	} else if r.key, err = v.openRoot(row); err != nil {
+		return nil, err
 	}
-	seed, err := v.master.Open(seedContext(row), row.WrappedSeeds)
+	r.print = row.Fingerprint
+	former, err := v.formerRoots(ctx, tx, r)
 	if err != nil {
-		return nil, fmt.Errorf("vault: root: %w", err)
+		return nil, err
 	}
-	if r.key, err = identity.SigningKeyFromSeed(row.Suite, seed); err != nil {
-		return nil, fmt.Errorf("vault: root: %w", err)
-	}
-	if r.print = r.key.Verifying().Fingerprint(); r.print != row.Fingerprint {
-		return nil, errors.New("vault: the root's row does not fit its key")
+	r.former = make(map[identity.Fingerprint]bool, len(former))
+	for _, print := range former {
+		r.former[print] = true
 	}
 	return r, nil
 }
 
-func formerRoots(ctx context.Context, tx Tx) (former []identity.Fingerprint, err error) {
+func (v *Vault) openRoot(row Identity) (*identity.SigningKey, error) {
+	seed, err := v.master.Open(seedContext(row), row.WrappedSeeds)
+	if err != nil {
+		return nil, fmt.Errorf("vault: root: %w", err)
+	}
+	key, err := identity.SigningKeyFromSeed(row.Suite, seed)
+	if err != nil {
+		return nil, fmt.Errorf("vault: root: %w", err)
+	}
+	if key.Verifying().Fingerprint() != row.Fingerprint {
+		return nil, errors.New("vault: the root's row does not fit its key")
+	}
+	return key, nil
+}
+
+// formerList is what settingFormerRoots holds. The root in use signs it, so that nobody who writes to the database brings
+// back a root, or brings one of his own.
+type formerList struct {
+	Roots     []string `json:"roots"` // fingerprints in hex
+	Signature []byte   `json:"signature"`
+}
+
+// statement is what is signed: for this vault and no other root.
+func (l formerList) statement(vault string, root IdentityID) ([]byte, error) {
+	return json.Marshal([]any{vault, string(root), l.Roots})
+}
+
+func (v *Vault) formerRoots(ctx context.Context, tx Tx, r *reign) (former []identity.Fingerprint, err error) {
 	text, err := tx.Settings().Get(ctx, settingFormerRoots)
 	if isMissing(err) {
 		return nil, nil
@@ -75,29 +100,40 @@ func formerRoots(ctx context.Context, tx Tx) (former []identity.Fingerprint, err
 	if err != nil {
 		return nil, err
 	}
-	var all []string
-	if err := json.Unmarshal(text, &all); err != nil {
-		return nil, fmt.Errorf("vault: setting %s is damaged: %w", settingFormerRoots, err)
-	}
-	for _, hex := range all {
-		print, err := parseAnyFingerprint(hex)
-		if err != nil {
-			return nil, fmt.Errorf("vault: setting %s is damaged: %w", settingFormerRoots, err)
+	var l formerList
+	err = json.Unmarshal(text, &l)
+	if err == nil {
+		var signed []byte
+		if signed, err = l.statement(r.vault, r.row); err == nil {
+			err = r.key.Verifying().Verify(identity.StatementFormerRoots, signed, l.Signature)
 		}
-		former = append(former, print)
+	}
+	for _, hex := range l.Roots {
+		print, parseErr := parseAnyFingerprint(hex)
+		former, err = append(former, print), errors.Join(err, parseErr)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("vault: setting %s is damaged: %w", settingFormerRoots, err)
 	}
 	return former, nil
 }
 
-func keepFormerRoots(ctx context.Context, tx Tx, former []identity.Fingerprint) error {
+func keepFormerRoots(ctx context.Context, tx Tx, r *reign, former []identity.Fingerprint) error {
 	if len(former) == 0 {
 		return tx.Settings().Delete(ctx, settingFormerRoots)
 	}
-	var all []string
+	var l formerList
 	for _, print := range former {
-		all = append(all, print.Hex())
+		l.Roots = append(l.Roots, print.Hex())
 	}
-	text, err := json.Marshal(all)
+	signed, err := l.statement(r.vault, r.row)
+	if err != nil {
+		return err
+	}
+	if l.Signature, err = r.key.Sign(identity.StatementFormerRoots, signed); err != nil {
+		return err
+	}
+	text, err := json.Marshal(l)
 	if err != nil {
 		return err
 	}
@@ -114,39 +150,42 @@ func parseAnyFingerprint(hex string) (print identity.Fingerprint, err error) {
 	return "", err
 }
 
-// followTimeout bounds how long somebody waits to hear of another root.
-const followTimeout = 5 * time.Second
-
 // FollowRoot makes the root that the database has the one in use here. A server calls it every now and then, as another
 // process may have replaced it.
 func (v *Vault) FollowRoot(ctx context.Context) error {
-	v.following.Lock() // so that what was read earlier does not come later
-	defer v.following.Unlock()
-	return v.db.View(ctx, func(tx Tx) error {
-		r, err := v.readReign(ctx, tx)
-		if err == nil {
-			v.root.Store(r)
-		}
-		return err
-	})
+	return v.db.View(ctx, func(tx Tx) error { return v.followRoot(ctx, tx) })
 }
 
-// trusts tells whether certificates of a root hold. One that is not known may have come into use a moment ago, in
-// another process.
+// followRoot is FollowRoot in a transaction, which may see less than another one has seen.
+func (v *Vault) followRoot(ctx context.Context, tx Tx) error {
+	r, err := v.readReign(ctx, tx)
+	if err != nil {
+		return err
+	}
+	v.following.Lock()
+	defer v.following.Unlock()
+	if now := v.root.Load(); now == nil || r.version >= now.version {
+		v.root.Store(r)
+	}
+	return nil
+}
+
+// trusts tells whether certificates of a root hold, as far as is known here; see knowRoots.
 func (v *Vault) trusts(root identity.Fingerprint) bool {
 	r := v.reign()
-	if r.print == root {
-		return true
-	}
-	if !r.former[root] {
-		ctx, cancel := context.WithTimeout(context.Background(), followTimeout)
-		defer cancel()
-		if err := v.FollowRoot(ctx); err != nil {
-			v.log.Warn("it cannot be seen whether the vault has another root", "error", err)
-		}
-		r = v.reign()
-	}
 	return r.print == root || r.former[root]
+}
+
+// knowRoots looks for the root anew where the transaction has found identities that are certified by one that is not known
+// here: another process may have replaced it a moment ago.
+func (v *Vault) knowRoots(ctx context.Context, tx Tx, rows ...Identity) error {
+	for _, row := range rows {
+		c, err := v.keys.public.Certificate(row.Suite, row.Certificate)
+		if err == nil && !v.trusts(c.Root.Fingerprint()) { // what does not hold is refused where it is used
+			return v.followRoot(ctx, tx)
+		}
+	}
+	return nil
 }
 
 // errDeposed is a key that was certified by a root that is in use no more. The next try has the root in use.
@@ -154,7 +193,7 @@ var errDeposed = fmt.Errorf("%w: the vault's root was replaced at this moment", 
 
 // insertKey adds an identity, which the root in use has certified.
 func (v *Vault) insertKey(ctx context.Context, tx Tx, row Identity) error {
-	c, err := v.keys.public.Certificate(row.Suite, row.Certificate)
+	by, err := v.certifiedBy(row)
 	if err != nil {
 		return err
 	}
@@ -162,12 +201,17 @@ func (v *Vault) insertKey(ctx context.Context, tx Tx, row Identity) error {
 	if err != nil {
 		return err
 	}
-	if c.Root.Fingerprint() != now.Fingerprint {
-		r, err := v.readReign(ctx, tx)
-		if err == nil {
-			v.root.Store(r)
-		}
-		return errors.Join(errDeposed, err)
+	if by != now.Fingerprint {
+		return errors.Join(errDeposed, v.followRoot(ctx, tx))
 	}
 	return tx.Identities().Insert(ctx, row)
+}
+
+// certifiedBy is the root that certified an identity.
+func (v *Vault) certifiedBy(row Identity) (identity.Fingerprint, error) {
+	c, err := v.keys.public.Certificate(row.Suite, row.Certificate)
+	if err != nil {
+		return "", refused("identity %s: %w", row.ID, err)
+	}
+	return c.Root.Fingerprint(), nil
 }

@@ -330,7 +330,7 @@ func (v *Vault) rotateFile(ctx context.Context, id stone.FileID) (wrote bool, er
 		if state, err = v.keyState(ctx, tx, e); err != nil {
 			return err
 		}
-		h, err = currentHolders(ctx, tx, e.Node.Owner)
+		h, err = v.holdersOf(ctx, tx, e.Node.Owner)
 		return err
 	})
 	if isMissing(err) {

@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"stonevault/audit"
@@ -46,15 +45,14 @@ func (v *Vault) BeginRootRotation(ctx context.Context, a Actor, next *NextRoot) 
 		Fingerprint: s.Fingerprint, Public: s.key.Verifying().Bytes(),
 	}
 	err = v.change(ctx, func(tx Tx) error { return v.succeed(ctx, tx, a, s) })
-	if err == nil {
-		v.keys.forget()
+	v.keys.forget()
+	switch followed := v.FollowRoot(context.WithoutCancel(ctx)); {
+	case err == nil && followed != nil: // it holds, and is heard of later
+		v.log.WarnContext(ctx, "the new root cannot be read yet", "error", followed)
+	case err != nil && followed == nil && v.reign().print == next.Fingerprint: // it was committed all the same
+		err = nil
 	}
-	// It may have been committed all the same, and then the sheet holds.
-	followed := v.FollowRoot(context.WithoutCancel(ctx))
-	if followed == nil && v.reign().print == next.Fingerprint {
-		return nil
-	}
-	return errors.Join(err, followed)
+	return err
 }
 
 // succession is a change of roots.
@@ -105,11 +103,12 @@ func (v *Vault) succeed(ctx context.Context, tx Tx, a Actor, s succession) error
 	if err := v.succeedRecovery(ctx, tx, a, s); err != nil {
 		return err
 	}
-	former, err := formerRoots(ctx, tx)
+	former, err := v.formerRoots(ctx, tx, s.former)
 	if err != nil {
 		return err
 	}
-	if err := keepFormerRoots(ctx, tx, append(former, old.Fingerprint)); err != nil {
+	next := &reign{vault: v.id, row: row.ID, key: s.key}
+	if err := keepFormerRoots(ctx, tx, next, append(former, old.Fingerprint)); err != nil {
 		return err
 	}
 	if err := tx.Settings().Put(ctx, settingSuite, []byte{byte(s.suite)}); err != nil {
@@ -166,7 +165,14 @@ func (v *Vault) recordRoot(ctx context.Context, tx Tx, by *Actor, row Identity, 
 // former roots no more.
 func (v *Vault) rotateRoot(ctx context.Context, p *progress) error {
 	for {
-		stale, err := v.certifiedBefore(ctx)
+		if err := v.FollowRoot(ctx); err != nil {
+			return err
+		}
+		var stale []Identity
+		err := v.db.View(ctx, func(tx Tx) (err error) {
+			stale, err = v.certifiedBefore(ctx, tx)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -191,49 +197,65 @@ func (v *Vault) rotateRoot(ctx context.Context, p *progress) error {
 				left.Total, left.Done, left.Failed = state.Total, state.Done, state.Failed
 			}
 		}
-		if !left.Running {
-			p.set(func(s *Rotation) { *s = left })
-			return v.endRootRotation(ctx, p)
+		if left.Running {
+			continue
+		}
+		p.set(func(s *Rotation) { *s = left })
+		if ended, err := v.endRootRotation(ctx, p); ended || err != nil {
+			return err
 		}
 	}
 }
 
-// certifiedBefore are the identities in use that a former root certified.
-func (v *Vault) certifiedBefore(ctx context.Context) (stale []Identity, err error) {
-	err = v.db.View(ctx, func(tx Tx) error {
-		all, err := tx.Identities().InUse(ctx)
+// certifiedBefore are the identities in use that another root than the one in use certified. The recovery identity is none
+// of them: it was certified in the transaction that changed the root.
+func (v *Vault) certifiedBefore(ctx context.Context, tx Tx) (stale []Identity, err error) {
+	root, err := tx.Identities().Current(ctx, KindRoot, "")
+	if err != nil {
+		return nil, err
+	}
+	all, err := tx.Identities().InUse(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range all {
+		if !managedKinds[row.Kind] {
+			continue
+		}
+		by, err := v.certifiedBy(row)
+		if err != nil {
+			return nil, err
+		}
+		if by != root.Fingerprint {
+			stale = append(stale, row)
+		}
+	}
+	return stale, nil
+}
+
+// endRootRotation forgets the former roots, if nothing is left that one of them certified. Where an envelope does not
+// verify, they stay.
+func (v *Vault) endRootRotation(ctx context.Context, p *progress) (ended bool, err error) {
+	state := p.state
+	err = v.change(ctx, func(tx Tx) error {
+		stale, err := v.certifiedBefore(ctx, tx)
 		if err != nil {
 			return err
 		}
-		stale = nil
-		for _, row := range all {
-			if !managedKinds[row.Kind] {
-				continue
-			}
-			c, err := v.keys.public.Certificate(row.Suite, row.Certificate)
-			if err != nil {
-				return refused("identity %s: %w", row.ID, err)
-			}
-			if c.Root.Fingerprint() != v.reign().print {
-				stale = append(stale, row)
-			}
+		outlived, err := tx.Identities().Outlived(ctx)
+		if err != nil {
+			return err
 		}
-		return nil
-	})
-	return stale, err
-}
-
-// endRootRotation forgets the former roots. Where an envelope does not verify, they stay for it.
-func (v *Vault) endRootRotation(ctx context.Context, p *progress) error {
-	state := p.state
-	err := v.change(ctx, func(tx Tx) error {
+		if ended = len(stale) == 0 && (len(outlived) == 0 || state.Failed > 0); !ended {
+			return nil
+		}
 		roots, err := tx.Identities().OfKind(ctx, KindRoot)
 		if err != nil {
 			return err
 		}
 		now := roots[len(roots)-1]
 		if state.Failed == 0 {
-			if err := keepFormerRoots(ctx, tx, nil); err != nil {
+			if err := keepFormerRoots(ctx, tx, nil, nil); err != nil {
 				return err
 			}
 		}
@@ -243,9 +265,9 @@ func (v *Vault) endRootRotation(ctx context.Context, p *progress) error {
 		}
 		return noteRotation(ctx, tx, RotateRoot, state)
 	})
-	if err != nil {
-		return err
+	if err != nil || !ended {
+		return ended, err
 	}
 	p.report(state)
-	return v.FollowRoot(ctx)
+	return true, v.FollowRoot(ctx)
 }

@@ -3,6 +3,7 @@ package vault_test
 import (
 	"bytes"
 	"context"
+	rand2 "crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -452,4 +453,130 @@ func TestRecoverBetweenRoots(t *testing.T) {
 			t.Errorf("%d roots: %d files, %d refused", len(c.trusted), b.Report.Files, len(s.Refused()))
 		}
 	}
+}
+
+// TestRotateRootUnheard: a server that has not heard of the next root goes on with the rotation. It must not take the one
+// that it knows for the one that everybody is to be certified by.
+func TestRotateRootUnheard(t *testing.T) {
+	for _, suite := range []identity.Suite{1, 2} {
+		for _, kind := range []vault.RotationKind{vault.RotateRoot, vault.RotateIdentity} {
+			h := newHouse(t)
+			p, recovery, err := h.CreatePerson(ctx, vault.Actor{}, "ada", vault.RoleAdmin, "hash")
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := vault.Actor{Person: p.ID, Role: p.Role, Name: p.Name}
+			h.put(a, "/a", []byte("a"))
+			beside, err := vault.Open(ctx, h.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			next, secret := h.deposed(suite), recovery.Secret
+			if next.Recovery != nil {
+				secret = next.Recovery.Secret
+			}
+			if state, err := beside.Rotate(ctx, kind, nil); err != nil || state.Running {
+				t.Fatalf("%+v, %v", state, err)
+			}
+			h.underRoot(next.Fingerprint, suite, secret)
+			h.mustGet(a, "/a", []byte("a"))
+			h.put(a, "/b", []byte("b"))
+			h.reopen()
+			h.mustGet(a, "/b", []byte("b"))
+		}
+	}
+}
+
+// TestFormerRootsAreSigned: whoever writes to the database alone has nobody trust another root.
+func TestFormerRootsAreSigned(t *testing.T) {
+	h := newHouse(t)
+	a := h.person("ada")
+	h.put(a, "/a", []byte("a"))
+	stranger, err := identity.GenerateSigningKey(rand2.Reader, identity.SuiteHybrid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := stranger.Verifying().Fingerprint().Hex()
+	genuine := h.deposed(identity.SuiteHybrid)
+	var signed []byte
+	err = h.db.View(ctx, func(tx vault.Tx) (err error) {
+		signed, err = tx.Settings().Get(ctx, "former_roots")
+		return err
+	})
+	if err != nil || !bytes.Contains(signed, []byte(`"roots"`)) {
+		t.Fatalf("%s, %v", signed, err)
+	}
+	for what, text := range map[string]string{
+		"a plain list":      fmt.Sprintf(`[%q]`, mine),
+		"an unsigned one":   fmt.Sprintf(`{"roots":[%q]}`, mine),
+		"another signature": strings.Replace(string(signed), `"roots":["`, fmt.Sprintf(`"roots":[%q,"`, mine), 1),
+	} {
+		err := h.db.Update(ctx, func(tx vault.Tx) error { return tx.Settings().Put(ctx, "former_roots", []byte(text)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.FollowRoot(ctx); err == nil {
+			t.Errorf("%s is believed", what)
+		}
+		if _, err := vault.Open(ctx, h.config); err == nil {
+			t.Errorf("with %s a vault opens", what)
+		}
+	}
+	if err := h.db.Update(ctx, func(tx vault.Tx) error { return tx.Settings().Put(ctx, "former_roots", signed) }); err != nil {
+		t.Fatal(err)
+	}
+	h.rerooted()
+
+	// The list of before is of no use under the root after the next one.
+	next := h.deposed(identity.SuiteHybrid)
+	h.rerooted()
+	if err := h.db.Update(ctx, func(tx vault.Tx) error { return tx.Settings().Put(ctx, "former_roots", signed) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.FollowRoot(ctx); err == nil || genuine.Fingerprint == next.Fingerprint {
+		t.Error("the list of another root is believed")
+	}
+}
+
+// blindDatabase cannot be read from, once it is told so.
+type blindDatabase struct {
+	vault.Database
+	blind *bool
+}
+
+func (d blindDatabase) View(ctx context.Context, fn func(vault.Tx) error) error {
+	if *d.blind {
+		return errInjected
+	}
+	return d.Database.View(ctx, fn)
+}
+
+func (d blindDatabase) Update(ctx context.Context, fn func(vault.Tx) error) error {
+	err := d.Database.Update(ctx, fn)
+	*d.blind = err == nil
+	return err
+}
+
+// TestRotateRootBlind: what was committed is not called void because it cannot be read.
+func TestRotateRootBlind(t *testing.T) {
+	h := newHouse(t)
+	h.person("ada")
+	var blind bool
+	sound := h.config
+	h.config.Database = blindDatabase{h.db, &blind}
+	h.reopen()
+	blind = false
+	next, err := h.NewRoot(ctx, identity.SuiteCNSA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.BeginRootRotation(ctx, vault.Actor{}, next); err != nil {
+		t.Errorf("it was committed: %v", err)
+	}
+	h.config = sound
+	h.reopen()
+	if about, err := h.About(ctx); err != nil || about.RootFingerprint != next.Fingerprint {
+		t.Errorf("%+v, %v", about, err)
+	}
+	h.rerooted()
 }

@@ -237,7 +237,10 @@ func (v *Vault) NoteTime(ctx context.Context) error {
 }
 
 // About tells what anybody may know of the vault.
-func (v *Vault) About(context.Context) (About, error) {
+func (v *Vault) About(ctx context.Context) (About, error) {
+	if err := v.FollowRoot(ctx); err != nil { // what is known here is better than nothing
+		v.log.WarnContext(ctx, "it cannot be seen whether the vault has another root", "error", err)
+	}
 	r := v.reign()
 	return About{VaultID: v.id, Suite: r.suite, RootFingerprint: r.print, RootKey: r.key.Verifying().Bytes(), Successions: r.successions}, nil
 }
