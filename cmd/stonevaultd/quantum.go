@@ -31,13 +31,14 @@ const (
 	expireEvery = time.Hour
 )
 
-// handingOut is what hands out quantum keys to other programs. Its parts are nil where nothing does.
-type handingOut struct {
+// quantumKeys is what runs sessions, and what hands out their keys to other programs. The parts of the latter are nil where
+// nothing does.
+type quantumKeys struct {
+	sessions     *quantum.Service
 	listener     net.Listener
 	certificates *front.Certificates
 	clients      *x509.CertPool
 	field        etsi014.Field
-	kmes         *kme.KMEs
 	tls          *tls.Config
 }
 
@@ -78,22 +79,15 @@ func readAuthorities(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// openQuantum makes the simulated KMEs, whose SAEs are the people of the vault.
+// openQuantum makes the simulated KMEs, whose SAEs are the people of the vault, and what runs sessions for them.
 func (s *Server) openQuantum() (err error) {
-	if !s.Config.Quantum.On() {
-		return nil
-	}
-	sessions, err := quantum.New(quantum.Config{Random: rand.Reader})
-	if err != nil {
-		return err
-	}
-	s.quantum.kmes, err = newKMEs(s.store, s.Config, sessions, s.Now)
+	s.quantum.sessions, err = quantum.New(quantum.Config{Store: s.store.db, KMEs: kmeConfig(s.store, s.Config, s.Now)})
 	return err
 }
 
-func newKMEs(s *store, c config.Config, maker kme.Maker, now func() time.Time) (*kme.KMEs, error) {
-	return kme.New(kme.Config{
-		Source: kmeSource, Target: kmeTarget, Store: s.db, Sealer: s.key, Maker: maker, Random: rand.Reader, Now: now,
+func kmeConfig(s *store, c config.Config, now func() time.Time) kme.Config {
+	return kme.Config{
+		Source: kmeSource, Target: kmeTarget, Store: s.db, Sealer: s.key, Random: rand.Reader, Now: now,
 		Known: func(ctx context.Context, id string) (known bool, err error) {
 			err = s.db.View(ctx, func(tx vault.Tx) error {
 				person, err := tx.People().ByID(ctx, vault.PersonID(id))
@@ -106,7 +100,7 @@ func newKMEs(s *store, c config.Config, maker kme.Maker, now func() time.Time) (
 			return known, err
 		},
 		Limits: kme.Limits{KeepFor: c.Quantum.Keep},
-	})
+	}
 }
 
 func (s *Server) startQuantum(jobs context.Context) {
@@ -114,7 +108,7 @@ func (s *Server) startQuantum(jobs context.Context) {
 	if q.listener == nil {
 		return
 	}
-	handler := &etsi014.Handler{Source: q.kmes.SAE, Identify: q.field.SAE, Failed: s.quantumFailed}
+	handler := &etsi014.Handler{Source: q.sessions.KMEs().SAE, Identify: q.field.SAE, Failed: s.quantumFailed}
 	s.start(jobs, q.listener, handler, q.tls)
 	s.every(jobs, certificateEvery, func(context.Context) {
 		switch changed, err := q.certificates.Reload(); {
@@ -143,7 +137,7 @@ func (s *Server) quantumFailed(r *http.Request, err error) {
 
 // expireQuantum destroys keys that have waited too long.
 func (s *Server) expireQuantum(ctx context.Context) {
-	switch n, err := s.quantum.kmes.Expire(ctx); {
+	switch n, err := s.quantum.sessions.KMEs().Expire(ctx); {
 	case err != nil && ctx.Err() == nil:
 		s.Log.Error("quantum keys that have waited too long could not be destroyed; it will be tried again", "error", err)
 	case n > 0:

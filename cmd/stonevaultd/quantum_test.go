@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"stonevault/internal/quantum"
 	"stonevault/internal/vault"
 	"stonevault/qkd"
 	"stonevault/qkd/etsi014"
@@ -120,6 +121,16 @@ func (someKeys) Make(_ context.Context, _ kme.Pair, n int) ([][kme.KeyBytes]byte
 	return keys, "", nil
 }
 
+// withSomeKeys are the server's KMEs, filled by someKeys.
+func withSomeKeys(t testing.TB, s *Server) *kme.KMEs {
+	t.Helper()
+	c := kmeConfig(s.store, s.Config, s.Now)
+	c.Maker = someKeys{}
+	k, err := kme.New(c)
+	check(t, err)
+	return k
+}
+
 // TestQuantumKeys has programs of two people get the same key, and those of nobody none.
 func TestQuantumKeys(t *testing.T) {
 	s, a, ann, bob := quantumServer(t, nil)
@@ -133,6 +144,9 @@ func TestQuantumKeys(t *testing.T) {
 	check(t, err)
 	if status, err = annsProgram.Status(ctx, bob); err != nil || status.Stored != status.MaxStored-1 {
 		t.Errorf("after a session: %+v, %v", status, err)
+	}
+	if kept, err := s.quantum.sessions.Sessions(ctx, quantum.Asker{Person: bob}, nil, 10); err != nil || len(kept) != 1 || kept[0].State != quantum.Done || kept[0].Master.Name != "ann" {
+		t.Errorf("sessions: %+v, %v", kept, err)
 	}
 	if _, err := a.client(s, "ann").Status(ctx, bob); !errors.Is(err, qkd.ErrUnauthorised) { // a name is no id
 		t.Errorf("a program of nobody: %v", err)
@@ -166,9 +180,7 @@ func TestQuantumKeys(t *testing.T) {
 // TestQuantumExpiry destroys what waits too long.
 func TestQuantumExpiry(t *testing.T) {
 	s, a, ann, bob := quantumServer(t, map[string]string{"qkd-keep": "1ms"})
-	filling, err := newKMEs(s.store, s.Config, someKeys{}, s.Now)
-	check(t, err)
-	keys, err := filling.SAE(ann).Take(t.Context(), bob, qkd.Request{})
+	keys, err := withSomeKeys(t, s).SAE(ann).Take(t.Context(), bob, qkd.Request{})
 	check(t, err)
 	time.Sleep(5 * time.Millisecond)
 	s.expireQuantum(t.Context())
@@ -213,9 +225,7 @@ func TestQuantumSites(t *testing.T) {
 			".pem\"\nca = \"ca.pem\"\ntimeout = \"5s\"\n"
 	}
 	url := "https://" + s.quantum.listener.Addr().String()
-	filling, err := newKMEs(s.store, s.Config, someKeys{}, s.Now)
-	check(t, err)
-	_, err = filling.SAE(ann).Take(t.Context(), bob, qkd.Request{})
+	_, err := withSomeKeys(t, s).SAE(ann).Take(t.Context(), bob, qkd.Request{})
 	check(t, err)
 	file := filepath.Join(dir, "sites.toml")
 	write(t, file, table("vienna", ann, url)+table("graz", bob, url))

@@ -52,7 +52,7 @@ type Server struct {
 	limits    *limits
 	anchorKey *anchor.Key // nil where nothing is anchored, as the next
 	anchored  *anchorPage
-	quantum   handingOut
+	quantum   quantumKeys
 	listeners []net.Listener // of the interface and, where asked for, of metrics and quantum keys
 	servers   []*http.Server
 	stopping  atomic.Bool

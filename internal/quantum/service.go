@@ -3,10 +3,12 @@ package quantum
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"stonevault/qkd/bb84"
 	"stonevault/qkd/distill"
@@ -19,28 +21,41 @@ const (
 	preset = "metro"
 	pulses = 50_000_000
 
+	// keepSessions is how many sessions of a pair are kept, and keepFor how long: each takes some 60 KB.
+	keepSessions = 50
+	keepFor      = 30 * 24 * time.Hour
+
+	// lost is how long after its beginning a session that has not ended is taken for one whose server died.
+	lost = 10 * time.Minute
+
 	// atOnce is how many sessions run at the same time. Each takes up to 50 MB.
 	atOnce = 2
 )
 
-// Config is what a Service is made of.
+// Config is what a Service is made of. All is required.
 type Config struct {
-	Random io.Reader // for all that a session draws, and ids
+	Store Store
+	// KMEs are what the service makes keys for; Maker is set by New, and Random and Now serve sessions too.
+	KMEs kme.Config
 }
 
 // Service runs sessions. It may be used by many goroutines.
 type Service struct {
+	store  Store
 	random io.Reader
+	now    func() time.Time
 	setup  bb84.Setup
 	slots  chan struct{} // whoever puts something in may run a session
+	bench  chan struct{} // the same for the laboratory, which nobody's keys wait for
+	kmes   *kme.KMEs
 }
 
 var _ kme.Maker = (*Service)(nil)
 
-// New makes a service.
+// New makes a service, and the KMEs that it fills.
 func New(c Config) (*Service, error) {
-	if c.Random == nil {
-		return nil, errors.New("quantum: randomness is required")
+	if c.Store == nil || c.KMEs.Now == nil {
+		return nil, errors.New("quantum: all of the configuration is required")
 	}
 	p, ok := bb84.FindPreset(preset)
 	if !ok {
@@ -50,33 +65,85 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{random: c.Random, setup: setup, slots: make(chan struct{}, atOnce)}, nil
+	now := c.KMEs.Now
+	s := &Service{
+		store: c.Store, random: c.KMEs.Random, setup: setup, slots: make(chan struct{}, atOnce), bench: make(chan struct{}, 1),
+		now: func() time.Time { return time.UnixMilli(now().UnixMilli()).UTC() },
+	}
+	c.KMEs.Maker = s
+	s.kmes, err = kme.New(c.KMEs)
+	return s, err
 }
 
+// KMEs are those that the service fills.
+func (s *Service) KMEs() *kme.KMEs { return s.kmes }
+
 // Make runs a session for a pair. It yields as many keys as there are secret bits for, whatever n is.
-func (s *Service) Make(ctx context.Context, _ kme.Pair, _ int) (keys [][kme.KeyBytes]byte, session string, err error) {
-	if session, err = s.newID(); err != nil {
+func (s *Service) Make(ctx context.Context, p kme.Pair, _ int) (keys [][kme.KeyBytes]byte, id string, err error) {
+	kept, err := s.begin(ctx, p)
+	if err != nil {
 		return nil, "", err
 	}
 	run, err := s.simulate(ctx, s.setup)
 	if err != nil {
-		return nil, session, err
+		kept.State = Failed
+		return nil, kept.ID, errors.Join(err, s.end(ctx, kept))
+	}
+	if kept.Result, err = json.Marshal(run.Result); err != nil {
+		return nil, kept.ID, err
 	}
 	if run.Result.Aborted {
-		return nil, session, &kme.Aborted{Session: session, Reason: strings.TrimPrefix(run.Result.Sentence(), "Aborted: ")}
+		kept.State = Aborted
+		err = &kme.Aborted{Session: kept.ID, Reason: strings.TrimPrefix(run.Result.Sentence(), "Aborted: ")}
+		if failed := s.end(ctx, kept); failed != nil {
+			err = failed
+		}
+		return nil, kept.ID, err
 	}
-	return cut(run.Alice.Key), session, nil
+	kept.State = Done
+	if err := s.end(ctx, kept); err != nil {
+		return nil, kept.ID, err
+	}
+	return cut(run.Alice.Key), kept.ID, nil
+}
+
+// begin keeps that a session of a pair runs.
+func (s *Service) begin(ctx context.Context, p kme.Pair) (v Session, err error) {
+	v = Session{Master: Person{ID: p.Master}, Slave: Person{ID: p.Slave}, State: Running, StartedAt: s.now()}
+	if v.ID, err = s.newID(); err != nil {
+		return v, err
+	}
+	return v, s.store.UpdateQuantum(ctx, func(tx Tx) error {
+		if err := tx.TrimSessions(ctx, p, keepSessions-1, v.StartedAt.Add(-keepFor)); err != nil {
+			return err
+		}
+		return tx.InsertSession(ctx, v)
+	})
+}
+
+// end keeps what a session came to, also where nobody waits for it any more.
+func (s *Service) end(ctx context.Context, v Session) error {
+	ctx = context.WithoutCancel(ctx)
+	v.EndedAt = s.now()
+	return s.store.UpdateQuantum(ctx, func(tx Tx) error { return tx.EndSession(ctx, v) })
 }
 
 // simulate runs a session once there is a slot for it. Its two ends begin with a secret that is drawn for it alone.
 func (s *Service) simulate(ctx context.Context, setup bb84.Setup) (*bb84.Session, error) {
+	return inSlot(ctx, s.slots, func() (*bb84.Session, error) {
+		return bb84.Simulate(ctx, setup, bb84.Randomness{Nature: s.random, Alice: s.random, Bob: s.random}, bb84.Options{Now: s.now})
+	})
+}
+
+// inSlot runs a session once there is a place for it.
+func inSlot(ctx context.Context, slots chan struct{}, run func() (*bb84.Session, error)) (*bb84.Session, error) {
 	select {
-	case s.slots <- struct{}{}:
+	case slots <- struct{}{}:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	defer func() { <-s.slots }()
-	return bb84.Simulate(ctx, setup, bb84.Randomness{Nature: s.random, Alice: s.random, Bob: s.random}, bb84.Options{})
+	defer func() { <-slots }()
+	return run()
 }
 
 // cut divides secret bits into keys.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"io"
 	"testing"
@@ -16,18 +17,9 @@ import (
 
 var pair = kme.Pair{Master: "ann", Slave: "bob"}
 
-func newService(t testing.TB, random io.Reader) *Service {
-	t.Helper()
-	s, err := New(Config{Random: random})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 // TestMake wants a session to fill a pool with keys that differ, and another session to make others.
 func TestMake(t *testing.T) {
-	s := newService(t, rand.Reader)
+	s, m := newService(t, rand.Reader)
 	seen := map[[kme.KeyBytes]byte]bool{{}: true} // none is all zeros
 	sessions := map[string]bool{}
 	for range 2 {
@@ -45,42 +37,65 @@ func TestMake(t *testing.T) {
 			}
 			seen[k] = true
 		}
+		var r bb84.Result
+		kept, err := m.Session(t.Context(), session)
+		if err != nil || kept.State != Done || json.Unmarshal(kept.Result, &r) != nil || r.Mode != bb84.Simulated || r.KeyBits == 0 || len(r.First) == 0 {
+			t.Errorf("%+v is kept, %v", kept, err)
+		}
+		for _, p := range r.First {
+			if p.Use == "key" && (p.AliceBit != nil || p.BobBit != nil || p.EveBit != nil) {
+				t.Errorf("a bit of the key is kept: %+v", p)
+			}
+		}
 	}
 }
 
 // TestMakeAborted wants no key and a reason where somebody listens.
 func TestMakeAborted(t *testing.T) {
-	s := newService(t, rand.Reader)
+	s, m := newService(t, rand.Reader)
 	s.setup.Eve = bb84.Eve{Attack: bb84.Intercept, Fraction: 1}
 	keys, session, err := s.Make(t.Context(), pair, 1)
 	var aborted *kme.Aborted
 	if !errors.As(err, &aborted) || aborted.Session != session || session == "" || aborted.Reason == "" || keys != nil {
 		t.Errorf("%d keys, %q, %v", len(keys), session, err)
 	}
+	if kept := m.sessions[0]; kept.State != Aborted || len(kept.Result) == 0 || kept.EndedAt != start {
+		t.Errorf("%+v is kept", kept)
+	}
+	// Who asks for it gets it as it is, and no error.
+	if v, err := s.Start(t.Context(), Asker{Person: "ann"}, "bob"); err != nil || v.State != Aborted || m.pooled != 0 {
+		t.Errorf("%+v, %d keys, %v", v, m.pooled, err)
+	}
 }
 
 func TestMakeFails(t *testing.T) {
 	broken := errors.New("broken")
-	if _, _, err := newService(t, iotest.ErrReader(broken)).Make(t.Context(), pair, 1); !errors.Is(err, broken) {
+	none, _ := newService(t, iotest.ErrReader(broken))
+	if _, _, err := none.Make(t.Context(), pair, 1); !errors.Is(err, broken) {
 		t.Errorf("no randomness: %v", err)
 	}
-	short := newService(t, io.MultiReader(bytes.NewReader(make([]byte, 100)), iotest.ErrReader(broken)))
-	if _, _, err := short.Make(t.Context(), pair, 1); !errors.Is(err, broken) {
-		t.Errorf("randomness that ends: %v", err)
+	short, m := newService(t, io.MultiReader(bytes.NewReader(make([]byte, 100)), iotest.ErrReader(broken)))
+	if _, _, err := short.Make(t.Context(), pair, 1); !errors.Is(err, broken) || m.sessions[0].State != Failed {
+		t.Errorf("randomness that ends: %v, %+v", err, m.sessions)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(broken)
-	if _, _, err := newService(t, rand.Reader).Make(ctx, pair, 1); !errors.Is(err, broken) {
-		t.Errorf("a context that has ended: %v", err)
+	s, m := newService(t, rand.Reader)
+	if _, _, err := s.Make(ctx, pair, 1); !errors.Is(err, broken) || m.sessions[0].State != Failed {
+		t.Errorf("a context that has ended: %v, %+v", err, m.sessions)
+	}
+	m.fail = errors.New("erased meanwhile")
+	if keys, _, err := s.Make(t.Context(), pair, 1); !errors.Is(err, m.fail) || keys != nil {
+		t.Errorf("a session that cannot be kept: %d keys, %v", len(keys), err)
 	}
 	if _, err := New(Config{}); err == nil {
-		t.Error("a service without randomness")
+		t.Error("a service without parts")
 	}
 }
 
 // TestSlots has a session wait while as many run as may, and end with its context.
 func TestSlots(t *testing.T) {
-	s := newService(t, rand.Reader)
+	s, _ := newService(t, rand.Reader)
 	for range atOnce {
 		s.slots <- struct{}{}
 	}

@@ -46,6 +46,13 @@ type made struct {
 	session string
 }
 
+// destroy removes the keys from memory.
+func (m made) destroy() {
+	for i := range m.keys {
+		clear(m.keys[i][:])
+	}
+}
+
 // take delivers keys, after as many sessions as that takes. A session that yields nothing ends it.
 func (k *KMEs) take(ctx context.Context, o order) ([]qkd.Key, error) {
 	keys, err := k.attempt(ctx, o, made{})
@@ -62,7 +69,7 @@ func (k *KMEs) take(ctx context.Context, o order) ([]qkd.Key, error) {
 		if sessions == o.needs() { // each has yielded a key, and others have taken it
 			return nil, noKeys("others take the keys of this pair as fast as they are made")
 		}
-		m, err := k.run(ctx, o)
+		m, err := k.run(ctx, o.Pair, o.needs())
 		if err != nil {
 			return nil, err
 		}
@@ -73,9 +80,25 @@ func (k *KMEs) take(ctx context.Context, o order) ([]qkd.Key, error) {
 	return keys, err
 }
 
-// run runs one session.
-func (k *KMEs) run(ctx context.Context, o order) (m made, err error) {
-	m.keys, m.session, err = k.Maker.Make(ctx, o.Pair, min(max(o.needs(), k.Limits.PerSession), k.Limits.MaxStored))
+// Fill runs one session of a pair and puts what it yields into the pool; what finds no room there is destroyed. It returns
+// the id of the session, where there was one, also when that yielded nothing: the error is then a *qkd.Refusal.
+func (k *KMEs) Fill(ctx context.Context, p Pair) (session string, err error) {
+	end, err := k.turnOf(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	defer end()
+	m, err := k.run(ctx, p, 1)
+	if err != nil {
+		return m.session, err
+	}
+	defer m.destroy()
+	return m.session, k.Store.UpdateQuantumKeys(ctx, func(tx Tx) error { return k.fill(ctx, tx, p, m) })
+}
+
+// run runs one session, for at least n keys.
+func (k *KMEs) run(ctx context.Context, p Pair, n int) (m made, err error) {
+	m.keys, m.session, err = k.Maker.Make(ctx, p, min(max(n, k.Limits.PerSession), k.Limits.MaxStored))
 	var aborted *Aborted
 	switch {
 	case errors.As(err, &aborted):
@@ -110,9 +133,7 @@ func (k *KMEs) attempt(ctx context.Context, o order, m made) (keys []qkd.Key, er
 		}
 		return err
 	})
-	for i := range m.keys {
-		clear(m.keys[i][:])
-	}
+	m.destroy()
 	switch {
 	case err != nil:
 		return nil, err

@@ -18,6 +18,7 @@ import (
 	"stonevault/internal/auth"
 	"stonevault/internal/once"
 	"stonevault/internal/peers"
+	"stonevault/internal/quantum"
 	"stonevault/internal/vault"
 	"stonevault/internal/webhook"
 	"stonevault/qkd/kme"
@@ -32,6 +33,7 @@ type Database interface {
 	once.Store
 	peers.Store
 	kme.Store
+	quantum.Store
 	Audit() auditlog.Database
 }
 
@@ -98,6 +100,8 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"quantum keys", testQuantumKeys},
 		{"quantum keys of somebody who is erased", testQuantumKeysErased},
 		{"quantum keys that are taken at once", testQuantumKeysAtOnce},
+		{"quantum sessions", testQuantumSessions},
+		{"pools of quantum keys", testQuantumPools},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, open(t)) })

@@ -1,0 +1,136 @@
+package metadbtest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"stonevault/internal/quantum"
+	"stonevault/internal/vault"
+	"stonevault/qkd/kme"
+)
+
+// quantumSession is the n-th, between two people who are named by their numbers.
+func quantumSession(n, master, slave int) quantum.Session {
+	someone := func(n int) quantum.Person { return quantum.Person{ID: string(Person(n).ID), Name: Person(n).Name} }
+	return quantum.Session{ID: ID[string](n), Master: someone(master), Slave: someone(slave), State: quantum.Running,
+		StartedAt: start.Add(time.Duration(n/2) * time.Second)} // two of a time
+}
+
+func updateQuantum(t *testing.T, db Database, want error, fn func(context.Context, quantum.Tx) error) {
+	t.Helper()
+	if err := db.UpdateQuantum(t.Context(), func(tx quantum.Tx) error { return fn(t.Context(), tx) }); !errors.Is(err, want) {
+		t.Fatalf("got %v, want %v", err, want)
+	}
+}
+
+// wantSessions wants these to be on a page, in order.
+func wantSessions(t *testing.T, db Database, q quantum.SessionQuery, want ...quantum.Session) {
+	t.Helper()
+	if err := db.ViewQuantum(t.Context(), func(tx quantum.Tx) error {
+		got, err := tx.Sessions(t.Context(), q)
+		for i := range got {
+			got[i].Result = nil
+		}
+		for i := range want {
+			want[i].Result = nil
+		}
+		equal(t, "sessions", got, want)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func testQuantumSessions(t *testing.T, db Database) {
+	people(t, db, 3)
+	var s []quantum.Session
+	for n, pair := range [][2]int{{1, 2}, {2, 1}, {1, 3}, {2, 3}, {1, 2}, {1, 2}} {
+		s = append(s, quantumSession(n, pair[0], pair[1]))
+	}
+	updateQuantum(t, db, nil, func(ctx context.Context, tx quantum.Tx) (err error) {
+		for _, v := range s {
+			err = errors.Join(err, tx.InsertSession(ctx, v))
+		}
+		return err
+	})
+	wantSessions(t, db, quantum.SessionQuery{Limit: 10}, s[5], s[4], s[3], s[2], s[1], s[0])
+	wantSessions(t, db, quantum.SessionQuery{Limit: 2, Before: &s[4]}, s[3], s[2])
+	wantSessions(t, db, quantum.SessionQuery{Limit: 10, Person: s[0].Master.ID}, s[5], s[4], s[2], s[1], s[0])
+	wantSessions(t, db, quantum.SessionQuery{Limit: 3, Person: s[0].Slave.ID, Before: &s[4]}, s[3], s[1], s[0])
+	wantSessions(t, db, quantum.SessionQuery{Limit: 3, Before: &s[0]})
+
+	done := s[0]
+	done.State, done.Result, done.EndedAt = quantum.Done, []byte(`{"mode":"simulated"}`), start.Add(time.Minute)
+	updateQuantum(t, db, nil, func(ctx context.Context, tx quantum.Tx) error { return tx.EndSession(ctx, done) })
+	updateQuantum(t, db, quantum.ErrNotFound, func(ctx context.Context, tx quantum.Tx) error { return tx.EndSession(ctx, done) }) // it has ended
+	if err := db.ViewQuantum(t.Context(), func(tx quantum.Tx) error {
+		got, err := tx.Session(t.Context(), done.ID)
+		equal(t, "a session", got, done)
+		_, missing := tx.Session(t.Context(), ID[string](99))
+		equal(t, "a session that is not there", errors.Is(missing, quantum.ErrNotFound), true)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s[0] = done
+
+	stranger := quantumSession(7, 1, 9)
+	updateQuantum(t, db, quantum.ErrNotFound, func(ctx context.Context, tx quantum.Tx) error { return tx.InsertSession(ctx, stranger) })
+	for what, change := range map[string]func(*quantum.Session){
+		"of one person":         func(v *quantum.Session) { v.Slave = v.Master },
+		"in no state":           func(v *quantum.Session) { v.State = "perhaps" },
+		"that runs and ended":   func(v *quantum.Session) { v.EndedAt = start },
+		"that ended at no time": func(v *quantum.Session) { v.State = quantum.Failed },
+		"without an id":         func(v *quantum.Session) { v.ID = "x" },
+	} {
+		v := quantumSession(8, 1, 2)
+		change(&v)
+		if err := db.UpdateQuantum(t.Context(), func(tx quantum.Tx) error { return tx.InsertSession(t.Context(), v) }); err == nil {
+			t.Errorf("a session %s is kept", what)
+		}
+	}
+
+	trim := func(keep int, before time.Time) {
+		t.Helper()
+		updateQuantum(t, db, nil, func(ctx context.Context, tx quantum.Tx) error { return tx.TrimSessions(ctx, s[0].Pair(), keep, before) })
+	}
+	trim(2, start)
+	wantSessions(t, db, quantum.SessionQuery{Limit: 10}, s[5], s[4], s[3], s[2], s[1])
+	trim(2, s[5].StartedAt.Add(time.Millisecond))
+	wantSessions(t, db, quantum.SessionQuery{Limit: 10}, s[3], s[2], s[1])
+	update(t, db, func(ctx context.Context, tx vault.Tx) error { return tx.People().Erase(ctx, Person(1).ID) })
+	wantSessions(t, db, quantum.SessionQuery{Limit: 10}, s[3])
+}
+
+func testQuantumPools(t *testing.T, db Database) {
+	people(t, db, 3)
+	one, two, three := string(Person(1).ID), string(Person(2).ID), string(Person(3).ID)
+	updateKeys(t, db, nil, func(ctx context.Context, tx kme.Tx) (err error) {
+		for n, p := range []kme.Pair{{Master: one, Slave: two}, {Master: one, Slave: two}, {Master: two, Slave: three}, {Master: three, Slave: one}, {Master: "a machine", Slave: one}} {
+			err = errors.Join(err, tx.InsertPooled(ctx, kme.Pooled{ID: keyID(n + 1), Pair: p, Sealed: []byte{1}, MadeAt: start}))
+		}
+		return err
+	})
+	pool := func(master, slave, keys int) quantum.Pool {
+		v := quantumSession(0, master, slave)
+		return quantum.Pool{Master: v.Master, Slave: v.Slave, Keys: keys}
+	}
+	for _, c := range []struct {
+		q    quantum.PoolQuery
+		want []quantum.Pool
+	}{
+		{quantum.PoolQuery{Limit: 10}, []quantum.Pool{pool(1, 2, 2), pool(2, 3, 1), pool(3, 1, 1)}},
+		{quantum.PoolQuery{Limit: 1, After: kme.Pair{Master: one, Slave: two}}, []quantum.Pool{pool(2, 3, 1)}},
+		{quantum.PoolQuery{Limit: 10, Person: one}, []quantum.Pool{pool(1, 2, 2), pool(3, 1, 1)}},
+	} {
+		if err := db.ViewQuantum(t.Context(), func(tx quantum.Tx) error {
+			got, err := tx.Pools(t.Context(), c.q)
+			equal(t, "pools", got, c.want)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

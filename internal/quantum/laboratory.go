@@ -1,0 +1,111 @@
+package quantum
+
+import (
+	"context"
+	"fmt"
+
+	"stonevault/qkd/bb84"
+)
+
+const (
+	// most bounds what an experiment detects, and so its time, some two seconds of one processor, and its memory, 150 MB.
+	most = 3e6
+
+	farthest = 500 // km
+	step     = 5   // km, of a curve
+	curveEnd = 1000
+)
+
+// InvalidError is a value that cannot be accepted.
+type InvalidError struct{ Field, Reason string }
+
+func (e *InvalidError) Error() string { return e.Field + " " + e.Reason }
+
+// Experiment is a session of the laboratory over the metro link, whose bits all are shown and never used.
+type Experiment struct {
+	Source   bb84.Source // decoy where it is empty
+	Distance float64     // of the fibre, km
+	Eve      bb84.Eve
+	Pulses   int64  // 0 for as many as make about two million detections
+	Seed     string // repeats the experiment; without one it is new
+}
+
+// setup is the session that it describes.
+func (e Experiment) setup() (bb84.Setup, error) {
+	if e.Source == "" {
+		e.Source = bb84.Decoy
+	}
+	attacks := e.Eve.Attack == bb84.Intercept || e.Eve.Attack == bb84.Breidbart || e.Eve.Attack == bb84.Splitting
+	switch {
+	case e.Source != bb84.Decoy && e.Source != bb84.Single:
+		return bb84.Setup{}, &InvalidError{"source", fmt.Sprintf("must be %s or %s", bb84.Single, bb84.Decoy)}
+	case !(e.Distance >= 0 && e.Distance <= farthest):
+		return bb84.Setup{}, &InvalidError{"distance_km", fmt.Sprintf("must be from 0 to %d", farthest)}
+	case !(e.Eve.Fraction >= 0 && e.Eve.Fraction <= 1):
+		return bb84.Setup{}, &InvalidError{"eve", "must be from 0 to 1"}
+	case e.Eve.Attack != bb84.NoAttack && !attacks:
+		return bb84.Setup{}, &InvalidError{"attack", fmt.Sprintf("must be %s, %s or %s", bb84.Intercept, bb84.Breidbart, bb84.Splitting)}
+	case e.Eve.Attack == bb84.Splitting && e.Source == bb84.Single:
+		return bb84.Setup{}, &InvalidError{"attack", "splits pulses of several photons, which this source does not send"}
+	case e.Pulses < 0 || e.Pulses > bb84.MaxPulses:
+		return bb84.Setup{}, &InvalidError{"pulses", fmt.Sprintf("must be from 1 to %.0e", float64(bb84.MaxPulses))}
+	}
+	if e.Eve.Attack == bb84.NoAttack && e.Eve.Fraction > 0 {
+		e.Eve.Attack = bb84.Intercept
+	}
+	p, _ := bb84.FindPreset(preset)
+	p.Setup.Channel.Distance, p.Setup.Eve = e.Distance, e.Eve
+	s, err := p.For(e.Source, e.Pulses)
+	if err != nil {
+		return s, err
+	}
+	expected, err := bb84.ExpectedRate(s, bb84.LimEfficiency)
+	if err == nil && expected.Detected > most {
+		err = &InvalidError{"pulses", fmt.Sprintf("are too many for this distance: some %.0e would be detected, and %.0e are the most", expected.Detected, most)}
+	}
+	return s, err
+}
+
+// Experiment runs a session of the laboratory once there is a place for it. Nothing of it is kept. Errors are *InvalidError,
+// and those of bb84.Simulate.
+func (s *Service) Experiment(ctx context.Context, e Experiment) (*bb84.Result, error) {
+	setup, err := e.setup()
+	if err != nil {
+		return nil, err
+	}
+	random := bb84.Randomness{Nature: s.random, Alice: s.random, Bob: s.random}
+	if e.Seed != "" {
+		random = bb84.Seeded(bb84.Seed(e.Seed))
+	}
+	run, err := inSlot(ctx, s.bench, func() (*bb84.Session, error) {
+		return bb84.Simulate(ctx, setup, random, bb84.Options{Laboratory: true})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &run.Result, nil
+}
+
+// Curve is what a preset is expected to yield at each distance.
+type Curve struct {
+	bb84.Preset
+	Points []bb84.Rate // the last one is the first that yields nothing
+}
+
+// Rates computes the curves of all presets, every 5 km, with the correction of errors as Lim et al. have it.
+func Rates(source bb84.Source) (curves []Curve, err error) {
+	if source != bb84.Decoy && source != bb84.Single {
+		return nil, &InvalidError{"source", fmt.Sprintf("must be %s or %s", bb84.Single, bb84.Decoy)}
+	}
+	for _, p := range bb84.Presets() {
+		if p.Setup, err = p.For(source, 0); err != nil {
+			return nil, err
+		}
+		points, err := bb84.Curve(p.Setup, source, step, curveEnd, bb84.LimEfficiency)
+		if err != nil {
+			return nil, err
+		}
+		curves = append(curves, Curve{p, points})
+	}
+	return curves, nil
+}
