@@ -119,6 +119,84 @@ func (e LinkKind) Valid() bool {
 	}
 }
 
+// Defines values for QuantumExperimentAttack.
+const (
+	QuantumExperimentAttackBreidbart QuantumExperimentAttack = "breidbart"
+	QuantumExperimentAttackIntercept QuantumExperimentAttack = "intercept"
+	QuantumExperimentAttackPns       QuantumExperimentAttack = "pns"
+)
+
+// Valid indicates whether the value is a known member of the QuantumExperimentAttack enum.
+func (e QuantumExperimentAttack) Valid() bool {
+	switch e {
+	case QuantumExperimentAttackBreidbart:
+		return true
+	case QuantumExperimentAttackIntercept:
+		return true
+	case QuantumExperimentAttackPns:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for QuantumMode.
+const (
+	QuantumModeSimulated QuantumMode = "simulated"
+)
+
+// Valid indicates whether the value is a known member of the QuantumMode enum.
+func (e QuantumMode) Valid() bool {
+	switch e {
+	case QuantumModeSimulated:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for QuantumSessionState.
+const (
+	QuantumSessionStateAborted QuantumSessionState = "aborted"
+	QuantumSessionStateDone    QuantumSessionState = "done"
+	QuantumSessionStateFailed  QuantumSessionState = "failed"
+	QuantumSessionStateRunning QuantumSessionState = "running"
+)
+
+// Valid indicates whether the value is a known member of the QuantumSessionState enum.
+func (e QuantumSessionState) Valid() bool {
+	switch e {
+	case QuantumSessionStateAborted:
+		return true
+	case QuantumSessionStateDone:
+		return true
+	case QuantumSessionStateFailed:
+		return true
+	case QuantumSessionStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for QuantumSource.
+const (
+	QuantumSourceDecoy  QuantumSource = "decoy"
+	QuantumSourceSingle QuantumSource = "single"
+)
+
+// Valid indicates whether the value is a known member of the QuantumSource enum.
+func (e QuantumSource) Valid() bool {
+	switch e {
+	case QuantumSourceDecoy:
+		return true
+	case QuantumSourceSingle:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Role.
 const (
 	RoleAdmin   Role = "admin"
@@ -949,6 +1027,12 @@ type NewPerson struct {
 	Role Role `json:"role,omitempty"`
 }
 
+// NewQuantumSession defines model for NewQuantumSession.
+type NewQuantumSession struct {
+	// With The other person's name.
+	With string `json:"with"`
+}
+
 // NewWebhook defines model for NewWebhook.
 type NewWebhook struct {
 	Active *bool          `json:"active,omitempty"`
@@ -1141,6 +1225,146 @@ type ProfileChange struct {
 	// DisplayName At most 100 bytes; empty takes it away.
 	DisplayName string `json:"display_name"`
 }
+
+// QuantumCurve defines model for QuantumCurve.
+type QuantumCurve struct {
+	// DistanceKm The distance of the setup itself.
+	DistanceKm float64       `json:"distance_km"`
+	Name       string        `json:"name"`
+	Points     []QuantumRate `json:"points"`
+
+	// Pulses How many pulses a session has.
+	Pulses int64 `json:"pulses"`
+
+	// Reference Where the numbers of the setup are from.
+	Reference string `json:"reference"`
+	Title     string `json:"title"`
+}
+
+// QuantumExperiment defines model for QuantumExperiment.
+type QuantumExperiment struct {
+	// Attack How; `intercept` where it is left out.
+	Attack QuantumExperimentAttack `json:"attack,omitempty"`
+
+	// DistanceKm The length of the fibre; 10 where it is left out.
+	DistanceKm *float64 `json:"distance_km,omitempty"`
+
+	// Eve On which part of the pulses somebody listens.
+	Eve float64 `json:"eve,omitempty"`
+
+	// Pulses How many pulses are sent, of which at most 3 million may be expected to be detected; where it is left out, as many as make about two million.
+	Pulses *int64 `json:"pulses,omitempty"`
+
+	// Seed Repeats an experiment.
+	Seed string `json:"seed,omitempty"`
+
+	// Source Single photons, or weak pulses of three intensities.
+	Source QuantumSource `json:"source,omitempty"`
+}
+
+// QuantumExperimentAttack How; `intercept` where it is left out.
+type QuantumExperimentAttack string
+
+// QuantumMode How the keys came about. No photon was sent, and they add no protection beyond ML-KEM and ECDH.
+type QuantumMode string
+
+// QuantumPerson defines model for QuantumPerson.
+type QuantumPerson struct {
+	// ID 32 lower-case hex digits.
+	//
+	// Examples: 5f2b1c0e9a7d43b8a1c2d3e4f5061728
+	ID   ID     `json:"id"`
+	Name string `json:"name"`
+}
+
+// QuantumPool defines model for QuantumPool.
+type QuantumPool struct {
+	From QuantumPerson `json:"from"`
+
+	// Keys Keys of 256 bits that `from` can take for `to`.
+	Keys int64         `json:"keys"`
+	To   QuantumPerson `json:"to"`
+}
+
+// QuantumPoolList defines model for QuantumPoolList.
+type QuantumPoolList struct {
+	Items []QuantumPool `json:"items"`
+
+	// Mode How the keys came about. No photon was sent, and they add no protection beyond ML-KEM and ECDH.
+	Mode QuantumMode `json:"mode"`
+
+	// NextCursor Absent on the last page.
+	NextCursor string `json:"next_cursor,omitempty"`
+}
+
+// QuantumRate defines model for QuantumRate.
+type QuantumRate struct {
+	DistanceKm float64 `json:"distance_km"`
+
+	// Length Secret bits of a session.
+	Length   int64   `json:"length"`
+	PerPulse float64 `json:"per_pulse"`
+
+	// PerSecond Secret bits a second.
+	PerSecond float64 `json:"per_second"`
+	Qber      float64 `json:"qber"`
+}
+
+// QuantumRates defines model for QuantumRates.
+type QuantumRates struct {
+	Curves []QuantumCurve `json:"curves"`
+
+	// Mode How the keys came about. No photon was sent, and they add no protection beyond ML-KEM and ECDH.
+	Mode QuantumMode `json:"mode"`
+
+	// Source Single photons, or weak pulses of three intensities.
+	Source QuantumSource `json:"source"`
+}
+
+// QuantumResult What a session came to, as `stonevault qkd run --json` prints it: `mode`, counts at every step, `qber` with its interval
+// `qber_low` to `qber_high`, `f_ec`, `leak_bits`, `secret_bits`, `aborted` and `reason`, `seconds`, `steps`, and the first 300
+// pulses one by one in `first_pulses`. A bit that went into a key is never there.
+type QuantumResult = json.RawMessage
+
+// QuantumSession defines model for QuantumSession.
+type QuantumSession struct {
+	// EndedAt Absent while it runs.
+	EndedAt time.Time     `json:"ended_at,omitempty,omitzero"`
+	From    QuantumPerson `json:"from"`
+
+	// ID 32 lower-case hex digits.
+	//
+	// Examples: 5f2b1c0e9a7d43b8a1c2d3e4f5061728
+	ID ID `json:"id"`
+
+	// Mode How the keys came about. No photon was sent, and they add no protection beyond ML-KEM and ECDH.
+	Mode QuantumMode `json:"mode"`
+
+	// Result Absent in lists, while it runs, and where it failed.
+	Result    QuantumResult `json:"result,omitempty"`
+	StartedAt time.Time     `json:"started_at"`
+
+	// State `done` yielded keys, `aborted` none, as its result says; `failed` was broken off.
+	State QuantumSessionState `json:"state"`
+	To    QuantumPerson       `json:"to"`
+}
+
+// QuantumSessionList defines model for QuantumSessionList.
+type QuantumSessionList struct {
+	Items []QuantumSession `json:"items"`
+
+	// Mode How the keys came about. No photon was sent, and they add no protection beyond ML-KEM and ECDH.
+	Mode QuantumMode `json:"mode"`
+
+	// NextCursor Absent on the last page.
+	NextCursor string `json:"next_cursor,omitempty"`
+}
+
+// QuantumSessionState `done` yielded keys, `aborted` none, as its result says; `failed` was broken off.
+type QuantumSessionState string
+
+// QuantumSource Single photons, or weak pulses of three intensities.
+type QuantumSource string
 
 // Quota defines model for Quota.
 type Quota struct {
@@ -2168,6 +2392,30 @@ type RevokeTokenParams struct {
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
+// ListQuantumPoolsParams defines parameters for ListQuantumPools.
+type ListQuantumPoolsParams struct {
+	// Limit How many at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. It belongs to one folder, sort and set of filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetQuantumRatesParams defines parameters for GetQuantumRates.
+type GetQuantumRatesParams struct {
+	// Source What Alice sends; weak pulses with decoys where it is left out.
+	Source *QuantumSource `form:"source,omitempty" json:"source,omitempty"`
+}
+
+// ListQuantumSessionsParams defines parameters for ListQuantumSessions.
+type ListQuantumSessionsParams struct {
+	// Limit How many at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. It belongs to one folder, sort and set of filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // SignOutParams defines parameters for SignOut.
 type SignOutParams struct {
 	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
@@ -2376,6 +2624,12 @@ type HandOverJSONRequestBody = HandOverRequest
 
 // PutPersonQuotaJSONRequestBody defines body for PutPersonQuota for application/json ContentType.
 type PutPersonQuotaJSONRequestBody = QuotaChange
+
+// ExperimentQuantumJSONRequestBody defines body for ExperimentQuantum for application/json ContentType.
+type ExperimentQuantumJSONRequestBody = QuantumExperiment
+
+// StartQuantumSessionJSONRequestBody defines body for StartQuantumSession for application/json ContentType.
+type StartQuantumSessionJSONRequestBody = NewQuantumSession
 
 // RegisterJSONRequestBody defines body for Register for application/json ContentType.
 type RegisterJSONRequestBody = Registration
@@ -3195,6 +3449,74 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /api/v1/people/{person}/tokens/{token} (the `RevokeToken` operationId).
 	RevokeToken(ctx context.Context, person PersonOrMe, token ID, params *RevokeTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExperimentQuantumWithBody Simulate a session with chosen parameters
+	//
+	// Nothing of it is kept, and no key is made: all bits of the first pulses are shown. With a `seed` the result is always
+	// the same. One experiment runs at once in a server, and others wait.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/quantum/laboratory (the `ExperimentQuantum` operationId).
+	ExperimentQuantumWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExperimentQuantum Simulate a session with chosen parameters
+	//
+	// Nothing of it is kept, and no key is made: all bits of the first pulses are shown. With a `seed` the result is always
+	// the same. One experiment runs at once in a server, and others wait.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/quantum/laboratory (the `ExperimentQuantum` operationId).
+	ExperimentQuantum(ctx context.Context, body ExperimentQuantumJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListQuantumPools How many quantum keys wait to be taken
+	//
+	// For each ordered pair of people of whom one is oneself, where there are keys; admins see all.
+	//
+	// Corresponds with GET /api/v1/quantum/pools (the `ListQuantumPools` operationId).
+	ListQuantumPools(ctx context.Context, params *ListQuantumPoolsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetQuantumRates The expected rate of secret bits against the distance
+	//
+	// For each ready-made setup, every 5 km, up to the first distance that yields nothing.
+	//
+	// Corresponds with GET /api/v1/quantum/rates (the `GetQuantumRates` operationId).
+	GetQuantumRates(ctx context.Context, params *GetQuantumRatesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListQuantumSessions Sessions for quantum keys, the newest first
+	//
+	// Those of oneself with others; admins see all. What each came to is in the session itself.
+	//
+	// Corresponds with GET /api/v1/quantum/sessions (the `ListQuantumSessions` operationId).
+	ListQuantumSessions(ctx context.Context, params *ListQuantumSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartQuantumSessionWithBody Run a session with another person
+	//
+	// Simulates BB84, which takes a second, and fills the pool of keys that one takes for the other person. The reply says what
+	// became of it; where somebody listened it is `aborted`. Two sessions run at once in a server, and others wait.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/quantum/sessions (the `StartQuantumSession` operationId).
+	StartQuantumSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartQuantumSession Run a session with another person
+	//
+	// Simulates BB84, which takes a second, and fills the pool of keys that one takes for the other person. The reply says what
+	// became of it; where somebody listened it is `aborted`. Two sessions run at once in a server, and others wait.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/quantum/sessions (the `StartQuantumSession` operationId).
+	StartQuantumSession(ctx context.Context, body StartQuantumSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetQuantumSession A session with its timeline
+	//
+	// For its two people, and admins. A session is kept for 30 days, of a pair the newest 50.
+	//
+	// Corresponds with GET /api/v1/quantum/sessions/{id} (the `GetQuantumSession` operationId).
+	GetQuantumSession(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RegisterWithBody Make an account for oneself
 	//
@@ -5078,6 +5400,154 @@ func (c *Client) ListTokens(ctx context.Context, person PersonOrMe, params *List
 // Corresponds with DELETE /api/v1/people/{person}/tokens/{token} (the `RevokeToken` operationId).
 func (c *Client) RevokeToken(ctx context.Context, person PersonOrMe, token ID, params *RevokeTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeTokenRequest(c.Server, person, token, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExperimentQuantumWithBody Simulate a session with chosen parameters
+//
+// Nothing of it is kept, and no key is made: all bits of the first pulses are shown. With a `seed` the result is always
+// the same. One experiment runs at once in a server, and others wait.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/quantum/laboratory (the `ExperimentQuantum` operationId).
+func (c *Client) ExperimentQuantumWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExperimentQuantumRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExperimentQuantum Simulate a session with chosen parameters
+//
+// Nothing of it is kept, and no key is made: all bits of the first pulses are shown. With a `seed` the result is always
+// the same. One experiment runs at once in a server, and others wait.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/quantum/laboratory (the `ExperimentQuantum` operationId).
+func (c *Client) ExperimentQuantum(ctx context.Context, body ExperimentQuantumJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExperimentQuantumRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListQuantumPools How many quantum keys wait to be taken
+//
+// For each ordered pair of people of whom one is oneself, where there are keys; admins see all.
+//
+// Corresponds with GET /api/v1/quantum/pools (the `ListQuantumPools` operationId).
+func (c *Client) ListQuantumPools(ctx context.Context, params *ListQuantumPoolsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListQuantumPoolsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetQuantumRates The expected rate of secret bits against the distance
+//
+// For each ready-made setup, every 5 km, up to the first distance that yields nothing.
+//
+// Corresponds with GET /api/v1/quantum/rates (the `GetQuantumRates` operationId).
+func (c *Client) GetQuantumRates(ctx context.Context, params *GetQuantumRatesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetQuantumRatesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListQuantumSessions Sessions for quantum keys, the newest first
+//
+// Those of oneself with others; admins see all. What each came to is in the session itself.
+//
+// Corresponds with GET /api/v1/quantum/sessions (the `ListQuantumSessions` operationId).
+func (c *Client) ListQuantumSessions(ctx context.Context, params *ListQuantumSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListQuantumSessionsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartQuantumSessionWithBody Run a session with another person
+//
+// Simulates BB84, which takes a second, and fills the pool of keys that one takes for the other person. The reply says what
+// became of it; where somebody listened it is `aborted`. Two sessions run at once in a server, and others wait.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/quantum/sessions (the `StartQuantumSession` operationId).
+func (c *Client) StartQuantumSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartQuantumSessionRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartQuantumSession Run a session with another person
+//
+// Simulates BB84, which takes a second, and fills the pool of keys that one takes for the other person. The reply says what
+// became of it; where somebody listened it is `aborted`. Two sessions run at once in a server, and others wait.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/quantum/sessions (the `StartQuantumSession` operationId).
+func (c *Client) StartQuantumSession(ctx context.Context, body StartQuantumSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartQuantumSessionRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetQuantumSession A session with its timeline
+//
+// For its two people, and admins. A session is kept for 30 days, of a pair the newest 50.
+//
+// Corresponds with GET /api/v1/quantum/sessions/{id} (the `GetQuantumSession` operationId).
+func (c *Client) GetQuantumSession(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetQuantumSessionRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -9788,6 +10258,306 @@ func NewRevokeTokenRequest(server string, person PersonOrMe, token ID, params *R
 	return req, nil
 }
 
+// NewExperimentQuantumRequest calls the generic ExperimentQuantum builder with application/json body
+func NewExperimentQuantumRequest(server string, body ExperimentQuantumJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewExperimentQuantumRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewExperimentQuantumRequestWithBody constructs an http.Request for the ExperimentQuantum method, with any body, and a specified content type
+func NewExperimentQuantumRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/quantum/laboratory")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListQuantumPoolsRequest constructs an http.Request for the ListQuantumPools method
+func NewListQuantumPoolsRequest(server string, params *ListQuantumPoolsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/quantum/pools")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetQuantumRatesRequest constructs an http.Request for the GetQuantumRates method
+func NewGetQuantumRatesRequest(server string, params *GetQuantumRatesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/quantum/rates")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Source != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "source", *params.Source, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListQuantumSessionsRequest constructs an http.Request for the ListQuantumSessions method
+func NewListQuantumSessionsRequest(server string, params *ListQuantumSessionsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/quantum/sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewStartQuantumSessionRequest calls the generic StartQuantumSession builder with application/json body
+func NewStartQuantumSessionRequest(server string, body StartQuantumSessionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStartQuantumSessionRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewStartQuantumSessionRequestWithBody constructs an http.Request for the StartQuantumSession method, with any body, and a specified content type
+func NewStartQuantumSessionRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/quantum/sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetQuantumSessionRequest constructs an http.Request for the GetQuantumSession method
+func NewGetQuantumSessionRequest(server string, id ID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/quantum/sessions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewRegisterRequest calls the generic Register builder with application/json body
 func NewRegisterRequest(server string, body RegisterJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -11788,6 +12558,82 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /api/v1/people/{person}/tokens/{token} (the `RevokeToken` operationId).
 	RevokeTokenWithResponse(ctx context.Context, person PersonOrMe, token ID, params *RevokeTokenParams, reqEditors ...RequestEditorFn) (*RevokeTokenResponse, error)
+
+	// ExperimentQuantumWithBodyWithResponse Simulate a session with chosen parameters
+	//
+	// Nothing of it is kept, and no key is made: all bits of the first pulses are shown. With a `seed` the result is always
+	// the same. One experiment runs at once in a server, and others wait.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/quantum/laboratory (the `ExperimentQuantum` operationId).
+	ExperimentQuantumWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExperimentQuantumResponse, error)
+
+	// ExperimentQuantumWithResponse Simulate a session with chosen parameters
+	//
+	// Nothing of it is kept, and no key is made: all bits of the first pulses are shown. With a `seed` the result is always
+	// the same. One experiment runs at once in a server, and others wait.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/quantum/laboratory (the `ExperimentQuantum` operationId).
+	ExperimentQuantumWithResponse(ctx context.Context, body ExperimentQuantumJSONRequestBody, reqEditors ...RequestEditorFn) (*ExperimentQuantumResponse, error)
+
+	// ListQuantumPoolsWithResponse How many quantum keys wait to be taken
+	//
+	// For each ordered pair of people of whom one is oneself, where there are keys; admins see all.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/quantum/pools (the `ListQuantumPools` operationId).
+	ListQuantumPoolsWithResponse(ctx context.Context, params *ListQuantumPoolsParams, reqEditors ...RequestEditorFn) (*ListQuantumPoolsResponse, error)
+
+	// GetQuantumRatesWithResponse The expected rate of secret bits against the distance
+	//
+	// For each ready-made setup, every 5 km, up to the first distance that yields nothing.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/quantum/rates (the `GetQuantumRates` operationId).
+	GetQuantumRatesWithResponse(ctx context.Context, params *GetQuantumRatesParams, reqEditors ...RequestEditorFn) (*GetQuantumRatesResponse, error)
+
+	// ListQuantumSessionsWithResponse Sessions for quantum keys, the newest first
+	//
+	// Those of oneself with others; admins see all. What each came to is in the session itself.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/quantum/sessions (the `ListQuantumSessions` operationId).
+	ListQuantumSessionsWithResponse(ctx context.Context, params *ListQuantumSessionsParams, reqEditors ...RequestEditorFn) (*ListQuantumSessionsResponse, error)
+
+	// StartQuantumSessionWithBodyWithResponse Run a session with another person
+	//
+	// Simulates BB84, which takes a second, and fills the pool of keys that one takes for the other person. The reply says what
+	// became of it; where somebody listened it is `aborted`. Two sessions run at once in a server, and others wait.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/quantum/sessions (the `StartQuantumSession` operationId).
+	StartQuantumSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartQuantumSessionResponse, error)
+
+	// StartQuantumSessionWithResponse Run a session with another person
+	//
+	// Simulates BB84, which takes a second, and fills the pool of keys that one takes for the other person. The reply says what
+	// became of it; where somebody listened it is `aborted`. Two sessions run at once in a server, and others wait.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/quantum/sessions (the `StartQuantumSession` operationId).
+	StartQuantumSessionWithResponse(ctx context.Context, body StartQuantumSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*StartQuantumSessionResponse, error)
+
+	// GetQuantumSessionWithResponse A session with its timeline
+	//
+	// For its two people, and admins. A session is kept for 30 days, of a pair the newest 50.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/quantum/sessions/{id} (the `GetQuantumSession` operationId).
+	GetQuantumSessionWithResponse(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*GetQuantumSessionResponse, error)
 
 	// RegisterWithBodyWithResponse Make an account for oneself
 	//
@@ -15317,6 +16163,271 @@ func (r RevokeTokenResponse) StatusCode() int {
 	return 0
 }
 
+// ExperimentQuantumResponse401Headers the declared response headers of an HTTP 401 response for ExperimentQuantum
+type ExperimentQuantumResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type ExperimentQuantumResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *QuantumResult
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *TooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ExperimentQuantumResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r ExperimentQuantumResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExperimentQuantumResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListQuantumPoolsResponse200Headers the declared response headers of an HTTP 200 response for ListQuantumPools
+type ListQuantumPoolsResponse200Headers struct {
+	Link *string
+}
+
+// ListQuantumPoolsResponse401Headers the declared response headers of an HTTP 401 response for ListQuantumPools
+type ListQuantumPoolsResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type ListQuantumPoolsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *QuantumPoolList
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListQuantumPoolsResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListQuantumPoolsResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r ListQuantumPoolsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListQuantumPoolsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetQuantumRatesResponse401Headers the declared response headers of an HTTP 401 response for GetQuantumRates
+type GetQuantumRatesResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type GetQuantumRatesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *QuantumRates
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetQuantumRatesResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetQuantumRatesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetQuantumRatesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ListQuantumSessionsResponse200Headers the declared response headers of an HTTP 200 response for ListQuantumSessions
+type ListQuantumSessionsResponse200Headers struct {
+	Link *string
+}
+
+// ListQuantumSessionsResponse401Headers the declared response headers of an HTTP 401 response for ListQuantumSessions
+type ListQuantumSessionsResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type ListQuantumSessionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *QuantumSessionList
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListQuantumSessionsResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListQuantumSessionsResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r ListQuantumSessionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListQuantumSessionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// StartQuantumSessionResponse201Headers the declared response headers of an HTTP 201 response for StartQuantumSession
+type StartQuantumSessionResponse201Headers struct {
+	Location *string
+}
+
+// StartQuantumSessionResponse401Headers the declared response headers of an HTTP 401 response for StartQuantumSession
+type StartQuantumSessionResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type StartQuantumSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *QuantumSession
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *TooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *StartQuantumSessionResponse201Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *StartQuantumSessionResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r StartQuantumSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StartQuantumSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// GetQuantumSessionResponse401Headers the declared response headers of an HTTP 401 response for GetQuantumSession
+type GetQuantumSessionResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type GetQuantumSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *QuantumSession
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *GetQuantumSessionResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r GetQuantumSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetQuantumSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type RegisterResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -17800,6 +18911,130 @@ func (c *ClientWithResponses) RevokeTokenWithResponse(ctx context.Context, perso
 		return nil, err
 	}
 	return ParseRevokeTokenResponse(rsp)
+}
+
+// ExperimentQuantumWithBodyWithResponse Simulate a session with chosen parameters
+//
+// Nothing of it is kept, and no key is made: all bits of the first pulses are shown. With a `seed` the result is always
+// the same. One experiment runs at once in a server, and others wait.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/quantum/laboratory (the `ExperimentQuantum` operationId).
+func (c *ClientWithResponses) ExperimentQuantumWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExperimentQuantumResponse, error) {
+	rsp, err := c.ExperimentQuantumWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExperimentQuantumResponse(rsp)
+}
+
+// ExperimentQuantumWithResponse Simulate a session with chosen parameters
+//
+// Nothing of it is kept, and no key is made: all bits of the first pulses are shown. With a `seed` the result is always
+// the same. One experiment runs at once in a server, and others wait.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/quantum/laboratory (the `ExperimentQuantum` operationId).
+func (c *ClientWithResponses) ExperimentQuantumWithResponse(ctx context.Context, body ExperimentQuantumJSONRequestBody, reqEditors ...RequestEditorFn) (*ExperimentQuantumResponse, error) {
+	rsp, err := c.ExperimentQuantum(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExperimentQuantumResponse(rsp)
+}
+
+// ListQuantumPoolsWithResponse How many quantum keys wait to be taken
+//
+// For each ordered pair of people of whom one is oneself, where there are keys; admins see all.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/quantum/pools (the `ListQuantumPools` operationId).
+func (c *ClientWithResponses) ListQuantumPoolsWithResponse(ctx context.Context, params *ListQuantumPoolsParams, reqEditors ...RequestEditorFn) (*ListQuantumPoolsResponse, error) {
+	rsp, err := c.ListQuantumPools(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListQuantumPoolsResponse(rsp)
+}
+
+// GetQuantumRatesWithResponse The expected rate of secret bits against the distance
+//
+// For each ready-made setup, every 5 km, up to the first distance that yields nothing.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/quantum/rates (the `GetQuantumRates` operationId).
+func (c *ClientWithResponses) GetQuantumRatesWithResponse(ctx context.Context, params *GetQuantumRatesParams, reqEditors ...RequestEditorFn) (*GetQuantumRatesResponse, error) {
+	rsp, err := c.GetQuantumRates(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetQuantumRatesResponse(rsp)
+}
+
+// ListQuantumSessionsWithResponse Sessions for quantum keys, the newest first
+//
+// Those of oneself with others; admins see all. What each came to is in the session itself.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/quantum/sessions (the `ListQuantumSessions` operationId).
+func (c *ClientWithResponses) ListQuantumSessionsWithResponse(ctx context.Context, params *ListQuantumSessionsParams, reqEditors ...RequestEditorFn) (*ListQuantumSessionsResponse, error) {
+	rsp, err := c.ListQuantumSessions(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListQuantumSessionsResponse(rsp)
+}
+
+// StartQuantumSessionWithBodyWithResponse Run a session with another person
+//
+// Simulates BB84, which takes a second, and fills the pool of keys that one takes for the other person. The reply says what
+// became of it; where somebody listened it is `aborted`. Two sessions run at once in a server, and others wait.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/quantum/sessions (the `StartQuantumSession` operationId).
+func (c *ClientWithResponses) StartQuantumSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartQuantumSessionResponse, error) {
+	rsp, err := c.StartQuantumSessionWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartQuantumSessionResponse(rsp)
+}
+
+// StartQuantumSessionWithResponse Run a session with another person
+//
+// Simulates BB84, which takes a second, and fills the pool of keys that one takes for the other person. The reply says what
+// became of it; where somebody listened it is `aborted`. Two sessions run at once in a server, and others wait.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/quantum/sessions (the `StartQuantumSession` operationId).
+func (c *ClientWithResponses) StartQuantumSessionWithResponse(ctx context.Context, body StartQuantumSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*StartQuantumSessionResponse, error) {
+	rsp, err := c.StartQuantumSession(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartQuantumSessionResponse(rsp)
+}
+
+// GetQuantumSessionWithResponse A session with its timeline
+//
+// For its two people, and admins. A session is kept for 30 days, of a pair the newest 50.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/quantum/sessions/{id} (the `GetQuantumSession` operationId).
+func (c *ClientWithResponses) GetQuantumSessionWithResponse(ctx context.Context, id ID, reqEditors ...RequestEditorFn) (*GetQuantumSessionResponse, error) {
+	rsp, err := c.GetQuantumSession(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetQuantumSessionResponse(rsp)
 }
 
 // RegisterWithBodyWithResponse Make an account for oneself
@@ -24532,6 +25767,494 @@ func ParseRevokeTokenResponse(rsp *http.Response) (*RevokeTokenResponse, error) 
 		response.Headers204 = &headers
 	case rsp.StatusCode == 401:
 		var headers RevokeTokenResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseExperimentQuantumResponse parses an HTTP response from a ExperimentQuantumWithResponse call
+func ParseExperimentQuantumResponse(rsp *http.Response) (*ExperimentQuantumResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExperimentQuantumResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest QuantumResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers ExperimentQuantumResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListQuantumPoolsResponse parses an HTTP response from a ListQuantumPoolsWithResponse call
+func ParseListQuantumPoolsResponse(rsp *http.Response) (*ListQuantumPoolsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListQuantumPoolsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest QuantumPoolList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListQuantumPoolsResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListQuantumPoolsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetQuantumRatesResponse parses an HTTP response from a GetQuantumRatesWithResponse call
+func ParseGetQuantumRatesResponse(rsp *http.Response) (*GetQuantumRatesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetQuantumRatesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest QuantumRates
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetQuantumRatesResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListQuantumSessionsResponse parses an HTTP response from a ListQuantumSessionsWithResponse call
+func ParseListQuantumSessionsResponse(rsp *http.Response) (*ListQuantumSessionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListQuantumSessionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest QuantumSessionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListQuantumSessionsResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListQuantumSessionsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseStartQuantumSessionResponse parses an HTTP response from a StartQuantumSessionWithResponse call
+func ParseStartQuantumSessionResponse(rsp *http.Response) (*StartQuantumSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StartQuantumSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest QuantumSession
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers StartQuantumSessionResponse201Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 401:
+		var headers StartQuantumSessionResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetQuantumSessionResponse parses an HTTP response from a GetQuantumSessionWithResponse call
+func ParseGetQuantumSessionResponse(rsp *http.Response) (*GetQuantumSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetQuantumSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest QuantumSession
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers GetQuantumSessionResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -148,8 +148,11 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		s.anchored = &anchorPage{}
 		anchors = s.anchored
 	}
+	if err := s.openQuantum(); err != nil {
+		return err
+	}
 	api, err := httpapi.New(httpapi.Config{
-		Vault: s.store.vault, Auth: signIn, AuditLog: s.store.reader, AwaitEvent: s.store.sequencer.Wait, Tally: s.tally, Webhooks: s.store.webhooks, Answers: s.answers, Anchors: anchors, Limiter: s.limits.limiter, RequestLimits: requestLimits(s.Config.Limits), Version: s.Version, Ready: s.ready, KeyReady: s.store.keyReady(), Log: s.Log, SetupCode: setup, Page: page,
+		Vault: s.store.vault, Auth: signIn, AuditLog: s.store.reader, AwaitEvent: s.store.sequencer.Wait, Tally: s.tally, Webhooks: s.store.webhooks, Quantum: s.quantum.sessions, Answers: s.answers, Anchors: anchors, Limiter: s.limits.limiter, RequestLimits: requestLimits(s.Config.Limits), Version: s.Version, Ready: s.ready, KeyReady: s.store.keyReady(), Log: s.Log, SetupCode: setup, Page: page,
 	})
 	if err != nil {
 		return err
@@ -161,9 +164,6 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	hooks := s.telling(api)
 	anchoring, err := s.anchoring(ctx, api)
 	if err != nil {
-		return err
-	}
-	if err := s.openQuantum(); err != nil {
 		return err
 	}
 	if s.Config.AddrFile != "" {

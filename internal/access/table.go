@@ -65,6 +65,7 @@ const (
 	RecoveryConfirm Action = "recovery.confirm"
 	WebhooksSee     Action = "webhooks.see"
 	WebhooksChange  Action = "webhooks.change"
+	QuantumUse      Action = "quantum.use"
 )
 
 // Kind is a sort of thing, with the actions on it.
@@ -212,6 +213,7 @@ var Kinds = []Kind{
 			{RecoveryConfirm, "confirm that the recovery sheet is kept", "-----y", "-----f", "-----f"},
 			{WebhooksSee, "see webhooks and their deliveries, never their secrets", "-----y", "-----f", "-----f"},
 			{WebhooksChange, "make, change and delete webhooks", "-----y", "-----f", "-----f"},
+			{QuantumUse, "run a session for quantum keys with another person, see one's own sessions and pools, admins all, and experiment", "-----y", "-----y", "-----y"},
 		},
 	},
 }

@@ -76,4 +76,5 @@ var scopesFor = map[access.Action][][]Scope{
 	access.RecoveryConfirm: neverToken,
 	access.WebhooksSee:     byAdmins,
 	access.WebhooksChange:  byAdmins,
+	access.QuantumUse:      neverToken,
 }

@@ -100,6 +100,7 @@ var addresses = map[string]address{
 	"groups/{group}":     {there: func(s *circumstance) string { return s.group }, missing: noID},
 	"members/{person}":   {there: func(s *circumstance) string { return s.other.id }, missing: noID},
 	"invitations/{id}":   {there: (*circumstance).invitation, missing: noID, only: []access.Relation{access.Managed}},
+	"sessions/{id}":      {there: func(s *circumstance) string { return s.quantumSession(s.asker.id, s.guest().id) }, missing: noID},
 	"webhooks/{webhook}": {there: func(s *circumstance) string { return (&scene{world: s.world}).hook().ID }, missing: noID},
 }
 
@@ -255,6 +256,10 @@ var preparations = map[string]func(s *circumstance){
 // values are what bodies need that no schema says.
 var values = map[string]func(s *circumstance) map[string]any{
 	"POST /api/v1/people/{person}/hand-over": func(s *circumstance) map[string]any { return map[string]any{"to": s.guest().id} },
+	"POST /api/v1/quantum/sessions":          func(s *circumstance) map[string]any { return map[string]any{"with": s.guest().name} },
+	"POST /api/v1/quantum/laboratory": func(*circumstance) map[string]any {
+		return map[string]any{"pulses": 1000, "source": "decoy", "attack": "pns", "distance_km": 1, "eve": 0.5}
+	},
 	"POST /api/v1/links/look": func(s *circumstance) map[string]any {
 		return map[string]any{"link": s.link("/api/v1/invitations", "{}")}
 	},

@@ -201,15 +201,17 @@ func text(v any) string {
 func wrongValues(s schema) []string {
 	all := []string{`null`, `{}`, `{"a":1}`, `[[]]`, `[null]`, strings.Repeat("[", 10000) + strings.Repeat("]", 10000)}
 	for _, one := range []struct{ kind, value string }{
-		{"boolean", `true`}, {"integer", `1`}, {"", `1.5`}, {"", `1e400`}, {"string", `"text"`}, {"array", `["text"]`}, {"", `[1]`},
+		{"boolean", `true`}, {"integer", `1`}, {"number", `1.5`}, {"", `1e400`}, {"string", `"text"`}, {"array", `["text"]`}, {"", `[1]`},
 	} {
-		if one.kind != s.Type {
+		if one.kind != s.Type && (s.Type != "number" || one.kind != "integer") { // an integer is a number
 			all = append(all, one.value)
 		}
 	}
 	switch s.Type {
-	case "integer":
-		all = append(all, `9223372036854775808`, `-9223372036854775809`)
+	case "integer", "number":
+		if all = append(all, `-9223372036854775809`); s.Type == "integer" {
+			all = append(all, `9223372036854775808`)
+		}
 		if s.Minimum != nil {
 			all = append(all, text(*s.Minimum-1))
 		}

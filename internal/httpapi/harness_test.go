@@ -31,8 +31,10 @@ import (
 	"stonevault/internal/metadb"
 	"stonevault/internal/metadb/testdb"
 	"stonevault/internal/once"
+	"stonevault/internal/quantum"
 	"stonevault/internal/vault"
 	"stonevault/internal/webhook"
+	"stonevault/qkd/kme"
 )
 
 const password = "correct horse battery staple"
@@ -127,6 +129,11 @@ func newEmptyWorld(t testing.TB) *world {
 	})
 	w.webhooks, err = webhook.New(webhook.Config{Store: w.db, Sealer: master, Audit: recorder, Outbox: outbox, Rand: rand.Reader, Now: time.Now})
 	check(err)
+	sessions, err := quantum.New(quantum.Config{Store: w.db, KMEs: kme.Config{
+		Source: "kme-1", Target: "kme-2", Store: w.db, Sealer: master, Random: rand.Reader, Now: w.now,
+		Known: func(context.Context, string) (bool, error) { return true, nil },
+	}})
+	check(err)
 	w.vault, err = vault.Open(ctx, vault.Config{
 		Database: w.db, Objects: store, Parts: store, Master: master, Audit: recorder, Suite: identity.SuiteHybrid, Log: logger,
 		Now: w.now, Peers: member,
@@ -138,7 +145,7 @@ func newEmptyWorld(t testing.TB) *world {
 	check(err)
 	w.api, err = New(Config{
 		SetupCode: w.code,
-		Vault:     w.vault, Auth: service, AuditLog: auditlog.NewReader(w.audit), AwaitEvent: sequencer.Wait, Tally: w.tally, Webhooks: w.webhooks, Answers: once.NewKeeper(w.db, w.now), Version: "1.2.3-test", Log: logger, Now: time.Now,
+		Vault:     w.vault, Auth: service, AuditLog: auditlog.NewReader(w.audit), AwaitEvent: sequencer.Wait, Tally: w.tally, Webhooks: w.webhooks, Quantum: sessions, Answers: once.NewKeeper(w.db, w.now), Version: "1.2.3-test", Log: logger, Now: time.Now,
 		Ready: func(context.Context) error { return w.notUp }, Limiter: limiter,
 	})
 	check(err)

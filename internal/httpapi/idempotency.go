@@ -58,6 +58,8 @@ var keyings = map[string]keying{
 	"POST /api/v1/people/{person}/factor/removal": makesNothing,
 	"POST /api/v1/people/{person}/hand-over":      makesNothing, // goes on where it was stopped
 	"POST /api/v1/setup/recovery":                 makesNothing,
+	"POST /api/v1/quantum/sessions":               makesNothing, // but keys for the same pool
+	"POST /api/v1/quantum/laboratory":             makesNothing,
 }
 
 // keyless says why a key is refused.

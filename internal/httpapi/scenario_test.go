@@ -306,7 +306,7 @@ func wantPage(words ...string) func(*testing.T, *scene, *answer) {
 func TestScenarios(t *testing.T) {
 	w := newWorld(t)
 	covered := map[string]bool{}
-	for _, row := range slices.Concat(scenarios, uploadScenarios, folderScenarios, exportScenarios, setupScenarios, auditScenarios, signInScenarios, webhookScenarios, groupScenarios, quotaScenarios, peopleScenarios, keyScenarios) {
+	for _, row := range slices.Concat(scenarios, uploadScenarios, folderScenarios, exportScenarios, setupScenarios, auditScenarios, signInScenarios, webhookScenarios, groupScenarios, quotaScenarios, peopleScenarios, keyScenarios, quantumScenarios) {
 		method, path, _ := strings.Cut(row.route, " ")
 		covered[row.route] = true
 		for who, want := range map[string]want{

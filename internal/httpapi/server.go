@@ -87,6 +87,7 @@ type Config struct {
 	AwaitEvent func(ctx context.Context, id int64) (index int64, err error)
 	Tally      *auditlog.Tally // of requests that are refused
 	Webhooks   Webhooks
+	Quantum    Quantum
 	Answers    *once.Keeper  // to requests with a key
 	Anchors    Anchors       // nil where heads are not anchored
 	Limiter    cache.Limiter // counts requests; nil where they are not limited
