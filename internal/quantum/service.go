@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// preset is the link between two people, and pulses how many Alice sends in a session: enough for some 300 keys, which is
+	// preset is the link between two people, and pulses how many Alice sends in a session: enough for some 370 keys, which is
 	// more than a pool holds, in about half a second of one processor.
 	preset = "metro"
 	pulses = 50_000_000
