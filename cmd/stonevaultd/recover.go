@@ -108,6 +108,9 @@ func (r *recovery) run(ctx context.Context) (err error) {
 	if r.survey, err = vault.NewSurvey(ctx, r.source, r.secret, r.progress); err != nil {
 		return err
 	}
+	if err := r.checkRoots(); err != nil {
+		return err
+	}
 	root, err := r.survey.Trust(r.trusted())
 	if err != nil {
 		return r.explainRoots(err)
@@ -238,18 +241,34 @@ func (o *opener) mayRecover(ctx context.Context) error {
 	return err
 }
 
+// names tells whether a text is a root's fingerprint, in hex or as it is spoken.
+func names(text string, f identity.Fingerprint) bool {
+	text = strings.ToLower(strings.Join(strings.Fields(strings.ReplaceAll(text, "-", " ")), ""))
+	return text == f.Hex() || text == strings.Join(strings.Fields(f.Spoken()), "")
+}
+
 // trusted tells whether a root is one that was named, or is nil where none was.
 func (r *recovery) trusted() func(identity.Fingerprint) bool {
 	if len(r.roots) == 0 {
 		return nil
 	}
-	wanted := make(map[string]bool)
-	for _, text := range r.roots {
-		wanted[strings.ToLower(strings.Join(strings.Fields(strings.ReplaceAll(text, "-", " ")), ""))] = true
-	}
 	return func(f identity.Fingerprint) bool {
-		return wanted[f.Hex()] || wanted[strings.Join(strings.Fields(f.Spoken()), "")]
+		return slices.ContainsFunc(r.roots, func(text string) bool { return names(text, f) })
 	}
+}
+
+// checkRoots refuses one of several names that is nobody's. One alone is told of by Trust.
+func (r *recovery) checkRoots() error {
+	if len(r.roots) < 2 {
+		return nil
+	}
+	found := r.survey.Roots()
+	for _, text := range r.roots {
+		if !slices.ContainsFunc(found, func(root vault.Root) bool { return names(text, root.Fingerprint) }) {
+			return fmt.Errorf("the root %q certifies none of these files; look whether it is written as on the sheet", text)
+		}
+	}
+	return nil
 }
 
 // explainRoots lists the roots that there are, and what was refused so far.

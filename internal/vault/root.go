@@ -18,9 +18,9 @@ type reign struct {
 	row     IdentityID
 	version int
 	suite   identity.Suite // of all that is certified and sealed from now on
-	key    *identity.SigningKey
-	print  identity.Fingerprint
-	former map[identity.Fingerprint]bool
+	key     *identity.SigningKey
+	print   identity.Fingerprint
+	former  map[identity.Fingerprint]bool
 	// successions are the statements of the roots before about the next one, the oldest first.
 	successions [][]byte
 }
