@@ -129,10 +129,13 @@ func postgresHouse(b *testing.B) *house {
 // BenchmarkWriters has 16 writers record events in transactions of their own, on both databases, while a sequencer runs
 // beside them. The time ends when all have their place under a signed head.
 func BenchmarkWriters(b *testing.B) {
-	const writers = 16
+	const writers, people = 16, 100
 	for name, open := range map[string]func(b *testing.B) *house{"sqlite": benchHouse, "postgres": postgresHouse} {
 		b.Run(name, func(b *testing.B) {
 			h := open(b)
+			for i := range people { // whoever has an account has a key
+				h.record(b, put(i, 1+i, 2))
+			}
 			ctx, cancel := context.WithCancel(b.Context())
 			var running, writing sync.WaitGroup
 			running.Go(func() { h.sequencer.Run(ctx) })
@@ -145,7 +148,7 @@ func BenchmarkWriters(b *testing.B) {
 			for range writers {
 				writing.Go(func() {
 					for i := range left {
-						h.record(b, put(i, 1+i%100, 2))
+						h.record(b, put(i, 1+i%people, 2))
 					}
 				})
 			}
