@@ -136,10 +136,16 @@ func (v *Vault) checkCertificate(row Identity) error {
 	if err != nil {
 		return refused("identity %s: %w", row.ID, err)
 	}
-	if !v.trusts(c.Root.Fingerprint()) || c.Keys != row.Fingerprint || c.Subject != subject(row) {
-		return refused("identity %s: its certificate is for other keys or by another root", row.ID)
+	switch root := c.Root.Fingerprint(); {
+	case c.Keys != row.Fingerprint, c.Subject != subject(row):
+		return refused("identity %s: its certificate is for other keys", row.ID)
+	case v.trusts(root):
+		return nil
+	case v.reign().deposed[root]:
+		return errReplan // the row was read before a rotation of the root came to its end, and is another one now
+	default:
+		return refused("identity %s: its certificate is by another root", row.ID)
 	}
-	return nil
 }
 
 // wrappingKey returns a key to wrap file keys for row's holder.

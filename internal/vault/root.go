@@ -21,6 +21,7 @@ type reign struct {
 	key     *identity.SigningKey
 	print   identity.Fingerprint
 	former  map[identity.Fingerprint]bool
+	deposed map[identity.Fingerprint]bool // all roots before, former ones too
 	// successions are the statements of the roots before about the next one, the oldest first.
 	successions [][]byte
 }
@@ -42,8 +43,9 @@ func (v *Vault) readReign(ctx context.Context, tx Tx) (*reign, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vault: setting %s: %w", settingVaultID, err)
 	}
-	r := &reign{vault: string(vault), row: row.ID, version: row.Version, suite: row.Suite}
+	r := &reign{vault: string(vault), row: row.ID, version: row.Version, suite: row.Suite, deposed: make(map[identity.Fingerprint]bool)}
 	for _, root := range roots {
+		r.deposed[root.Fingerprint] = root.ID != row.ID
 		if len(root.Certificate) > 0 {
 			r.successions = append(r.successions, root.Certificate)
 		}
