@@ -156,7 +156,7 @@ func (v *Vault) keyState(ctx context.Context, tx Tx, e Entry) (keyState, error) 
 	var s keyState
 	var err error
 	if s.owner, err = tx.Identities().Current(ctx, KindPerson, e.Node.Owner); err != nil {
-		return s, fmt.Errorf("vault: identity of %s: %v", e.Node.Owner, err)
+		return s, mustBeThere("identity of "+string(e.Node.Owner), err)
 	}
 	s.holder = s.owner
 	if e.Version.Signer == s.owner.Fingerprint {

@@ -243,7 +243,7 @@ func (v *Vault) DeleteGroup(ctx context.Context, a Actor, id GroupID) error {
 		}
 		row, err := tx.Identities().OfGroup(ctx, id)
 		if err != nil {
-			return fmt.Errorf("vault: identity of group %s: %v", id, err)
+			return mustBeThere("identity of group "+string(id), err)
 		}
 		if err := tx.Identities().Retire(ctx, row.ID, millis(v.now())); err != nil {
 			return err

@@ -205,10 +205,10 @@ type holders struct{ owner, recovery Identity }
 
 func currentHolders(ctx context.Context, tx Tx, owner PersonID) (h holders, err error) {
 	if h.owner, err = tx.Identities().Current(ctx, KindPerson, owner); err != nil {
-		return h, fmt.Errorf("vault: identity of %s: %v", owner, err)
+		return h, mustBeThere("identity of "+string(owner), err)
 	}
 	if h.recovery, err = tx.Identities().Current(ctx, KindRecovery, ""); err != nil {
-		return h, fmt.Errorf("vault: recovery identity: %v", err)
+		return h, mustBeThere("recovery identity", err)
 	}
 	if h.recovery.Suite == h.owner.Suite {
 		return h, nil
@@ -263,6 +263,15 @@ func (v *Vault) grants(h holders, id stone.FileID, key *stone.FileKey) ([]*ident
 		grants = append(grants, g)
 	}
 	return grants, nil
+}
+
+// mustBeThere says that a row could not be read. If it is missing, that is damage, and nobody's answer "not found"; all
+// else, such as a database that is away, stays what it is.
+func mustBeThere(what string, err error) error {
+	if isMissing(err) {
+		return fmt.Errorf("vault: %s: %v", what, err)
+	}
+	return fmt.Errorf("vault: %s: %w", what, err)
 }
 
 // isMissing tells whether err says that something is not there.

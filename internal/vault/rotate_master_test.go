@@ -287,7 +287,7 @@ func TestRotateMasterFaults(t *testing.T) {
 // TestRotateMasterBesides rotates again and again while people come, put and read.
 func TestRotateMasterBesides(t *testing.T) {
 	h := newHouse(t)
-	h.SetGrace(50 * time.Millisecond)
+	h.SetGrace(time.Second)
 	a := h.person("ada")
 	h.put(a, "/a", []byte("content"))
 	stop := make(chan struct{})

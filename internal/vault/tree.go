@@ -54,7 +54,7 @@ func pathOf(ctx context.Context, tx Tx, n Node) (string, error) {
 	for at := n.Parent; at != ""; {
 		folder, err := tx.Nodes().ByID(ctx, at)
 		if err != nil {
-			return "", fmt.Errorf("vault: folder %s: %v", at, err)
+			return "", mustBeThere("folder "+string(at), err)
 		}
 		if folder.Owner != n.Owner || folder.Kind != NodeFolder || len(names) > maxDepth {
 			return "", refused("the folders above node %s are not a path", n.ID)
