@@ -51,7 +51,7 @@ func (v *Vault) readReign(ctx context.Context, tx Tx) (*reign, error) {
 		}
 	}
 	if now := v.root.Load(); now != nil && now.row == row.ID {
-		r.key, r.print = now.key, now.print
+		r.key = now.key
 	} else if r.key, err = v.openRoot(row); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"stonevault/audit"
 	"stonevault/identity"
@@ -164,7 +165,14 @@ func (v *Vault) recordRoot(ctx context.Context, tx Tx, by *Actor, row Identity, 
 // rotateRoot gives other keys to all whom a former root certified, has the envelopes rewritten, and then trusts the
 // former roots no more.
 func (v *Vault) rotateRoot(ctx context.Context, p *progress) error {
-	for {
+	for first := true; ; first = false {
+		if !first { // what is on its way needs a moment
+			select {
+			case <-time.After(rotateNote):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
 		if err := v.FollowRoot(ctx); err != nil {
 			return err
 		}
