@@ -104,10 +104,20 @@ func BenchmarkTogether(b *testing.B) {
 	running.Wait()
 }
 
-// postgresHouse is on PostgreSQL.
+// postgresHouse is on PostgreSQL, by TCP.
 func postgresHouse(b *testing.B) *house {
+	return houseAt(b, postgrestest.Start(b).NewDatabase(b))
+}
+
+// socketHouse is on PostgreSQL by the socket that it has for programs of the same machine.
+func socketHouse(b *testing.B) *house {
+	server := postgrestest.Start(b)
+	return houseAt(b, server.BySocket(server.NewDatabase(b)))
+}
+
+func houseAt(b *testing.B, address string) *house {
 	b.Helper()
-	db, err := metadb.OpenPostgres(b.Context(), postgrestest.Start(b).NewDatabase(b), metadb.Options{ProgramVersion: "1.0.0"})
+	db, err := metadb.OpenPostgres(b.Context(), address, metadb.Options{ProgramVersion: "1.0.0"})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -130,9 +140,14 @@ func postgresHouse(b *testing.B) *house {
 // beside them. The time ends when all have their place under a signed head.
 func BenchmarkWriters(b *testing.B) {
 	const writers, people = 16, 100
-	for name, open := range map[string]func(b *testing.B) *house{"sqlite": benchHouse, "postgres": postgresHouse} {
-		b.Run(name, func(b *testing.B) {
-			h := open(b)
+	for _, on := range []struct {
+		name string
+		open func(b *testing.B) *house
+	}{
+		{"sqlite", benchHouse}, {"postgres/tcp", postgresHouse}, {"postgres/socket", socketHouse},
+	} {
+		b.Run(on.name, func(b *testing.B) {
+			h := on.open(b)
 			for i := range people { // whoever has an account has a key
 				h.record(b, put(i, 1+i, 2))
 			}

@@ -138,6 +138,11 @@ func (s *Server) NewDatabase(t testing.TB) string {
 	return s.Address("postgres") + "?search_path=" + name
 }
 
+// BySocket is an address of this server's by its Unix socket instead of TCP.
+func (s *Server) BySocket(address string) string {
+	return address + "&host=" + url.QueryEscape(s.dir)
+}
+
 // Exec runs a statement on a connection of its own.
 func (s *Server) Exec(t testing.TB, database, text string) {
 	t.Helper()
