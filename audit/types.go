@@ -64,6 +64,11 @@ const (
 	GroupDeleted  Type = 98
 	MemberChanged Type = 99
 	MemberRemoved Type = 100
+
+	QuantumSession      Type = 112
+	QuantumDelivered    Type = 113
+	QuantumRefused      Type = 114
+	QuantumEavesdropper Type = 115
 )
 
 // Kind is the type of a field's value.
@@ -237,6 +242,16 @@ var definitions = []Definition{
 		{id("group"), flag("member"), flag("manager")}, actor, account}},
 	{MemberRemoved, 1, "member.removed", "A person is no longer in a group.", [slotCount][]Field{
 		{id("group"), among("reason", "removed", "left", "erased")}, actor, account}},
+
+	{QuantumSession, 1, "quantum.session", "A simulated session for quantum keys ended, of the actor with the subject; `qber` is errors in a million bits, `keys` what it made, of which a pool keeps what it has room for.", [slotCount][]Field{
+		{id("session"), among("state", "done", "aborted", "failed"), among("reason", "none", "few", "qber", "length", "verification", "broken-off"),
+			count("secret_bits"), count("qber"), count("keys"), flag("eavesdropper")}, actor, account}},
+	{QuantumDelivered, 1, "quantum.delivered", "Quantum keys left the pool: the actor took them for the subject, or fetched what the subject had taken; `bits` is of all together.", [slotCount][]Field{
+		{among("what", "taken", "fetched"), count("keys"), count("bits")}, actor, account}},
+	{QuantumRefused, 1, "quantum.refused", "A program got no quantum keys: its certificate is nobody's, the keys are not for it, or it asked too often. The subject is whose keys it asked for.", [slotCount][]Field{
+		with(repeated, among("reason", "nobody", "foreign", "limit")), actor, account}},
+	{QuantumEavesdropper, 1, "quantum.eavesdropper", "A simulated eavesdropper came between the subject and the person `with`, does something else, or is gone; `share` is attacked pulses in a million. There is an event for each of the two.", [slotCount][]Field{
+		{among("what", "on", "changed", "off"), among("attack", "intercept", "breidbart", "pns"), count("share"), id("with")}, actor, account}},
 }
 
 type typeVersion struct {

@@ -204,7 +204,7 @@ func (a *app) writeEvents(events []*api.AuditEvent) error {
 		if e.Index != nil {
 			index = fmt.Sprint(*e.Index)
 		}
-		fmt.Fprintf(w, "%7s  %s  %-18s  %-12s  %s\n", index, e.Time.Local().Format(time.DateTime), shown(e.Type), whoActed(e), whatHappened(e))
+		fmt.Fprintf(w, "%7s  %s  %-20s  %-12s  %s\n", index, e.Time.Local().Format(time.DateTime), shown(e.Type), whoActed(e), whatHappened(e))
 	}
 	return w.Flush()
 }

@@ -61,6 +61,11 @@ var sentences = map[audit.Type]string{
 	audit.GroupDeleted:      "{group}",
 	audit.MemberChanged:     "{name}: member {member}, manager {manager}",
 	audit.MemberRemoved:     "{name}: {reason}",
+
+	audit.QuantumSession:      "{name}: {state} ({reason}), {keys} keys, {qber} errors in a million bits",
+	audit.QuantumDelivered:    "{name}: {keys} keys {what}",
+	audit.QuantumRefused:      "{name?: }{reason}, {count}×",
+	audit.QuantumEavesdropper: "{name}: {what}, {attack}, {share} in a million pulses",
 }
 
 var placeholder = regexp.MustCompile(`\{([a-z_]+)(\?[^}]*)?\}`)

@@ -75,6 +75,9 @@ describe('sentences', () => {
     ['A request by somebody was refused', event('access.refused', { operational: { count: 1 }, actor: { ...ann, person: '', name: '' } })],
     ['A key came into use: the key of ann', event('key.published', { operational: { kind: 'person' }, subject: { person: me, name: 'ann' } })],
     ['The log’s first 1,234 events were anchored', event('log.anchored', { operational: { size: 1234 } })],
+    ['A simulated session of you with bob ended without a quantum key', event('quantum.session', { operational: { state: 'aborted', reason: 'qber' }, actor: ann, subject: { person: 'b', name: 'bob' } })],
+    ['A program of bob fetched the quantum keys of ann', event('quantum.delivered', { operational: { what: 'fetched', keys: 2 }, actor: bob, subject: { person: me, name: 'ann' } })],
+    ['bob put a simulated eavesdropper on a fibre of ann', event('quantum.eavesdropper', { operational: { what: 'on' }, actor: bob, subject: { person: me, name: 'ann' } })],
     ['A stored event was changed or damaged', event('file.put', { operational: { version: 1 }, actor: ann }, { damaged: true })],
     ['Something happened that this page has no words for: moon.landed', event('moon.landed', {})],
     ['Something happened that this page has no words for: server.stopped', event('server.stopped', { operational: { reason: 'bored' } })],
@@ -89,11 +92,14 @@ describe('sentences', () => {
     expect(remarks(event('account.created', { operational: {}, actor: { ...ann, address: '', client: '' } }))).toEqual(['on the server itself']);
     expect(remarks(event('access.refused', { operational: { count: 1, method: 'GET', route: '/api/v1/files/{id}', status: 404 } }))).toEqual(['GET /api/v1/files/{id} · 404']);
     expect(remarks(event('file.put', { operational: { size: 1, version: 1 } }, { damaged: true }))).toEqual([]);
+    expect(remarks(event('quantum.session', { operational: { state: 'aborted', reason: 'qber', qber: 250012, keys: 0, eavesdropper: true } }))).toEqual(['too many bits differed', '25% of the bits differed', 'a simulated eavesdropper was on']);
+    expect(remarks(event('quantum.session', { operational: { state: 'done', reason: 'none', qber: 24070, keys: 371, eavesdropper: false } }))).toEqual(['2.407% of the bits differed', '371 keys']);
+    expect(remarks(event('quantum.eavesdropper', { operational: { what: 'on', attack: 'breidbart', share: 250000, with: 'b' } }))).toEqual(['Breidbart basis, on 25% of the pulses']);
   });
 
   it('warn where something is to be looked at', () => {
     const warned = [...new Set(types.map((type) => sample(type, 1)).filter(isWarning).map((made) => made.type))];
-    expect(warned).toEqual(['server.stopped', 'session.refused', 'session.ended', 'token.reused', 'access.refused', 'setup.refused', 'file.verified']);
+    expect(warned).toEqual(['server.stopped', 'session.refused', 'session.ended', 'token.reused', 'access.refused', 'setup.refused', 'file.verified', 'quantum.session', 'quantum.refused']);
   });
 });
 

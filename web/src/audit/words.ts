@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../api/generated';
 import { has, t, type MessageKey, type Values } from '../messages';
-import { formatSecond, formatSize, formatTime } from '../messages/format';
+import { formatRate, formatSecond, formatSize, formatTime } from '../messages/format';
 import { browserName } from '../session/device';
 import { fieldsOf, type Field, type Slot } from './types';
 
@@ -13,7 +13,7 @@ export type Group = (typeof groups)[number];
 export const prefixes: Record<Group, readonly string[]> = {
   files: ['file.', 'files.', 'folder.', 'upload.', 'download.'],
   access: ['session.', 'token.', 'access.', 'setup.'],
-  accounts: ['account.', 'factor.', 'quota.', 'group.', 'member.', 'key.', 'recovery.', 'person.'],
+  accounts: ['account.', 'factor.', 'quota.', 'group.', 'member.', 'key.', 'recovery.', 'person.', 'quantum.'],
   server: ['server.', 'settings.', 'webhook.', 'log.', 'vault.'],
 };
 
@@ -23,7 +23,7 @@ export function groupOf(type: string): Group {
 
 /** Something to look at twice: a refusal, a theft, what is not what was sealed. */
 export function isWarning(event: AuditEvent): boolean {
-  return /^(session|access|setup)\.refused$|^token\.reused$/.test(event.type) || said(event, 'ok') === false || said(event, 'reason') === 'token-reused' || (event.type === 'server.stopped' && said(event, 'reason') === 'failed');
+  return /^(session|access|setup|quantum)\.refused$|^token\.reused$/.test(event.type) || (event.type === 'quantum.session' && text(event, 'state') === 'aborted') || said(event, 'ok') === false || said(event, 'reason') === 'token-reused' || (event.type === 'server.stopped' && said(event, 'reason') === 'failed');
 }
 
 function said(event: AuditEvent, name: string, slot: Slot = 'operational'): unknown {
@@ -89,6 +89,10 @@ const variants: { [type: string]: (event: AuditEvent) => string } = {
   'upload.ended': (event) => text(event, 'reason'),
   'download.begun': (event) => text(event, 'by'),
   'download.ended': (event) => text(event, 'outcome'),
+  'quantum.session': (event) => text(event, 'state'),
+  'quantum.delivered': (event) => text(event, 'what'),
+  'quantum.refused': (event) => text(event, 'reason'),
+  'quantum.eavesdropper': (event) => text(event, 'what'),
 };
 
 export interface Sentence {
@@ -137,6 +141,14 @@ export function remarks(event: AuditEvent): string[] {
   if (event.type === 'file.deleted' && number(event, 'versions') > 1) found.push(t('audit.versions', { n: number(event, 'versions') }));
   if (event.type === 'file.exported' && number(event, 'recipients') > 0) found.push(t('audit.recipients', { n: number(event, 'recipients') }));
   if (/^(file\.put|download\.begun)$/.test(event.type) || (event.type === 'upload.begun' && said(event, 'size_known') === true)) found.push(formatSize(number(event, 'size')));
+  if (event.type === 'quantum.session' && text(event, 'state') !== 'failed') {
+    if (text(event, 'state') === 'aborted') found.push(word(text(event, 'reason')));
+    found.push(t('audit.qber', { rate: formatRate(number(event, 'qber')) }));
+    if (number(event, 'keys') > 0) found.push(t('audit.keysMade', { n: number(event, 'keys') }));
+    if (said(event, 'eavesdropper') === true) found.push(t('audit.eavesdropped'));
+  }
+  if (event.type === 'quantum.delivered') found.push(t('audit.keysMade', { n: number(event, 'keys') }));
+  if (event.type === 'quantum.eavesdropper' && text(event, 'what') !== 'off') found.push(t('audit.attacked', { attack: word(text(event, 'attack')), rate: formatRate(number(event, 'share')) }));
   if (event.type === 'download.ended') found.push(formatSize(number(event, 'bytes')));
   // What the server does by itself, it does nowhere else.
   if (event.actor && groupOf(event.type) !== 'server') {
@@ -181,6 +193,7 @@ function valueText(event: AuditEvent, field: Field, value: unknown, slot: Slot):
   if (typeof value === 'boolean') return t(value ? 'audit.event.yes' : 'audit.event.no');
   if (Array.isArray(value)) return `${t('audit.event.parts', { n: value.length })}: ${value.join(', ')}`;
   if (typeof value === 'number') {
+    if (field.name === 'qber' || field.name === 'share') return formatRate(value);
     if (field.name === 'since') return formatSecond(value);
     if (field.name === 'bytes' || field.name === 'offset' || (field.name === 'size' && groupOf(event.type) === 'files')) return t('format.bytes', { n: value });
     if (field.name === 'suite') return t(value === 2 ? 'suites.2.short' : 'suites.1.short');

@@ -283,6 +283,10 @@ export const en = {
     versionOf: 'version {n}',
     versions: { one: '{n} version', other: '{n} versions' },
     recipients: { one: 'for {n} key', other: 'for {n} keys' },
+    qber: '{rate} of the bits differed',
+    keysMade: { one: '{n} key', other: '{n} keys' },
+    eavesdropped: 'a simulated eavesdropper was on',
+    attacked: '{attack}, on {rate} of the pulses',
     filter: {
       label: 'Filters',
       kind: 'Kind',
@@ -459,6 +463,24 @@ export const en = {
         begun: { content: '{who} began to download {file}', archive: '{who} began to download {file} in a zip' },
         ended: { complete: 'The download of {file} is complete', 'broken-off': 'The download of {file} broke off' },
       },
+      quantum: {
+        session: {
+          done: 'A simulated session of {whoInside} with {whose} made quantum keys',
+          aborted: 'A simulated session of {whoInside} with {whose} ended without a quantum key',
+          failed: 'A simulated session of {whoInside} with {whose} broke off',
+        },
+        delivered: { taken: 'A program took quantum keys of {whoInside} for {whose}', fetched: 'A program of {whoInside} fetched the quantum keys of {whose}' },
+        refused: {
+          nobody: 'A program got no quantum keys: its certificate is nobody’s',
+          foreign: 'A program of {whoInside} got no quantum keys: they are not for it',
+          limit: 'A program got no quantum keys: it asked too often',
+        },
+        eavesdropper: {
+          on: '{who} put a simulated eavesdropper on a fibre of {whose}',
+          changed: '{who} changed the simulated eavesdropper on a fibre of {whose}',
+          off: '{who} took the simulated eavesdropper off a fibre of {whose}',
+        },
+      },
       other: 'Something happened that this page has no words for: {type}',
     },
     event: {
@@ -568,6 +590,7 @@ export const en = {
       class: 'Class', node: 'Id', size_known: 'Size was known', offset: 'Bytes that had come', download: 'Download', outcome: 'How it ended', bytes: 'Bytes',
       all: 'All of them', codes_left: 'Recovery codes left', expires: 'Good until', folder: 'Folder', group: 'Group', invitation: 'Invitation', new_device: 'New device', token: 'API token', webhook: 'Webhook',
       scopes: 'What it is for', host: 'Sent to', events: 'Which events', active: 'Switched on', limited_bytes: 'Bytes are limited', limited_files: 'Files are limited', files: 'Files', member: 'Member', manager: 'Manager',
+      secret_bits: 'Secret bits', qber: 'Error rate', keys: 'Quantum keys', eavesdropper: 'Simulated eavesdropper', bits: 'Bits', attack: 'Attack', share: 'Attacked pulses', with: 'And the person',
       recipients: 'Keys it was sealed for', passphrase: 'With a passphrase', ok: 'Exactly as it was sealed', segments: 'Segments read',
     },
     /** What may stand in them. */
@@ -581,6 +604,9 @@ export const en = {
       invitation: 'invitation', registration: 'registration', profile: 'profile', self: 'themselves', link: 'one-time link', created: 'created', withdrawn: 'withdrawn', used: 'used',
       enrolled: 'set up', removed: 'removed', 'codes-drawn': 'recovery codes drawn', 'code-used': 'recovery code used', left: 'left', erased: 'erased', totp: 'password and code', 'recovery-code': 'password and recovery code',
       'second-factor': 'wrong second factor', deactivated: 'the account was switched off', changed: 'changed', secret: 'new secret', deleted: 'deleted',
+      aborted: 'ended without a key', none: 'nothing', few: 'too few bits arrived', qber: 'too many bits differed', length: 'too few secret bits were left', verification: 'the corrected bits differed',
+      taken: 'taken', fetched: 'fetched', nobody: 'its certificate is nobody’s', foreign: 'the keys are not for it', on: 'switched on', off: 'switched off',
+      intercept: 'intercept and resend', breidbart: 'Breidbart basis', pns: 'photon-number splitting',
     },
   },
   transfers: {

@@ -21,6 +21,13 @@ export function formatSize(bytes: number): string {
   }).format(value < 100 ? value : Math.round(value));
 }
 
+const percent = new Intl.NumberFormat(locale, { style: 'percent', maximumSignificantDigits: 4 });
+
+/** A part that is given in millionths: "2.407%". */
+export function formatRate(millionths: number): string {
+  return percent.format(millionths / 1e6);
+}
+
 export function formatSpeed(bytesPerSecond: number): string {
   return t('format.speed', { size: formatSize(Math.round(bytesPerSecond)) });
 }
