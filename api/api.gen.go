@@ -119,21 +119,21 @@ func (e LinkKind) Valid() bool {
 	}
 }
 
-// Defines values for QuantumExperimentAttack.
+// Defines values for QuantumAttack.
 const (
-	QuantumExperimentAttackBreidbart QuantumExperimentAttack = "breidbart"
-	QuantumExperimentAttackIntercept QuantumExperimentAttack = "intercept"
-	QuantumExperimentAttackPns       QuantumExperimentAttack = "pns"
+	QuantumAttackBreidbart QuantumAttack = "breidbart"
+	QuantumAttackIntercept QuantumAttack = "intercept"
+	QuantumAttackPns       QuantumAttack = "pns"
 )
 
-// Valid indicates whether the value is a known member of the QuantumExperimentAttack enum.
-func (e QuantumExperimentAttack) Valid() bool {
+// Valid indicates whether the value is a known member of the QuantumAttack enum.
+func (e QuantumAttack) Valid() bool {
 	switch e {
-	case QuantumExperimentAttackBreidbart:
+	case QuantumAttackBreidbart:
 		return true
-	case QuantumExperimentAttackIntercept:
+	case QuantumAttackIntercept:
 		return true
-	case QuantumExperimentAttackPns:
+	case QuantumAttackPns:
 		return true
 	default:
 		return false
@@ -606,6 +606,16 @@ type AuditSlot string
 
 // Class `restricted` hides the exact size by padding and is never compressed.
 type Class string
+
+// Eavesdropping defines model for Eavesdropping.
+type Eavesdropping struct {
+	// Attack Intercept and resend in one of the two bases or in the Breidbart basis between them, or the splitting of pulses that have
+	// several photons.
+	Attack QuantumAttack `json:"attack"`
+
+	// Share Which part of the pulses she attacks; a millionth at least.
+	Share float64 `json:"share"`
+}
 
 // ExportRequest For keys, or for a passphrase.
 type ExportRequest struct {
@@ -1226,6 +1236,10 @@ type ProfileChange struct {
 	DisplayName string `json:"display_name"`
 }
 
+// QuantumAttack Intercept and resend in one of the two bases or in the Breidbart basis between them, or the splitting of pulses that have
+// several photons.
+type QuantumAttack string
+
 // QuantumCurve defines model for QuantumCurve.
 type QuantumCurve struct {
 	// DistanceKm The distance of the setup itself.
@@ -1241,10 +1255,37 @@ type QuantumCurve struct {
 	Title     string `json:"title"`
 }
 
+// QuantumEavesdropper defines model for QuantumEavesdropper.
+type QuantumEavesdropper struct {
+	// Attack Intercept and resend in one of the two bases or in the Breidbart basis between them, or the splitting of pulses that have
+	// several photons.
+	Attack QuantumAttack `json:"attack"`
+
+	// By Who put her there, or changed what she does; absent once erased.
+	By     *QuantumPerson `json:"by,omitempty"`
+	Other  QuantumPerson  `json:"other"`
+	Person QuantumPerson  `json:"person"`
+
+	// Share Which part of the pulses she attacks.
+	Share float64   `json:"share"`
+	Since time.Time `json:"since"`
+}
+
+// QuantumEavesdropperList defines model for QuantumEavesdropperList.
+type QuantumEavesdropperList struct {
+	Items []QuantumEavesdropper `json:"items"`
+
+	// Mode How the keys came about. No photon was sent, and they add no protection beyond ML-KEM and ECDH.
+	Mode QuantumMode `json:"mode"`
+
+	// NextCursor Absent on the last page.
+	NextCursor string `json:"next_cursor,omitempty"`
+}
+
 // QuantumExperiment defines model for QuantumExperiment.
 type QuantumExperiment struct {
 	// Attack How; `intercept` where it is left out.
-	Attack QuantumExperimentAttack `json:"attack,omitempty"`
+	Attack QuantumAttack `json:"attack,omitempty"`
 
 	// DistanceKm The length of the fibre; 10 where it is left out.
 	DistanceKm *float64 `json:"distance_km,omitempty"`
@@ -1261,9 +1302,6 @@ type QuantumExperiment struct {
 	// Source Single photons, or weak pulses of three intensities.
 	Source QuantumSource `json:"source,omitempty"`
 }
-
-// QuantumExperimentAttack How; `intercept` where it is left out.
-type QuantumExperimentAttack string
 
 // QuantumMode How the keys came about. No photon was sent, and they add no protection beyond ML-KEM and ECDH.
 type QuantumMode string
@@ -2392,6 +2430,29 @@ type RevokeTokenParams struct {
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
+// ListEavesdroppersParams defines parameters for ListEavesdroppers.
+type ListEavesdroppersParams struct {
+	// Limit How many at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor `next_cursor` of the page before. It belongs to one folder, sort and set of filters.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// RemoveEavesdropperParams defines parameters for RemoveEavesdropper.
+type RemoveEavesdropperParams struct {
+	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
+	// bring its receipt along. That takes less than a second.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// PutEavesdropperParams defines parameters for PutEavesdropper.
+type PutEavesdropperParams struct {
+	// Prefer `wait` (RFC 7240): answer once the event that this records is in the audit log and a signed head covers it, and
+	// bring its receipt along. That takes less than a second.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
 // ListQuantumPoolsParams defines parameters for ListQuantumPools.
 type ListQuantumPoolsParams struct {
 	// Limit How many at most.
@@ -2624,6 +2685,9 @@ type HandOverJSONRequestBody = HandOverRequest
 
 // PutPersonQuotaJSONRequestBody defines body for PutPersonQuota for application/json ContentType.
 type PutPersonQuotaJSONRequestBody = QuotaChange
+
+// PutEavesdropperJSONRequestBody defines body for PutEavesdropper for application/json ContentType.
+type PutEavesdropperJSONRequestBody = Eavesdropping
 
 // ExperimentQuantumJSONRequestBody defines body for ExperimentQuantum for application/json ContentType.
 type ExperimentQuantumJSONRequestBody = QuantumExperiment
@@ -3449,6 +3513,40 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /api/v1/people/{person}/tokens/{token} (the `RevokeToken` operationId).
 	RevokeToken(ctx context.Context, person PersonOrMe, token ID, params *RevokeTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListEavesdroppers Between whom a simulated eavesdropper listens
+	//
+	// Those on the fibres of oneself with others; admins see all.
+	//
+	// Corresponds with GET /api/v1/quantum/eavesdroppers (the `ListEavesdroppers` operationId).
+	ListEavesdroppers(ctx context.Context, params *ListEavesdroppersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveEavesdropper Take a simulated eavesdropper away
+	//
+	// For admins. The next session is undisturbed.
+	//
+	// Corresponds with DELETE /api/v1/quantum/eavesdroppers/{person}/and/{other} (the `RemoveEavesdropper` operationId).
+	RemoveEavesdropper(ctx context.Context, person PersonOrMe, other string, params *RemoveEavesdropperParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutEavesdropperWithBody Put a simulated eavesdropper between two people
+	//
+	// For admins. She attacks each pulse of every session that begins from now on, whichever of the two begins it, until she is
+	// taken away. Keys that were made before stay in their pools.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/quantum/eavesdroppers/{person}/and/{other} (the `PutEavesdropper` operationId).
+	PutEavesdropperWithBody(ctx context.Context, person PersonOrMe, other string, params *PutEavesdropperParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutEavesdropper Put a simulated eavesdropper between two people
+	//
+	// For admins. She attacks each pulse of every session that begins from now on, whichever of the two begins it, until she is
+	// taken away. Keys that were made before stay in their pools.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/quantum/eavesdroppers/{person}/and/{other} (the `PutEavesdropper` operationId).
+	PutEavesdropper(ctx context.Context, person PersonOrMe, other string, params *PutEavesdropperParams, body PutEavesdropperJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ExperimentQuantumWithBody Simulate a session with chosen parameters
 	//
@@ -5400,6 +5498,80 @@ func (c *Client) ListTokens(ctx context.Context, person PersonOrMe, params *List
 // Corresponds with DELETE /api/v1/people/{person}/tokens/{token} (the `RevokeToken` operationId).
 func (c *Client) RevokeToken(ctx context.Context, person PersonOrMe, token ID, params *RevokeTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeTokenRequest(c.Server, person, token, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListEavesdroppers Between whom a simulated eavesdropper listens
+//
+// Those on the fibres of oneself with others; admins see all.
+//
+// Corresponds with GET /api/v1/quantum/eavesdroppers (the `ListEavesdroppers` operationId).
+func (c *Client) ListEavesdroppers(ctx context.Context, params *ListEavesdroppersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEavesdroppersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveEavesdropper Take a simulated eavesdropper away
+//
+// For admins. The next session is undisturbed.
+//
+// Corresponds with DELETE /api/v1/quantum/eavesdroppers/{person}/and/{other} (the `RemoveEavesdropper` operationId).
+func (c *Client) RemoveEavesdropper(ctx context.Context, person PersonOrMe, other string, params *RemoveEavesdropperParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveEavesdropperRequest(c.Server, person, other, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutEavesdropperWithBody Put a simulated eavesdropper between two people
+//
+// For admins. She attacks each pulse of every session that begins from now on, whichever of the two begins it, until she is
+// taken away. Keys that were made before stay in their pools.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/quantum/eavesdroppers/{person}/and/{other} (the `PutEavesdropper` operationId).
+func (c *Client) PutEavesdropperWithBody(ctx context.Context, person PersonOrMe, other string, params *PutEavesdropperParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutEavesdropperRequestWithBody(c.Server, person, other, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutEavesdropper Put a simulated eavesdropper between two people
+//
+// For admins. She attacks each pulse of every session that begins from now on, whichever of the two begins it, until she is
+// taken away. Keys that were made before stay in their pools.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/quantum/eavesdroppers/{person}/and/{other} (the `PutEavesdropper` operationId).
+func (c *Client) PutEavesdropper(ctx context.Context, person PersonOrMe, other string, params *PutEavesdropperParams, body PutEavesdropperJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutEavesdropperRequest(c.Server, person, other, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -10258,6 +10430,197 @@ func NewRevokeTokenRequest(server string, person PersonOrMe, token ID, params *R
 	return req, nil
 }
 
+// NewListEavesdroppersRequest constructs an http.Request for the ListEavesdroppers method
+func NewListEavesdroppersRequest(server string, params *ListEavesdroppersParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/quantum/eavesdroppers")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRemoveEavesdropperRequest constructs an http.Request for the RemoveEavesdropper method
+func NewRemoveEavesdropperRequest(server string, person PersonOrMe, other string, params *RemoveEavesdropperParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "person", person, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "other", other, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/quantum/eavesdroppers/%s/and/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPutEavesdropperRequest calls the generic PutEavesdropper builder with application/json body
+func NewPutEavesdropperRequest(server string, person PersonOrMe, other string, params *PutEavesdropperParams, body PutEavesdropperJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutEavesdropperRequestWithBody(server, person, other, params, "application/json", bodyReader)
+}
+
+// NewPutEavesdropperRequestWithBody constructs an http.Request for the PutEavesdropper method, with any body, and a specified content type
+func NewPutEavesdropperRequestWithBody(server string, person PersonOrMe, other string, params *PutEavesdropperParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "person", person, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "other", other, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/quantum/eavesdroppers/%s/and/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewExperimentQuantumRequest calls the generic ExperimentQuantum builder with application/json body
 func NewExperimentQuantumRequest(server string, body ExperimentQuantumJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -12558,6 +12921,44 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /api/v1/people/{person}/tokens/{token} (the `RevokeToken` operationId).
 	RevokeTokenWithResponse(ctx context.Context, person PersonOrMe, token ID, params *RevokeTokenParams, reqEditors ...RequestEditorFn) (*RevokeTokenResponse, error)
+
+	// ListEavesdroppersWithResponse Between whom a simulated eavesdropper listens
+	//
+	// Those on the fibres of oneself with others; admins see all.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/quantum/eavesdroppers (the `ListEavesdroppers` operationId).
+	ListEavesdroppersWithResponse(ctx context.Context, params *ListEavesdroppersParams, reqEditors ...RequestEditorFn) (*ListEavesdroppersResponse, error)
+
+	// RemoveEavesdropperWithResponse Take a simulated eavesdropper away
+	//
+	// For admins. The next session is undisturbed.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/quantum/eavesdroppers/{person}/and/{other} (the `RemoveEavesdropper` operationId).
+	RemoveEavesdropperWithResponse(ctx context.Context, person PersonOrMe, other string, params *RemoveEavesdropperParams, reqEditors ...RequestEditorFn) (*RemoveEavesdropperResponse, error)
+
+	// PutEavesdropperWithBodyWithResponse Put a simulated eavesdropper between two people
+	//
+	// For admins. She attacks each pulse of every session that begins from now on, whichever of the two begins it, until she is
+	// taken away. Keys that were made before stay in their pools.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/quantum/eavesdroppers/{person}/and/{other} (the `PutEavesdropper` operationId).
+	PutEavesdropperWithBodyWithResponse(ctx context.Context, person PersonOrMe, other string, params *PutEavesdropperParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutEavesdropperResponse, error)
+
+	// PutEavesdropperWithResponse Put a simulated eavesdropper between two people
+	//
+	// For admins. She attacks each pulse of every session that begins from now on, whichever of the two begins it, until she is
+	// taken away. Keys that were made before stay in their pools.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/quantum/eavesdroppers/{person}/and/{other} (the `PutEavesdropper` operationId).
+	PutEavesdropperWithResponse(ctx context.Context, person PersonOrMe, other string, params *PutEavesdropperParams, body PutEavesdropperJSONRequestBody, reqEditors ...RequestEditorFn) (*PutEavesdropperResponse, error)
 
 	// ExperimentQuantumWithBodyWithResponse Simulate a session with chosen parameters
 	//
@@ -16163,6 +16564,169 @@ func (r RevokeTokenResponse) StatusCode() int {
 	return 0
 }
 
+// ListEavesdroppersResponse200Headers the declared response headers of an HTTP 200 response for ListEavesdroppers
+type ListEavesdroppersResponse200Headers struct {
+	Link *string
+}
+
+// ListEavesdroppersResponse401Headers the declared response headers of an HTTP 401 response for ListEavesdroppers
+type ListEavesdroppersResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type ListEavesdroppersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *QuantumEavesdropperList
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListEavesdroppersResponse200Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *ListEavesdroppersResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r ListEavesdroppersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListEavesdroppersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// RemoveEavesdropperResponse200Headers the declared response headers of an HTTP 200 response for RemoveEavesdropper
+type RemoveEavesdropperResponse200Headers struct {
+	PreferenceApplied *string
+	StonevaultEvent   *int64
+}
+
+// RemoveEavesdropperResponse204Headers the declared response headers of an HTTP 204 response for RemoveEavesdropper
+type RemoveEavesdropperResponse204Headers struct {
+	PreferenceApplied *string
+	StonevaultEvent   *int64
+}
+
+// RemoveEavesdropperResponse401Headers the declared response headers of an HTTP 401 response for RemoveEavesdropper
+type RemoveEavesdropperResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type RemoveEavesdropperResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditReceipt
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RemoveEavesdropperResponse200Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *RemoveEavesdropperResponse204Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *RemoveEavesdropperResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveEavesdropperResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveEavesdropperResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// PutEavesdropperResponse200Headers the declared response headers of an HTTP 200 response for PutEavesdropper
+type PutEavesdropperResponse200Headers struct {
+	PreferenceApplied *string
+	StonevaultEvent   *int64
+}
+
+// PutEavesdropperResponse204Headers the declared response headers of an HTTP 204 response for PutEavesdropper
+type PutEavesdropperResponse204Headers struct {
+	PreferenceApplied *string
+	StonevaultEvent   *int64
+}
+
+// PutEavesdropperResponse401Headers the declared response headers of an HTTP 401 response for PutEavesdropper
+type PutEavesdropperResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+type PutEavesdropperResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditReceipt
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationProblemJSON401 *Unauthorized
+	// ApplicationProblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationProblemJSON403 *Forbidden
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *TooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutEavesdropperResponse200Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *PutEavesdropperResponse204Headers
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *PutEavesdropperResponse401Headers
+}
+
+// Status returns HTTPResponse.Status
+func (r PutEavesdropperResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutEavesdropperResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 // ExperimentQuantumResponse401Headers the declared response headers of an HTTP 401 response for ExperimentQuantum
 type ExperimentQuantumResponse401Headers struct {
 	WWWAuthenticate *string
@@ -18911,6 +19475,68 @@ func (c *ClientWithResponses) RevokeTokenWithResponse(ctx context.Context, perso
 		return nil, err
 	}
 	return ParseRevokeTokenResponse(rsp)
+}
+
+// ListEavesdroppersWithResponse Between whom a simulated eavesdropper listens
+//
+// Those on the fibres of oneself with others; admins see all.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/quantum/eavesdroppers (the `ListEavesdroppers` operationId).
+func (c *ClientWithResponses) ListEavesdroppersWithResponse(ctx context.Context, params *ListEavesdroppersParams, reqEditors ...RequestEditorFn) (*ListEavesdroppersResponse, error) {
+	rsp, err := c.ListEavesdroppers(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListEavesdroppersResponse(rsp)
+}
+
+// RemoveEavesdropperWithResponse Take a simulated eavesdropper away
+//
+// For admins. The next session is undisturbed.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/quantum/eavesdroppers/{person}/and/{other} (the `RemoveEavesdropper` operationId).
+func (c *ClientWithResponses) RemoveEavesdropperWithResponse(ctx context.Context, person PersonOrMe, other string, params *RemoveEavesdropperParams, reqEditors ...RequestEditorFn) (*RemoveEavesdropperResponse, error) {
+	rsp, err := c.RemoveEavesdropper(ctx, person, other, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveEavesdropperResponse(rsp)
+}
+
+// PutEavesdropperWithBodyWithResponse Put a simulated eavesdropper between two people
+//
+// For admins. She attacks each pulse of every session that begins from now on, whichever of the two begins it, until she is
+// taken away. Keys that were made before stay in their pools.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/quantum/eavesdroppers/{person}/and/{other} (the `PutEavesdropper` operationId).
+func (c *ClientWithResponses) PutEavesdropperWithBodyWithResponse(ctx context.Context, person PersonOrMe, other string, params *PutEavesdropperParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutEavesdropperResponse, error) {
+	rsp, err := c.PutEavesdropperWithBody(ctx, person, other, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutEavesdropperResponse(rsp)
+}
+
+// PutEavesdropperWithResponse Put a simulated eavesdropper between two people
+//
+// For admins. She attacks each pulse of every session that begins from now on, whichever of the two begins it, until she is
+// taken away. Keys that were made before stay in their pools.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/quantum/eavesdroppers/{person}/and/{other} (the `PutEavesdropper` operationId).
+func (c *ClientWithResponses) PutEavesdropperWithResponse(ctx context.Context, person PersonOrMe, other string, params *PutEavesdropperParams, body PutEavesdropperJSONRequestBody, reqEditors ...RequestEditorFn) (*PutEavesdropperResponse, error) {
+	rsp, err := c.PutEavesdropper(ctx, person, other, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutEavesdropperResponse(rsp)
 }
 
 // ExperimentQuantumWithBodyWithResponse Simulate a session with chosen parameters
@@ -25767,6 +26393,326 @@ func ParseRevokeTokenResponse(rsp *http.Response) (*RevokeTokenResponse, error) 
 		response.Headers204 = &headers
 	case rsp.StatusCode == 401:
 		var headers RevokeTokenResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListEavesdroppersResponse parses an HTTP response from a ListEavesdroppersWithResponse call
+func ParseListEavesdroppersResponse(rsp *http.Response) (*ListEavesdroppersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListEavesdroppersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest QuantumEavesdropperList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListEavesdroppersResponse200Headers
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 401:
+		var headers ListEavesdroppersResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRemoveEavesdropperResponse parses an HTTP response from a RemoveEavesdropperWithResponse call
+func ParseRemoveEavesdropperResponse(rsp *http.Response) (*RemoveEavesdropperResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveEavesdropperResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditReceipt
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RemoveEavesdropperResponse200Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 204:
+		var headers RemoveEavesdropperResponse204Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
+		response.Headers204 = &headers
+	case rsp.StatusCode == 401:
+		var headers RemoveEavesdropperResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutEavesdropperResponse parses an HTTP response from a PutEavesdropperWithResponse call
+func ParsePutEavesdropperResponse(rsp *http.Response) (*PutEavesdropperResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutEavesdropperResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditReceipt
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorized
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers PutEavesdropperResponse200Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 204:
+		var headers PutEavesdropperResponse204Headers
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		if values := rsp.Header.Values("Stonevault-Event"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Stonevault-Event", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.StonevaultEvent = &value
+		}
+		response.Headers204 = &headers
+	case rsp.StatusCode == 401:
+		var headers PutEavesdropperResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

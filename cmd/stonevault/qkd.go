@@ -19,9 +19,9 @@ func newQKD(a *app) *cobra.Command {
 formulas behind it. It is a simulation on ordinary computers, with no server: no photon is sent, and what comes out protects
 nothing. docs/spec/qkd.md says what is computed and where the formulas are from.
 
-start, sessions, show and status are about the simulated sessions that a vault's server runs for two people, and their keys.`,
+start, sessions, show, status and eavesdropper are about the simulated sessions that a vault's server runs for two people, and their keys.`,
 		Example: "  " + qkdExample + "\n  stonevault qkd run --source single --eve 1 --seed 7 --json\n  stonevault qkd rate",
-	}, qkdExample, newQKDRun(a), newQKDRate(a), newQKDKeyLength(a), newQKDStart(a), newQKDSessions(a), newQKDShow(a), newQKDStatus(a))
+	}, qkdExample, newQKDRun(a), newQKDRate(a), newQKDKeyLength(a), newQKDStart(a), newQKDSessions(a), newQKDShow(a), newQKDStatus(a), newQKDEavesdropper(a))
 }
 
 // addSource adds the flag that says what Alice sends.

@@ -81,7 +81,7 @@ func readAuthorities(path string) (*x509.CertPool, error) {
 
 // openQuantum makes the simulated KMEs, whose SAEs are the people of the vault, and what runs sessions for them.
 func (s *Server) openQuantum() (err error) {
-	s.quantum.sessions, err = quantum.New(quantum.Config{Store: s.store.db, KMEs: kmeConfig(s.store, s.Config, s.Now)})
+	s.quantum.sessions, err = quantum.New(quantum.Config{Store: s.store.db, Audit: s.store.recorder, KMEs: kmeConfig(s.store, s.Config, s.Now)})
 	return err
 }
 

@@ -17,9 +17,12 @@ import (
 	"testing"
 	"time"
 
+	"stonevault/internal/access"
+	"stonevault/internal/auditlog"
 	"stonevault/internal/quantum"
 	"stonevault/internal/vault"
 	"stonevault/qkd"
+	"stonevault/qkd/bb84"
 	"stonevault/qkd/etsi014"
 	"stonevault/qkd/kme"
 )
@@ -145,7 +148,7 @@ func TestQuantumKeys(t *testing.T) {
 	if status, err = annsProgram.Status(ctx, bob); err != nil || status.Stored != status.MaxStored-1 {
 		t.Errorf("after a session: %+v, %v", status, err)
 	}
-	if kept, err := s.quantum.sessions.Sessions(ctx, quantum.Asker{Person: bob}, nil, 10); err != nil || len(kept) != 1 || kept[0].State != quantum.Done || kept[0].Master.Name != "ann" {
+	if kept, err := s.quantum.sessions.Sessions(ctx, quantum.Asker{Actor: auditlog.Actor{Person: bob}}, nil, 10); err != nil || len(kept) != 1 || kept[0].State != quantum.Done || kept[0].Master.Name != "ann" {
 		t.Errorf("sessions: %+v, %v", kept, err)
 	}
 	if _, err := a.client(s, "ann").Status(ctx, bob); !errors.Is(err, qkd.ErrUnauthorised) { // a name is no id
@@ -157,6 +160,16 @@ func TestQuantumKeys(t *testing.T) {
 	}
 	if _, err := bobsProgram.Fetch(ctx, ann, keys[0].ID); !errors.Is(err, qkd.ErrNotFound) {
 		t.Errorf("again: %v", err)
+	}
+	// While somebody listens an empty pool stays empty.
+	check(t, s.quantum.sessions.Eavesdrop(ctx, quantum.Asker{Role: access.Admin}, [2]string{ann, bob}, bb84.Intercept, 1))
+	var refused *qkd.Refusal
+	if _, err := bobsProgram.Take(ctx, ann, qkd.Request{}); !errors.Is(err, qkd.ErrNoKeys) || !errors.As(err, &refused) || !strings.Contains(refused.Message, "of the compared bits differ") {
+		t.Errorf("with an eavesdropper: %v", err)
+	}
+	check(t, s.quantum.sessions.StopEavesdropping(ctx, quantum.Asker{Role: access.Admin}, [2]string{ann, bob}))
+	if _, err := bobsProgram.Take(ctx, ann, qkd.Request{}); err != nil {
+		t.Errorf("once she is gone: %v", err)
 	}
 	// Who is switched off gets none, and nobody gets any for them.
 	keys, err = annsProgram.Take(ctx, bob, qkd.Request{})

@@ -66,6 +66,8 @@ const (
 	WebhooksSee     Action = "webhooks.see"
 	WebhooksChange  Action = "webhooks.change"
 	QuantumUse      Action = "quantum.use"
+
+	QuantumEavesdrop Action = "quantum.eavesdrop"
 )
 
 // Kind is a sort of thing, with the actions on it.
@@ -213,6 +215,7 @@ var Kinds = []Kind{
 			{RecoveryConfirm, "confirm that the recovery sheet is kept", "-----y", "-----f", "-----f"},
 			{WebhooksSee, "see webhooks and their deliveries, never their secrets", "-----y", "-----f", "-----f"},
 			{WebhooksChange, "make, change and delete webhooks", "-----y", "-----f", "-----f"},
+			{QuantumEavesdrop, "put a simulated eavesdropper between two people, and take it away", "-----y", "-----f", "-----f"},
 			{QuantumUse, "run a session for quantum keys with another person, see one's own sessions and pools, admins all, and experiment", "-----y", "-----y", "-----y"},
 		},
 	},

@@ -77,4 +77,6 @@ var scopesFor = map[access.Action][][]Scope{
 	access.WebhooksSee:     byAdmins,
 	access.WebhooksChange:  byAdmins,
 	access.QuantumUse:      neverToken,
+
+	access.QuantumEavesdrop: neverToken,
 }

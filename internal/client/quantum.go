@@ -39,3 +39,26 @@ func (c *Client) QuantumPools(ctx context.Context) iter.Seq2[api.QuantumPool, er
 			return c.api.ListQuantumPools(ctx, &api.ListQuantumPoolsParams{Limit: &limit, Cursor: cursor}, auth)
 		})
 }
+
+// Eavesdroppers yields those that one may see.
+func (c *Client) Eavesdroppers(ctx context.Context) iter.Seq2[api.QuantumEavesdropper, error] {
+	limit := pageSize
+	return listed(ctx, c, func(l *api.QuantumEavesdropperList) ([]api.QuantumEavesdropper, string) { return l.Items, l.NextCursor },
+		func(ctx context.Context, cursor *string, auth api.RequestEditorFn) (*http.Response, error) {
+			return c.api.ListEavesdroppers(ctx, &api.ListEavesdroppersParams{Limit: &limit, Cursor: cursor}, auth)
+		})
+}
+
+// Eavesdrop puts a simulated eavesdropper between two people, by their ids.
+func (c *Client) Eavesdrop(ctx context.Context, person, other string, e api.Eavesdropping) error {
+	return c.do(ctx, func(auth api.RequestEditorFn) (*http.Response, error) {
+		return c.api.PutEavesdropper(ctx, person, other, nil, e, auth)
+	})
+}
+
+// StopEavesdropping takes her away.
+func (c *Client) StopEavesdropping(ctx context.Context, person, other string) error {
+	return c.do(ctx, func(auth api.RequestEditorFn) (*http.Response, error) {
+		return c.api.RemoveEavesdropper(ctx, person, other, nil, auth)
+	})
+}

@@ -94,14 +94,16 @@ var addresses = map[string]address{
 		a := s.do(s.other.name, "POST", uploadsPath, nil, tusHeader, "Upload-Length: 24", tusMeta("path", s.newPath()))
 		return strings.TrimPrefix(a.Header.Get("Location"), uploadsPath+"/")
 	}, missing: noID},
-	"events/{event}":     {there: func(s *circumstance) string { return strconv.FormatInt(s.event().ID, 10) }, missing: "1099511627776"},
-	"receipts/{index}":   {there: func(s *circumstance) string { return strconv.FormatInt(*s.event().Index, 10) }, missing: "1099511627776"},
-	"tile/{path}":        {there: func(*circumstance) string { return "0/000.p/1" }, missing: "3/000"},
-	"groups/{group}":     {there: func(s *circumstance) string { return s.group }, missing: noID},
-	"members/{person}":   {there: func(s *circumstance) string { return s.other.id }, missing: noID},
-	"invitations/{id}":   {there: (*circumstance).invitation, missing: noID, only: []access.Relation{access.Managed}},
-	"sessions/{id}":      {there: func(s *circumstance) string { return s.quantumSession(s.asker.id, s.guest().id) }, missing: noID},
-	"webhooks/{webhook}": {there: func(s *circumstance) string { return (&scene{world: s.world}).hook().ID }, missing: noID},
+	"events/{event}":         {there: func(s *circumstance) string { return strconv.FormatInt(s.event().ID, 10) }, missing: "1099511627776"},
+	"receipts/{index}":       {there: func(s *circumstance) string { return strconv.FormatInt(*s.event().Index, 10) }, missing: "1099511627776"},
+	"tile/{path}":            {there: func(*circumstance) string { return "0/000.p/1" }, missing: "3/000"},
+	"groups/{group}":         {there: func(s *circumstance) string { return s.group }, missing: noID},
+	"members/{person}":       {there: func(s *circumstance) string { return s.other.id }, missing: noID},
+	"invitations/{id}":       {there: (*circumstance).invitation, missing: noID, only: []access.Relation{access.Managed}},
+	"sessions/{id}":          {there: func(s *circumstance) string { return s.quantumSession(s.asker.id, s.guest().id) }, missing: noID},
+	"eavesdroppers/{person}": {there: func(s *circumstance) string { return s.asker.id }, missing: noID},
+	"and/{other}":            {there: func(s *circumstance) string { return s.idOf("owner") }, missing: noID},
+	"webhooks/{webhook}":     {there: func(s *circumstance) string { return (&scene{world: s.world}).hook().ID }, missing: noID},
 }
 
 // invitation is one into the group, or into none.
@@ -248,6 +250,9 @@ var headers = map[string][]string{
 // preparations are what has to be there before a route makes sense.
 var preparations = map[string]func(s *circumstance){
 	"POST /api/v1/me/factor/confirm": func(s *circumstance) { s.do(s.asker.name, "POST", "/api/v1/me/factor", nil) },
+	"DELETE /api/v1/quantum/eavesdroppers/{person}/and/{other}": func(s *circumstance) {
+		s.do("admin", "PUT", "/api/v1/quantum/eavesdroppers/"+s.asker.id+"/and/"+s.idOf("owner"), `{"attack":"pns","share":1}`, jsonBody...)
+	},
 	"POST /api/v1/registrations": func(s *circumstance) {
 		s.do("admin", "PUT", "/api/v1/settings", `{"registration":"open","second_factor_roles":[]}`, jsonBody...)
 	},
@@ -257,6 +262,9 @@ var preparations = map[string]func(s *circumstance){
 var values = map[string]func(s *circumstance) map[string]any{
 	"POST /api/v1/people/{person}/hand-over": func(s *circumstance) map[string]any { return map[string]any{"to": s.guest().id} },
 	"POST /api/v1/quantum/sessions":          func(s *circumstance) map[string]any { return map[string]any{"with": s.guest().name} },
+	"PUT /api/v1/quantum/eavesdroppers/{person}/and/{other}": func(*circumstance) map[string]any {
+		return map[string]any{"attack": "intercept", "share": 0.5}
+	},
 	"POST /api/v1/quantum/laboratory": func(*circumstance) map[string]any {
 		return map[string]any{"pulses": 1000, "source": "decoy", "attack": "pns", "distance_km": 1, "eve": 0.5}
 	},

@@ -24,12 +24,15 @@ type Quantum interface {
 	Sessions(ctx context.Context, by quantum.Asker, before *quantum.Session, limit int) ([]quantum.Session, error)
 	Pools(ctx context.Context, by quantum.Asker, after kme.Pair, limit int) ([]quantum.Pool, error)
 	Experiment(ctx context.Context, e quantum.Experiment) (*bb84.Result, error)
+	Eavesdrop(ctx context.Context, by quantum.Asker, between [2]string, attack bb84.Attack, share float64) error
+	StopEavesdropping(ctx context.Context, by quantum.Asker, between [2]string) error
+	Eavesdroppers(ctx context.Context, by quantum.Asker, after [2]string, limit int) ([]quantum.Eavesdropper, error)
 }
 
 var _ Quantum = (*quantum.Service)(nil)
 
 func (c *call) experimenter() quantum.Asker {
-	return quantum.Asker{Person: c.who.Person, Admin: access.Role(c.who.Role) == access.Admin}
+	return quantum.Asker{Actor: c.whoActs(), Role: access.Role(c.who.Role)}
 }
 
 // usualDistance is that of an experiment which says nothing of it, in km: the metro link's.
@@ -41,6 +44,8 @@ func quantumFailure(err error) error {
 	switch {
 	case errors.Is(err, quantum.ErrNotFound):
 		return errors.Join(fail("not-found", ""), err)
+	case errors.Is(err, quantum.ErrForbidden):
+		return errors.Join(fail("forbidden", ""), err)
 	case errors.As(err, &wrong):
 		return invalid(wrong.Field, wrong.Reason)
 	case errors.Is(err, bb84.ErrParameters):

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"time"
 
+	"stonevault/internal/auditlog"
 	"stonevault/internal/quantum"
 	"stonevault/qkd/kme"
 )
@@ -101,6 +102,13 @@ func scanQuantumSession(row scanner) (v quantum.Session, err error) {
 func scanPool(row scanner) (p quantum.Pool, err error) {
 	err = row.Scan(&p.Master.ID, &p.Master.Name, &p.Slave.ID, &p.Slave.Name, &p.Keys)
 	return p, err
+}
+
+func (s quantumSessions) Audit() auditlog.Store { return s.tx.Audit() }
+
+func (s quantumSessions) Person(ctx context.Context, id string) (p quantum.Person, err error) {
+	return get(ctx, s.tx, quantum.ErrNotFound, func(row scanner) (p quantum.Person, err error) { return p, row.Scan(&p.ID, &p.Name) },
+		`SELECT id, name FROM people WHERE id = $1`, id)
 }
 
 var quantumStates = map[quantum.State]bool{quantum.Running: true, quantum.Done: true, quantum.Aborted: true, quantum.Failed: true}

@@ -35,7 +35,6 @@ func (e Experiment) setup() (bb84.Setup, error) {
 	if e.Source == "" {
 		e.Source = bb84.Decoy
 	}
-	attacks := e.Eve.Attack == bb84.Intercept || e.Eve.Attack == bb84.Breidbart || e.Eve.Attack == bb84.Splitting
 	switch {
 	case e.Source != bb84.Decoy && e.Source != bb84.Single:
 		return bb84.Setup{}, &InvalidError{"source", fmt.Sprintf("must be %s or %s", bb84.Single, bb84.Decoy)}
@@ -43,15 +42,16 @@ func (e Experiment) setup() (bb84.Setup, error) {
 		return bb84.Setup{}, &InvalidError{"distance_km", fmt.Sprintf("must be from 0 to %d", farthest)}
 	case !(e.Eve.Fraction >= 0 && e.Eve.Fraction <= 1):
 		return bb84.Setup{}, &InvalidError{"eve", "must be from 0 to 1"}
-	case e.Eve.Attack != bb84.NoAttack && !attacks:
-		return bb84.Setup{}, &InvalidError{"attack", fmt.Sprintf("must be %s, %s or %s", bb84.Intercept, bb84.Breidbart, bb84.Splitting)}
-	case e.Eve.Attack == bb84.Splitting && e.Source == bb84.Single:
-		return bb84.Setup{}, &InvalidError{"attack", "splits pulses of several photons, which this source does not send"}
 	case e.Pulses < 0 || e.Pulses > bb84.MaxPulses:
 		return bb84.Setup{}, &InvalidError{"pulses", fmt.Sprintf("must be from 1 to %.0e", float64(bb84.MaxPulses))}
 	}
 	if e.Eve.Attack == bb84.NoAttack && e.Eve.Fraction > 0 {
 		e.Eve.Attack = bb84.Intercept
+	}
+	if e.Eve.Attack != bb84.NoAttack {
+		if err := checkAttack(e.Source, e.Eve.Attack); err != nil {
+			return bb84.Setup{}, err
+		}
 	}
 	p, _ := bb84.FindPreset(preset)
 	p.Setup.Channel.Distance, p.Setup.Eve = e.Distance, e.Eve

@@ -4,19 +4,30 @@ import (
 	"context"
 	"errors"
 
+	"stonevault/internal/access"
+	"stonevault/internal/auditlog"
 	"stonevault/qkd"
 	"stonevault/qkd/kme"
 )
 
 // Asker is who wants something of the sessions.
 type Asker struct {
-	Person string
-	Admin  bool // sees those of others
+	auditlog.Actor
+	Role access.Role // admins see those of others
 }
+
+func (a Asker) may(action access.Action) error {
+	if access.Decide(a.Role, action, access.Vault) != access.Allowed {
+		return ErrForbidden
+	}
+	return nil
+}
+
+func (a Asker) admin() bool { return a.Role == access.Admin }
 
 // whose restricts a query to what the asker sees.
 func (a Asker) whose() string {
-	if a.Admin {
+	if a.admin() {
 		return ""
 	}
 	return a.Person
@@ -44,7 +55,7 @@ func (s *Service) Session(ctx context.Context, by Asker, id string) (v Session, 
 	switch {
 	case err != nil:
 		return Session{}, err
-	case !by.Admin && by.Person != v.Master.ID && by.Person != v.Slave.ID:
+	case !by.admin() && by.Person != v.Master.ID && by.Person != v.Slave.ID:
 		return Session{}, ErrNotFound
 	}
 	return s.seen(v), nil

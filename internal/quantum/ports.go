@@ -5,11 +5,17 @@ import (
 	"errors"
 	"time"
 
+	"stonevault/audit"
+	"stonevault/internal/auditlog"
 	"stonevault/qkd/kme"
 )
 
-// ErrNotFound is a session that is not there, or a person.
-var ErrNotFound = errors.New("quantum: there is no such session")
+var (
+	// ErrNotFound is a session that is not there, or a person, or an eavesdropper.
+	ErrNotFound = errors.New("quantum: there is no such session, person or eavesdropper")
+	// ErrForbidden is what the asker's role does not allow.
+	ErrForbidden = errors.New("eavesdroppers are for administrators of the vault")
+)
 
 // State is how far a session is.
 type State string
@@ -23,6 +29,9 @@ const (
 
 // Person is who shares keys with somebody.
 type Person struct{ ID, Name string }
+
+// account is whose an event is.
+func (p Person) account() audit.Values { return audit.Values{"person": p.ID, "name": p.Name} }
 
 // Session is a session between two people. Keys of one direction never serve the other.
 type Session struct {
@@ -63,8 +72,12 @@ type Store interface {
 	UpdateQuantum(ctx context.Context, fn func(Tx) error) error
 }
 
-// Tx is the part of one transaction that sessions use. With a person go all of his sessions. Times have milliseconds.
+// Tx is the part of one transaction that sessions use. With a person go all of his sessions, and eavesdroppers on his fibres.
+// Times have milliseconds.
 type Tx interface {
+	Audit() auditlog.Store
+	Person(ctx context.Context, id string) (Person, error) // or ErrNotFound
+
 	InsertSession(ctx context.Context, s Session) error // ErrNotFound where one of the people is not there
 	// EndSession keeps the State, Result and EndedAt of one that runs, or is ErrNotFound.
 	EndSession(ctx context.Context, s Session) error
@@ -73,4 +86,10 @@ type Tx interface {
 	// TrimSessions removes sessions of a pair: those that began before a time, and all but the newest.
 	TrimSessions(ctx context.Context, p kme.Pair, keep int, before time.Time) error
 	Pools(ctx context.Context, q PoolQuery) ([]Pool, error)
+
+	// PutEavesdropper keeps her in the place of the one that is there, or is ErrNotFound where one of the people is not.
+	PutEavesdropper(ctx context.Context, e Eavesdropper) error
+	DeleteEavesdropper(ctx context.Context, a, b string) error           // of two people in any order, or ErrNotFound
+	Eavesdropper(ctx context.Context, a, b string) (Eavesdropper, error) // the same
+	Eavesdroppers(ctx context.Context, q EavesdropperQuery) ([]Eavesdropper, error)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"stonevault/internal/auditlog"
 	"stonevault/qkd/bb84"
 	"stonevault/qkd/distill"
 	"stonevault/qkd/kme"
@@ -35,6 +36,7 @@ const (
 // Config is what a Service is made of. All is required.
 type Config struct {
 	Store Store
+	Audit *auditlog.Recorder
 	// KMEs are what the service makes keys for; Maker is set by New, and Random and Now serve sessions too.
 	KMEs kme.Config
 }
@@ -42,6 +44,7 @@ type Config struct {
 // Service runs sessions. It may be used by many goroutines.
 type Service struct {
 	store  Store
+	audit  *auditlog.Recorder
 	random io.Reader
 	now    func() time.Time
 	setup  bb84.Setup
@@ -54,7 +57,7 @@ var _ kme.Maker = (*Service)(nil)
 
 // New makes a service, and the KMEs that it fills.
 func New(c Config) (*Service, error) {
-	if c.Store == nil || c.KMEs.Now == nil {
+	if c.Store == nil || c.Audit == nil || c.KMEs.Now == nil {
 		return nil, errors.New("quantum: all of the configuration is required")
 	}
 	p, ok := bb84.FindPreset(preset)
@@ -67,7 +70,7 @@ func New(c Config) (*Service, error) {
 	}
 	now := c.KMEs.Now
 	s := &Service{
-		store: c.Store, random: c.KMEs.Random, setup: setup, slots: make(chan struct{}, atOnce), bench: make(chan struct{}, 1),
+		store: c.Store, audit: c.Audit, random: c.KMEs.Random, setup: setup, slots: make(chan struct{}, atOnce), bench: make(chan struct{}, 1),
 		now: func() time.Time { return time.UnixMilli(now().UnixMilli()).UTC() },
 	}
 	c.KMEs.Maker = s
@@ -80,11 +83,11 @@ func (s *Service) KMEs() *kme.KMEs { return s.kmes }
 
 // Make runs a session for a pair. It yields as many keys as there are secret bits for, whatever n is.
 func (s *Service) Make(ctx context.Context, p kme.Pair, _ int) (keys [][kme.KeyBytes]byte, id string, err error) {
-	kept, err := s.begin(ctx, p)
+	kept, setup, err := s.begin(ctx, p)
 	if err != nil {
 		return nil, "", err
 	}
-	run, err := s.simulate(ctx, s.setup)
+	run, err := s.simulate(ctx, setup)
 	if err != nil {
 		kept.State = Failed
 		return nil, kept.ID, errors.Join(err, s.end(ctx, kept))
@@ -107,18 +110,23 @@ func (s *Service) Make(ctx context.Context, p kme.Pair, _ int) (keys [][kme.KeyB
 	return cut(run.Alice.Key), kept.ID, nil
 }
 
-// begin keeps that a session of a pair runs.
-func (s *Service) begin(ctx context.Context, p kme.Pair) (v Session, err error) {
+// begin keeps that a session of a pair runs. Whether somebody listens is decided then.
+func (s *Service) begin(ctx context.Context, p kme.Pair) (v Session, setup bb84.Setup, err error) {
+	setup = s.setup
 	v = Session{Master: Person{ID: p.Master}, Slave: Person{ID: p.Slave}, State: Running, StartedAt: s.now()}
 	if v.ID, err = s.newID(); err != nil {
-		return v, err
+		return v, setup, err
 	}
-	return v, s.store.UpdateQuantum(ctx, func(tx Tx) error {
+	err = s.store.UpdateQuantum(ctx, func(tx Tx) (err error) {
+		if setup.Eve, err = eve(ctx, tx, p.Master, p.Slave); err != nil {
+			return err
+		}
 		if err := tx.TrimSessions(ctx, p, keepSessions-1, v.StartedAt.Add(-keepFor)); err != nil {
 			return err
 		}
 		return tx.InsertSession(ctx, v)
 	})
+	return v, setup, err
 }
 
 // end keeps what a session came to, also where nobody waits for it any more.

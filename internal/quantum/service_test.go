@@ -53,18 +53,18 @@ func TestMake(t *testing.T) {
 // TestMakeAborted wants no key and a reason where somebody listens.
 func TestMakeAborted(t *testing.T) {
 	s, m := newService(t, rand.Reader)
-	s.setup.Eve = bb84.Eve{Attack: bb84.Intercept, Fraction: 1}
+	m.eve = &Eavesdropper{People: [2]Person{{ID: "ann"}, {ID: "bob"}}, Attack: bb84.Intercept, Share: wholeShare}
 	keys, session, err := s.Make(t.Context(), pair, 1)
 	var aborted *kme.Aborted
 	if !errors.As(err, &aborted) || aborted.Session != session || session == "" || aborted.Reason == "" || keys != nil {
 		t.Errorf("%d keys, %q, %v", len(keys), session, err)
 	}
 	if kept := m.sessions[0]; kept.State != Aborted || len(kept.Result) == 0 || kept.EndedAt != start {
-		t.Errorf("%+v is kept", kept)
+		t.Errorf("%s is kept, %.200s", kept.State, kept.Result)
 	}
 	// Who asks for it gets it as it is, and no error.
-	if v, err := s.Start(t.Context(), Asker{Person: "ann"}, "bob"); err != nil || v.State != Aborted || m.pooled != 0 {
-		t.Errorf("%+v, %d keys, %v", v, m.pooled, err)
+	if v, err := s.Start(t.Context(), asker("ann"), "bob"); err != nil || v.State != Aborted || m.pooled != 0 {
+		t.Errorf("%s, %d keys, %v", v.State, m.pooled, err)
 	}
 }
 

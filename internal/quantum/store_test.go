@@ -4,11 +4,18 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"stonevault/audit"
+	"stonevault/internal/access"
+	"stonevault/internal/auditlog"
 	"stonevault/qkd"
 	"stonevault/qkd/kme"
 )
@@ -19,6 +26,8 @@ type memory struct {
 	mu       sync.Mutex
 	sessions []Session
 	pooled   int
+	eve      *Eavesdropper
+	log      *auditing
 	fail     error // of ending a session
 }
 
@@ -66,6 +75,77 @@ func (m *memory) TrimSessions(context.Context, kme.Pair, int, time.Time) error {
 }
 func (m *memory) Pools(context.Context, PoolQuery) ([]Pool, error) { return nil, errors.ErrUnsupported }
 
+func (m *memory) Audit() auditlog.Store { return m.log }
+func (m *memory) Person(_ context.Context, id string) (Person, error) {
+	if id == "carol" {
+		return Person{}, ErrNotFound
+	}
+	return Person{id, "name of " + id}, nil
+}
+
+func (m *memory) PutEavesdropper(_ context.Context, e Eavesdropper) error {
+	m.eve = &e
+	return nil
+}
+
+func (m *memory) DeleteEavesdropper(context.Context, string, string) error {
+	m.eve = nil
+	return nil
+}
+
+func (m *memory) Eavesdropper(_ context.Context, a, b string) (Eavesdropper, error) {
+	if m.eve == nil || Between(a, b) != [2]string{m.eve.People[0].ID, m.eve.People[1].ID} {
+		return Eavesdropper{}, ErrNotFound
+	}
+	return *m.eve, nil
+}
+
+func (m *memory) Eavesdroppers(context.Context, EavesdropperQuery) ([]Eavesdropper, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// auditing is an audit log of which nothing is kept but what it was told.
+type auditing struct {
+	auditlog.Store
+	said []string // under memory.mu
+}
+
+func (*auditing) KeysOf(_ context.Context, persons ...string) (keys []auditlog.Key, err error) {
+	for i, p := range persons {
+		keys = append(keys, auditlog.Key{Number: int64(i), Person: p, Sealed: make([]byte, 32)})
+	}
+	return keys, nil
+}
+
+func (*auditing) InsertEvent(context.Context, auditlog.Event) (int64, error) { return 1, nil }
+
+// note keeps an event as a line.
+func (a *auditing) note(_ context.Context, _ auditlog.Store, _ int64, e audit.Event) error {
+	line := e.Type.String()
+	for _, slot := range []audit.Values{e.Operational, e.Actor, e.Subject} {
+		for _, name := range slices.Sorted(maps.Keys(slot)) {
+			if v := slot[name]; v != "" {
+				line += fmt.Sprintf(" %s=%v", name, v)
+			}
+		}
+		line += ";"
+	}
+	a.said = append(a.said, line)
+	return nil
+}
+
+// of are the lines of a type.
+func (a *auditing) of(kind string) (lines []string) {
+	for _, line := range a.said {
+		if strings.HasPrefix(line, kind+" ") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func asker(person string) Asker { return Asker{auditlog.Actor{Person: person}, access.User} }
+
 // openSealer seals nothing.
 type openSealer struct{}
 
@@ -76,8 +156,10 @@ var start = time.Date(2026, 11, 27, 20, 0, 0, 0, time.UTC)
 
 func newService(t testing.TB, random io.Reader) (*Service, *memory) {
 	t.Helper()
-	m := &memory{}
-	s, err := New(Config{Store: m, KMEs: kme.Config{
+	m := &memory{log: &auditing{}}
+	recorder := auditlog.NewRecorder(auditlog.Config{Master: openSealer{}, Rand: rand.Reader, Now: func() time.Time { return start }}, func() {})
+	recorder.Observe(m.log.note)
+	s, err := New(Config{Store: m, Audit: recorder, KMEs: kme.Config{
 		Source: "a", Target: "b", Store: m, Sealer: openSealer{}, Random: random, Now: func() time.Time { return start },
 		Known: func(_ context.Context, id string) (bool, error) { return id != "carol", nil },
 	}})
@@ -90,7 +172,7 @@ func newService(t testing.TB, random io.Reader) (*Service, *memory) {
 // TestStart has a person fill the pool of a pair, and look at what became of it.
 func TestStart(t *testing.T) {
 	s, m := newService(t, rand.Reader)
-	ann, ctx := Asker{Person: "ann"}, t.Context()
+	ann, ctx := asker("ann"), t.Context()
 	v, err := s.Start(ctx, ann, "bob")
 	if err != nil || v.State != Done || v.Master.ID != "ann" || v.Slave.ID != "bob" || m.pooled != kme.DefaultLimits.MaxStored {
 		t.Fatalf("%s, %d keys, %v", v.State, m.pooled, err)
@@ -100,7 +182,7 @@ func TestStart(t *testing.T) {
 			t.Errorf("with %s: %v", with, err)
 		}
 	}
-	for who, want := range map[Asker]error{{Person: "bob"}: nil, {Person: "root", Admin: true}: nil, {Person: "dora"}: ErrNotFound} {
+	for who, want := range map[Asker]error{asker("bob"): nil, {auditlog.Actor{Person: "root"}, access.Admin}: nil, asker("dora"): ErrNotFound} {
 		if got, err := s.Session(ctx, who, v.ID); !errors.Is(err, want) || (err == nil) != (got.ID == v.ID) {
 			t.Errorf("%+v: %+v, %v", who, got, err)
 		}

@@ -101,6 +101,7 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"quantum keys of somebody who is erased", testQuantumKeysErased},
 		{"quantum keys that are taken at once", testQuantumKeysAtOnce},
 		{"quantum sessions", testQuantumSessions},
+		{"eavesdroppers", testEavesdroppers},
 		{"pools of quantum keys", testQuantumPools},
 	}
 	for _, tt := range tests {

@@ -8,6 +8,7 @@ import (
 
 	"stonevault/internal/quantum"
 	"stonevault/internal/vault"
+	"stonevault/qkd/bb84"
 	"stonevault/qkd/kme"
 )
 
@@ -133,4 +134,79 @@ func testQuantumPools(t *testing.T, db Database) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func testEavesdroppers(t *testing.T, db Database) {
+	people(t, db, 4)
+	someone := func(n int) quantum.Person { return quantum.Person{ID: string(Person(n).ID), Name: Person(n).Name} }
+	between := func(a, b int, attack bb84.Attack, share int64) quantum.Eavesdropper {
+		return quantum.Eavesdropper{People: [2]quantum.Person{someone(a), someone(b)}, Attack: attack, Share: share, By: someone(4), Since: start}
+	}
+	one, two, three := between(1, 2, bb84.Intercept, 1), between(1, 3, bb84.Breidbart, 500_000), between(2, 3, bb84.Splitting, 1_000_000)
+	updateQuantum(t, db, nil, func(ctx context.Context, tx quantum.Tx) error {
+		return errors.Join(tx.PutEavesdropper(ctx, three), tx.PutEavesdropper(ctx, one), tx.PutEavesdropper(ctx, two))
+	})
+	list := func(q quantum.EavesdropperQuery, want ...quantum.Eavesdropper) {
+		t.Helper()
+		if err := db.ViewQuantum(t.Context(), func(tx quantum.Tx) error {
+			got, err := tx.Eavesdroppers(t.Context(), q)
+			equal(t, "eavesdroppers", got, want)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list(quantum.EavesdropperQuery{Limit: 9}, one, two, three)
+	list(quantum.EavesdropperQuery{Limit: 9, Person: someone(3).ID}, two, three)
+	list(quantum.EavesdropperQuery{Limit: 1, After: [2]string{someone(1).ID, someone(2).ID}}, two)
+
+	one.Attack, one.Share, one.Since = bb84.Breidbart, 2, start.Add(time.Second)
+	updateQuantum(t, db, nil, func(ctx context.Context, tx quantum.Tx) error {
+		if err := tx.PutEavesdropper(ctx, one); err != nil {
+			return err
+		}
+		got, err := tx.Eavesdropper(ctx, someone(2).ID, someone(1).ID)
+		equal(t, "an eavesdropper", got, one)
+		return err
+	})
+	for _, missing := range []func(context.Context, quantum.Tx) error{
+		func(ctx context.Context, tx quantum.Tx) error {
+			return tx.PutEavesdropper(ctx, between(1, 9, bb84.Intercept, 1))
+		},
+		func(ctx context.Context, tx quantum.Tx) error {
+			return tx.DeleteEavesdropper(ctx, someone(1).ID, someone(4).ID)
+		},
+		func(ctx context.Context, tx quantum.Tx) error {
+			_, err := tx.Eavesdropper(ctx, someone(1).ID, someone(4).ID)
+			return err
+		},
+		func(ctx context.Context, tx quantum.Tx) error { _, err := tx.Person(ctx, someone(9).ID); return err },
+	} {
+		updateQuantum(t, db, quantum.ErrNotFound, missing)
+	}
+	for what, e := range map[string]quantum.Eavesdropper{
+		"with two people in no order": between(2, 1, bb84.Intercept, 1), "on one person": between(1, 1, bb84.Intercept, 1),
+		"without an attack": between(1, 2, "", 1), "without a share": between(1, 2, bb84.Intercept, 0), "with too large a share": between(1, 2, bb84.Intercept, 1_000_001),
+	} {
+		if err := db.UpdateQuantum(t.Context(), func(tx quantum.Tx) error { return tx.PutEavesdropper(t.Context(), e) }); err == nil {
+			t.Errorf("an eavesdropper %s is kept", what)
+		}
+	}
+	updateQuantum(t, db, nil, func(ctx context.Context, tx quantum.Tx) error {
+		return tx.DeleteEavesdropper(ctx, someone(3).ID, someone(1).ID)
+	})
+	list(quantum.EavesdropperQuery{Limit: 9}, one, three)
+
+	// Whoever put her there may be erased, and she stays. With either of the two she goes.
+	erase := func(n int) {
+		t.Helper()
+		update(t, db, func(ctx context.Context, tx vault.Tx) error { return tx.People().Erase(ctx, Person(n).ID) })
+	}
+	erase(4)
+	one.By, three.By = quantum.Person{}, quantum.Person{}
+	list(quantum.EavesdropperQuery{Limit: 9}, one, three)
+	erase(3)
+	list(quantum.EavesdropperQuery{Limit: 9}, one)
+	erase(1)
+	list(quantum.EavesdropperQuery{Limit: 9})
 }
