@@ -248,7 +248,7 @@ var definitions = []Definition{
 			count("secret_bits"), count("qber"), count("keys"), flag("eavesdropper")}, actor, account}},
 	{QuantumDelivered, 1, "quantum.delivered", "Quantum keys left the pool: the actor took them for the subject, or fetched what the subject had taken; `bits` is of all together.", [slotCount][]Field{
 		{among("what", "taken", "fetched"), count("keys"), count("bits")}, actor, account}},
-	{QuantumRefused, 1, "quantum.refused", "A program got no quantum keys: its certificate is nobody's, the keys are not for it, or it asked too often. The subject is whose keys it asked for.", [slotCount][]Field{
+	{QuantumRefused, 1, "quantum.refused", "A program got no quantum keys: its certificate is of nobody who may have any, the keys are not for it, or it asked too often. The subject is whose keys it asked for.", [slotCount][]Field{
 		with(repeated, among("reason", "nobody", "foreign", "limit")), actor, account}},
 	{QuantumEavesdropper, 1, "quantum.eavesdropper", "A simulated eavesdropper came between the subject and the person `with`, does something else, or is gone; `share` is attacked pulses in a million. There is an event for each of the two.", [slotCount][]Field{
 		{among("what", "on", "changed", "off"), among("attack", "intercept", "breidbart", "pns"), count("share"), id("with")}, actor, account}},

@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"stonevault/internal/auditlog"
 	"stonevault/internal/config"
 	"stonevault/internal/front"
 	"stonevault/internal/quantum"
@@ -81,7 +82,7 @@ func readAuthorities(path string) (*x509.CertPool, error) {
 
 // openQuantum makes the simulated KMEs, whose SAEs are the people of the vault, and what runs sessions for them.
 func (s *Server) openQuantum() (err error) {
-	s.quantum.sessions, err = quantum.New(quantum.Config{Store: s.store.db, Audit: s.store.recorder, KMEs: kmeConfig(s.store, s.Config, s.Now)})
+	s.quantum.sessions, err = quantum.New(quantum.Config{Store: s.store.db, Audit: s.store.recorder, Tally: s.tally, KMEs: kmeConfig(s.store, s.Config, s.Now)})
 	return err
 }
 
@@ -109,7 +110,7 @@ func (s *Server) startQuantum(jobs context.Context) {
 		return
 	}
 	handler := &etsi014.Handler{Source: q.sessions.KMEs().SAE, Identify: q.field.SAE, Failed: s.quantumFailed}
-	s.start(jobs, q.listener, handler, q.tls)
+	s.start(jobs, q.listener, fromProgram(handler), q.tls)
 	s.every(jobs, certificateEvery, func(context.Context) {
 		switch changed, err := q.certificates.Reload(); {
 		case err != nil:
@@ -123,15 +124,38 @@ func (s *Server) startQuantum(jobs context.Context) {
 		"certificate", front.Fingerprint(q.certificates.Leaf()), "expires", q.certificates.Leaf().NotAfter.UTC().Format(time.RFC3339))
 }
 
+// fromProgram has what is recorded of a request say where it came from.
+func fromProgram(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		by := auditlog.Actor{Client: r.UserAgent(), Address: programAddress(r)}
+		h.ServeHTTP(w, r.WithContext(quantum.WithCaller(r.Context(), by)))
+	})
+}
+
+func programAddress(r *http.Request) string {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	return host
+}
+
 // quantumFailed says what an SAE is not told.
-func (s *Server) quantumFailed(r *http.Request, err error) {
-	client, _, _ := net.SplitHostPort(r.RemoteAddr)
+func (s *Server) quantumFailed(r *http.Request, c etsi014.Call, err error) {
+	client := programAddress(r)
 	if errors.Is(err, qkd.ErrUnauthorised) {
+		why, failed := s.quantum.sessions.WhyRefused(r.Context(), c.SAE)
+		s.noteProgram(r, c, why, failed)
 		s.Log.Warn("a program got no quantum keys, because they are not for it, or its certificate is nobody's", "client", client, "error", err)
 		return
 	}
 	if r.Context().Err() == nil {
 		s.Log.Error("quantum keys could not be handed out", "client", client, "error", err)
+	}
+}
+
+// noteProgram records that a program got no keys.
+func (s *Server) noteProgram(r *http.Request, c etsi014.Call, why quantum.Reason, err error) {
+	ctx := context.WithoutCancel(r.Context())
+	if err = errors.Join(err, s.quantum.sessions.NoteRefused(ctx, c.SAE, c.Peer, why)); err != nil {
+		s.Log.Error("that a program got no quantum keys could not be recorded", "client", programAddress(r), "error", err)
 	}
 }
 

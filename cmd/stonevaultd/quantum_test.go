@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -10,9 +11,11 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,19 +101,19 @@ func quantumServer(t testing.TB, flags map[string]string) (s *Server, a *quantum
 	s.Config = settings(t, all)
 	check(t, s.Run(t.Context()))
 	t.Cleanup(func() { closeServer(t, s) })
-	makePerson(t, s, "ann")
-	makePerson(t, s, "bob")
+	return s, a, newPersonID(t, s, "ann"), newPersonID(t, s, "bob")
+}
+
+// newPersonID makes a person and returns the id.
+func newPersonID(t testing.TB, s *Server, name string) (id string) {
+	t.Helper()
+	makePerson(t, s, name)
 	check(t, s.store.db.View(t.Context(), func(tx vault.Tx) error {
-		for name, id := range map[string]*string{"ann": &ann, "bob": &bob} {
-			p, err := tx.People().ByNameKey(t.Context(), name)
-			if err != nil {
-				return err
-			}
-			*id = string(p.ID)
-		}
-		return nil
+		p, err := tx.People().ByNameKey(t.Context(), name)
+		id = string(p.ID)
+		return err
 	}))
-	return s, a, ann, bob
+	return id
 }
 
 // someKeys makes keys in the place of sessions.
@@ -160,6 +163,25 @@ func TestQuantumKeys(t *testing.T) {
 	}
 	if _, err := bobsProgram.Fetch(ctx, ann, keys[0].ID); !errors.Is(err, qkd.ErrNotFound) {
 		t.Errorf("again: %v", err)
+	}
+	// A program that fetches what is Bob's gets nothing. All of it is recorded, for each whom it is about.
+	keys, err = annsProgram.Take(ctx, bob, qkd.Request{Number: 2})
+	check(t, err)
+	eve := newPersonID(t, s, "eve")
+	if _, err := a.client(s, eve).Fetch(ctx, ann, keys[0].ID); !errors.Is(err, qkd.ErrUnauthorised) {
+		t.Errorf("somebody else's program: %v", err)
+	}
+	var said []string
+	page, err := s.store.reader.List(ctx, auditlog.Query{Limit: 100}, auditlog.Viewer{Person: ann})
+	check(t, err)
+	for _, e := range slices.Backward(page.Entries) {
+		if kind, ok := strings.CutPrefix(e.Event.Type.String(), "quantum."); ok {
+			said = append(said, fmt.Sprint(kind, " ", cmp.Or(e.Event.Operational["what"], e.Event.Operational["reason"]), " ", e.Event.Operational["keys"], " by ", e.Event.Actor["name"], ", ", e.Event.Subject["name"], " at ", e.Event.Actor["address"]))
+		}
+	}
+	if want := []string{"session none 3", "delivered taken 1 by ann, bob at 127.0.0.1", "delivered fetched 1 by bob, ann at 127.0.0.1",
+		"delivered taken 2 by ann, bob at 127.0.0.1", "refused foreign <nil> by eve, ann at 127.0.0.1"}; !slices.EqualFunc(said, want, strings.HasPrefix) {
+		t.Errorf("%q", said)
 	}
 	// While somebody listens an empty pool stays empty.
 	check(t, s.quantum.sessions.Eavesdrop(ctx, quantum.Asker{Role: access.Admin}, [2]string{ann, bob}, bb84.Intercept, 1))

@@ -129,7 +129,7 @@ func newEmptyWorld(t testing.TB) *world {
 	})
 	w.webhooks, err = webhook.New(webhook.Config{Store: w.db, Sealer: master, Audit: recorder, Outbox: outbox, Rand: rand.Reader, Now: time.Now})
 	check(err)
-	sessions, err := quantum.New(quantum.Config{Store: w.db, Audit: recorder, KMEs: kme.Config{
+	sessions, err := quantum.New(quantum.Config{Store: w.db, Audit: recorder, Tally: w.tally, KMEs: kme.Config{
 		Source: "kme-1", Target: "kme-2", Store: w.db, Sealer: master, Random: rand.Reader, Now: w.now,
 		Known: func(context.Context, string) (bool, error) { return true, nil },
 	}})

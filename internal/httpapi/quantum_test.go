@@ -173,6 +173,12 @@ func TestEavesdropper(t *testing.T) {
 	if s, r := session("owner", "stranger"); s.State != "done" || r.KeyBits == 0 {
 		t.Errorf("once she is gone: %s", s.State)
 	}
+	// Each of the two sees the sessions, and others do not.
+	for who, want := range map[string]int{"owner": 5, "stranger": 4, "manager": 1, "admin": 5} {
+		if n := len(w.events(who, "type=quantum.session")); n != want {
+			t.Errorf("%s sees %d sessions in the audit log, want %d", who, n, want)
+		}
+	}
 	// Each of the two sees what was done, and what did nothing is no event.
 	for _, who := range []string{"owner", "stranger"} {
 		var said []string

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"stonevault/internal/quantum"
 	"stonevault/qkd"
 	"stonevault/qkd/kme"
 )
@@ -15,12 +16,15 @@ import (
 type quantumKeys struct{ tx *Tx }
 
 var (
-	_ kme.Store = (*DB)(nil)
-	_ kme.Tx    = quantumKeys{}
+	_ kme.Store      = (*DB)(nil)
+	_ quantum.KeysTx = quantumKeys{}
 )
 
 // QuantumKeys is the part of a transaction that keeps quantum keys.
 func (tx *Tx) QuantumKeys() kme.Tx { return quantumKeys{tx} }
+
+// Quantum is what sessions have in the same transaction.
+func (s quantumKeys) Quantum() quantum.Tx { return quantumSessions{s.tx} }
 
 // ViewQuantumKeys is View.
 func (db *DB) ViewQuantumKeys(ctx context.Context, fn func(kme.Tx) error) error {

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"stonevault/audit"
 	"stonevault/internal/access"
-	"stonevault/internal/auditlog"
 	"stonevault/qkd/bb84"
 )
 
@@ -61,7 +59,7 @@ func (s *Service) Eavesdrop(ctx context.Context, by Asker, between [2]string, at
 	if err := by.may(access.QuantumEavesdrop); err != nil {
 		return err
 	}
-	e := Eavesdropper{Attack: attack, Share: int64(math.Round(share * wholeShare)), By: Person{ID: by.Person}, Since: s.now()}
+	e := Eavesdropper{Attack: attack, Share: millionths(share), By: Person{ID: by.Person}, Since: s.now()}
 	switch {
 	case between[0] == between[1]:
 		return &InvalidError{"other", "is the same person; a fibre has two ends"}
@@ -125,11 +123,6 @@ func eve(ctx context.Context, tx Tx, a, b string) (bb84.Eve, error) {
 		return bb84.Eve{}, nil
 	}
 	return bb84.Eve{Attack: e.Attack, Fraction: e.Fraction()}, err
-}
-
-// change runs a transaction that records events.
-func (s *Service) change(ctx context.Context, fn func(Tx) error) error {
-	return auditlog.InTransaction(ctx, s.store.UpdateQuantum, fn)
 }
 
 // recordEavesdropper records for each of the two what became of her.

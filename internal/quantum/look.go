@@ -39,7 +39,7 @@ func (s *Service) Start(ctx context.Context, by Asker, with string) (Session, er
 	if known, err := s.kmes.Known(ctx, with); err != nil || !known || with == by.Person {
 		return Session{}, errors.Join(ErrNotFound, err)
 	}
-	id, err := s.kmes.Fill(ctx, kme.Pair{Master: by.Person, Slave: with})
+	id, err := s.kmes.Fill(WithCaller(ctx, by.Actor), kme.Pair{Master: by.Person, Slave: with})
 	if err != nil && (id == "" || !errors.Is(err, qkd.ErrNoKeys)) {
 		return Session{}, err
 	}

@@ -37,7 +37,8 @@ const (
 type Config struct {
 	Store Store
 	Audit *auditlog.Recorder
-	// KMEs are what the service makes keys for; Maker is set by New, and Random and Now serve sessions too.
+	Tally *auditlog.Tally // of programs that get no keys
+	// KMEs are what the service makes keys for; Maker and Record are set by New, and Random and Now serve sessions too.
 	KMEs kme.Config
 }
 
@@ -45,6 +46,7 @@ type Config struct {
 type Service struct {
 	store  Store
 	audit  *auditlog.Recorder
+	tally  *auditlog.Tally
 	random io.Reader
 	now    func() time.Time
 	setup  bb84.Setup
@@ -57,7 +59,7 @@ var _ kme.Maker = (*Service)(nil)
 
 // New makes a service, and the KMEs that it fills.
 func New(c Config) (*Service, error) {
-	if c.Store == nil || c.Audit == nil || c.KMEs.Now == nil {
+	if c.Store == nil || c.Audit == nil || c.Tally == nil || c.KMEs.Now == nil {
 		return nil, errors.New("quantum: all of the configuration is required")
 	}
 	p, ok := bb84.FindPreset(preset)
@@ -70,10 +72,10 @@ func New(c Config) (*Service, error) {
 	}
 	now := c.KMEs.Now
 	s := &Service{
-		store: c.Store, audit: c.Audit, random: c.KMEs.Random, setup: setup, slots: make(chan struct{}, atOnce), bench: make(chan struct{}, 1),
+		store: c.Store, audit: c.Audit, tally: c.Tally, random: c.KMEs.Random, setup: setup, slots: make(chan struct{}, atOnce), bench: make(chan struct{}, 1),
 		now: func() time.Time { return time.UnixMilli(now().UnixMilli()).UTC() },
 	}
-	c.KMEs.Maker = s
+	c.KMEs.Maker, c.KMEs.Record = s, s.recordDelivery
 	s.kmes, err = kme.New(c.KMEs)
 	return s, err
 }
@@ -90,7 +92,7 @@ func (s *Service) Make(ctx context.Context, p kme.Pair, _ int) (keys [][kme.KeyB
 	run, err := s.simulate(ctx, setup)
 	if err != nil {
 		kept.State = Failed
-		return nil, kept.ID, errors.Join(err, s.end(ctx, kept))
+		return nil, kept.ID, errors.Join(err, s.end(ctx, kept, setup, nil, 0))
 	}
 	if kept.Result, err = json.Marshal(run.Result); err != nil {
 		return nil, kept.ID, err
@@ -98,16 +100,17 @@ func (s *Service) Make(ctx context.Context, p kme.Pair, _ int) (keys [][kme.KeyB
 	if run.Result.Aborted {
 		kept.State = Aborted
 		err = &kme.Aborted{Session: kept.ID, Reason: strings.TrimPrefix(run.Result.Sentence(), "Aborted: ")}
-		if failed := s.end(ctx, kept); failed != nil {
+		if failed := s.end(ctx, kept, setup, &run.Result, 0); failed != nil {
 			err = failed
 		}
 		return nil, kept.ID, err
 	}
 	kept.State = Done
-	if err := s.end(ctx, kept); err != nil {
+	keys = cut(run.Alice.Key)
+	if err := s.end(ctx, kept, setup, &run.Result, len(keys)); err != nil {
 		return nil, kept.ID, err
 	}
-	return cut(run.Alice.Key), kept.ID, nil
+	return keys, kept.ID, nil
 }
 
 // begin keeps that a session of a pair runs. Whether somebody listens is decided then.
@@ -129,11 +132,16 @@ func (s *Service) begin(ctx context.Context, p kme.Pair) (v Session, setup bb84.
 	return v, setup, err
 }
 
-// end keeps what a session came to, also where nobody waits for it any more.
-func (s *Service) end(ctx context.Context, v Session) error {
+// end keeps and records what a session came to, also where nobody waits for it any more.
+func (s *Service) end(ctx context.Context, v Session, setup bb84.Setup, r *bb84.Result, keys int) error {
 	ctx = context.WithoutCancel(ctx)
 	v.EndedAt = s.now()
-	return s.store.UpdateQuantum(ctx, func(tx Tx) error { return tx.EndSession(ctx, v) })
+	return s.change(ctx, func(tx Tx) error {
+		if err := tx.EndSession(ctx, v); err != nil {
+			return err
+		}
+		return s.recordSession(ctx, tx, v.ID, r, keys, setup.Eve.Attack != bb84.NoAttack)
+	})
 }
 
 // simulate runs a session once there is a slot for it. Its two ends begin with a secret that is drawn for it alone.

@@ -75,6 +75,7 @@ func (m *memory) TrimSessions(context.Context, kme.Pair, int, time.Time) error {
 }
 func (m *memory) Pools(context.Context, PoolQuery) ([]Pool, error) { return nil, errors.ErrUnsupported }
 
+func (m *memory) Quantum() Tx           { return m }
 func (m *memory) Audit() auditlog.Store { return m.log }
 func (m *memory) Person(_ context.Context, id string) (Person, error) {
 	if id == "carol" {
@@ -109,6 +110,11 @@ type auditing struct {
 	auditlog.Store
 	said []string // under memory.mu
 }
+
+func (a *auditing) View(_ context.Context, fn func(auditlog.Store) error) error     { return fn(a) }
+func (a *auditing) Update(_ context.Context, fn func(auditlog.Store) error) error   { return fn(a) }
+func (a *auditing) Sequence(_ context.Context, fn func(auditlog.Store) error) error { return fn(a) }
+func (a *auditing) Shred(_ context.Context, fn func(auditlog.Store) error) error    { return fn(a) }
 
 func (*auditing) KeysOf(_ context.Context, persons ...string) (keys []auditlog.Key, err error) {
 	for i, p := range persons {
@@ -157,9 +163,9 @@ var start = time.Date(2026, 11, 27, 20, 0, 0, 0, time.UTC)
 func newService(t testing.TB, random io.Reader) (*Service, *memory) {
 	t.Helper()
 	m := &memory{log: &auditing{}}
-	recorder := auditlog.NewRecorder(auditlog.Config{Master: openSealer{}, Rand: rand.Reader, Now: func() time.Time { return start }}, func() {})
+	recorder := auditlog.NewRecorder(auditlog.Config{Database: m.log, Master: openSealer{}, Rand: rand.Reader, Now: func() time.Time { return start }}, func() {})
 	recorder.Observe(m.log.note)
-	s, err := New(Config{Store: m, Audit: recorder, KMEs: kme.Config{
+	s, err := New(Config{Store: m, Audit: recorder, Tally: auditlog.NewTally(recorder), KMEs: kme.Config{
 		Source: "a", Target: "b", Store: m, Sealer: openSealer{}, Random: random, Now: func() time.Time { return start },
 		Known: func(_ context.Context, id string) (bool, error) { return id != "carol", nil },
 	}})

@@ -23,9 +23,13 @@ type Handler struct {
 	Source func(sae string) qkd.Source
 	// Identify is the id of the SAE that a verified certificate belongs to, for instance Field.SAE.
 	Identify func(*x509.Certificate) (string, error)
-	// Failed is told why a request got 503 without a reason in it, or 401. It may be nil. No error has a key in it.
-	Failed func(r *http.Request, err error)
+	// Failed is told why a request got 503 without a reason in it, or 401, and whose it was. It may be nil. No error has a key in
+	// it.
+	Failed func(r *http.Request, c Call, err error)
 }
+
+// Call says who asks about whom. What was not found out is empty.
+type Call struct{ SAE, Peer string }
 
 const prefix = "/api/v1/keys/"
 
@@ -52,11 +56,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	sae, err := h.caller(r)
+	peer, name, found := route(r.URL.EscapedPath())
+	who := Call{sae, peer}
 	if err != nil {
-		h.fail(w, r, err)
+		h.fail(w, r, who, err)
 		return
 	}
-	peer, name, found := route(r.URL.EscapedPath())
 	method, known := methods[name]
 	if !found || !known {
 		write(w, http.StatusNotFound, errorReply{Message: "there is no such resource"})
@@ -73,12 +78,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c := call{source: h.Source(sae), peer: peer, post: r.Method == http.MethodPost}
 	if c.query, c.body, err = content(w, r); err != nil {
-		h.fail(w, r, err)
+		h.fail(w, r, who, err)
 		return
 	}
 	reply, err := method.do(r.Context(), c)
 	if err != nil {
-		h.fail(w, r, err)
+		h.fail(w, r, who, err)
 		return
 	}
 	write(w, http.StatusOK, reply)
@@ -246,7 +251,7 @@ var kinds = []struct {
 	{qkd.ErrNoKeys, http.StatusServiceUnavailable, "there are no keys now"},
 }
 
-func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, c Call, err error) {
 	reply, code := errorReply{Message: "the KME cannot answer now"}, http.StatusServiceUnavailable
 	known := false
 	for _, k := range kinds {
@@ -260,7 +265,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		reply = errorReply{said.Message, said.Details}
 	}
 	if (!known || code == http.StatusUnauthorized) && h.Failed != nil {
-		h.Failed(r, err)
+		h.Failed(r, c, err)
 	}
 	if code == http.StatusUnauthorized {
 		w.Header().Set("Content-Length", "0")

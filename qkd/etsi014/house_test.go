@@ -151,7 +151,7 @@ func newHouse(t testing.TB, allow12 bool) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	h.handler = &etsi014.Handler{Source: kmes.SAE, Identify: etsi014.CommonName.SAE, Failed: func(_ *http.Request, err error) {
+	h.handler = &etsi014.Handler{Source: kmes.SAE, Identify: etsi014.CommonName.SAE, Failed: func(_ *http.Request, _ etsi014.Call, err error) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.failed = append(h.failed, err)

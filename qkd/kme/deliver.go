@@ -104,7 +104,24 @@ func (k *KMEs) deliver(ctx context.Context, tx Tx, o order) ([]qkd.Key, error) {
 			}
 		}
 	}
+	for _, slave := range o.slaves {
+		if err := k.record(ctx, tx, Delivery{Pair: Pair{o.Master, slave}}, keys); err != nil {
+			return nil, err
+		}
+	}
 	return keys, nil
+}
+
+// record tells of keys that are delivered.
+func (k *KMEs) record(ctx context.Context, tx Tx, d Delivery, keys []qkd.Key) error {
+	if k.Record == nil {
+		return nil
+	}
+	d.Keys = len(keys)
+	for _, key := range keys {
+		d.Bits += 8 * len(key.Secret)
+	}
+	return k.Record(ctx, tx, d)
 }
 
 // join makes one key of keys of the pool, one behind the other, cut to a size. It has the id of the first; what is cut
@@ -174,6 +191,9 @@ func (k *KMEs) FetchIn(ctx context.Context, tx Tx, p Pair, ids ...qkd.KeyID) ([]
 	}
 	if len(missing) > 0 {
 		return nil, &qkd.Refusal{Kind: qkd.ErrNotFound, Message: qkd.TextNotFound, Details: missing}
+	}
+	if err := k.record(ctx, tx, Delivery{Pair: p, Fetched: true}, keys); err != nil {
+		return nil, err
 	}
 	return keys, nil
 }

@@ -58,14 +58,25 @@ type Limits struct {
 // DefaultLimits are those of a Config that says nothing.
 var DefaultLimits = Limits{MinSize: 64, MaxSize: 1024, MaxPerRequest: 64, MaxStored: 256, MaxSAEs: 8, PerSession: 8}
 
-// Config is what a pair of KMEs consists of. All but Limits must be there.
+// Delivery is keys of a pair that one end gets: the master, or the slave where they are fetched. Keys for several slaves are a
+// delivery for each of them.
+type Delivery struct {
+	Pair
+	Fetched bool
+	Keys    int
+	Bits    int // of all together
+}
+
+// Config is what a pair of KMEs consists of. All but Limits and Record must be there.
 type Config struct {
 	Source, Target string // the ids of the KMEs: the one that masters ask, and the one that slaves ask
 	Store          Store
 	Sealer         Sealer
 	Maker          Maker
 	// Known tells whether an SAE may get keys, and others keys for it.
-	Known  func(ctx context.Context, sae string) (bool, error)
+	Known func(ctx context.Context, sae string) (bool, error)
+	// Record is told of each delivery in its transaction; where it fails, nothing is delivered. It may be nil.
+	Record func(ctx context.Context, tx Tx, d Delivery) error
 	Random io.Reader // for ids of keys
 	Now    func() time.Time
 	Limits Limits

@@ -471,7 +471,7 @@ export const en = {
         },
         delivered: { taken: 'A program took quantum keys of {whoInside} for {whose}', fetched: 'A program of {whoInside} fetched the quantum keys of {whose}' },
         refused: {
-          nobody: 'A program got no quantum keys: its certificate is nobody’s',
+          nobody: 'A program got no quantum keys: its certificate is of nobody who may have any',
           foreign: 'A program of {whoInside} got no quantum keys: they are not for it',
           limit: 'A program got no quantum keys: it asked too often',
         },
@@ -605,7 +605,7 @@ export const en = {
       enrolled: 'set up', removed: 'removed', 'codes-drawn': 'recovery codes drawn', 'code-used': 'recovery code used', left: 'left', erased: 'erased', totp: 'password and code', 'recovery-code': 'password and recovery code',
       'second-factor': 'wrong second factor', deactivated: 'the account was switched off', changed: 'changed', secret: 'new secret', deleted: 'deleted',
       aborted: 'ended without a key', none: 'nothing', few: 'too few bits arrived', qber: 'too many bits differed', length: 'too few secret bits were left', verification: 'the corrected bits differed',
-      taken: 'taken', fetched: 'fetched', nobody: 'its certificate is nobody’s', foreign: 'the keys are not for it', on: 'switched on', off: 'switched off',
+      taken: 'taken', fetched: 'fetched', nobody: 'its certificate is of nobody who may have any', foreign: 'the keys are not for it', on: 'switched on', off: 'switched off',
       intercept: 'intercept and resend', breidbart: 'Breidbart basis', pns: 'photon-number splitting',
     },
   },
