@@ -253,6 +253,17 @@ func (s *Server) followRoot(ctx context.Context) {
 	s.rotated(ctx, vault.RotateRoot, s.store.vault.FollowRoot(ctx))
 }
 
+// followDestroyed forgets keys whose rows another process has destroyed.
+func (s *Server) followDestroyed(ctx context.Context) {
+	forgot, err := s.store.vault.FollowDestroyed(ctx)
+	switch {
+	case forgot:
+		s.store.recorder.ForgetKeys()
+	case err != nil && ctx.Err() == nil:
+		s.Log.Error("whether keys were destroyed elsewhere is not known, and will be asked again", "error", err)
+	}
+}
+
 // rotate follows the master key, and goes on with what is under way, unless another server does.
 func (s *Server) rotate(ctx context.Context) {
 	if !s.rotated(ctx, vault.RotateMaster, s.store.followMaster(ctx)) {

@@ -192,6 +192,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		s.every(jobs, certificateEvery, s.reloadCertificate)
 	}
 	s.every(jobs, rotateEvery, s.followRoot)
+	s.every(jobs, rotateEvery, s.followDestroyed)
 	s.every(jobs, rotateEvery, s.rotate)
 	anchoring(jobs)
 	keeping(jobs)

@@ -194,6 +194,9 @@ func (v *Vault) eraseAccount(ctx context.Context, a Actor, p Person, done *Erasu
 		if err := tx.People().Erase(ctx, p.ID); err != nil {
 			return err
 		}
+		if err := v.noteDestroyed(ctx, tx); err != nil {
+			return err
+		}
 		// Of a hand-over that was not brought to its end: it has the person's name.
 		if err := tx.Settings().Delete(ctx, settingHandOver(p.ID)); err != nil {
 			return err

@@ -299,6 +299,9 @@ func (v *Vault) destroySeeds(ctx context.Context, row Identity) error {
 		if err := tx.Identities().DestroySeeds(ctx, row.ID); err != nil {
 			return err
 		}
+		if err := v.noteDestroyed(ctx, tx); err != nil {
+			return err
+		}
 		if err := v.recordKey(ctx, tx, audit.KeyDestroyed, nil, row, whose); err != nil {
 			return err
 		}

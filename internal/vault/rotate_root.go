@@ -90,6 +90,9 @@ func (v *Vault) succeed(ctx context.Context, tx Tx, a Actor, s succession) error
 	if err := tx.Identities().DestroySeeds(ctx, old.ID); err != nil {
 		return err
 	}
+	if err := v.noteDestroyed(ctx, tx); err != nil {
+		return err
+	}
 	if err := tx.Identities().Insert(ctx, row); err != nil {
 		return err
 	}

@@ -54,6 +54,7 @@ type Vault struct {
 	following sync.Mutex
 
 	keys      keyring
+	destroyed atomic.Value // the mark that FollowDestroyed has seen last, a string
 	downloads downloads
 	files     fileLocks
 	sittings  sittings
