@@ -70,6 +70,7 @@ func withVerbs(cmd *cobra.Command, example string, verbs ...*cobra.Command) *cob
 		}
 		return misuse(example, "say what to do: %s or %s", before, names[last])
 	}
+	cmd.FParseErrWhitelist.UnknownFlags = true // those that follow a wrong verb are not what is wrong
 	cmd.AddCommand(verbs...)
 	return cmd
 }

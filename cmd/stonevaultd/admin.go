@@ -16,16 +16,8 @@ import (
 var besideFlags = slices.Concat([]string{"data", "database", "objects", "s3_credentials", "suite", "master_key_source", "master_passphrase", "development"}, transitFlags)
 
 func newAdmin(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "admin",
-		Short: "Make accounts, reset passwords and erase people, while the server runs or not",
-		Args:  operands("what to do: create, reset, erase or scrub"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return misuse("%q is no verb of admin; use create, reset, erase or scrub", args[0])
-		},
-	}
-	cmd.AddCommand(newAdminCreate(a), newAdminReset(a), newAdminErase(a), newAdminScrub(a))
-	return cmd
+	return withVerbs("admin", "Make accounts, reset passwords and erase people, while the server runs or not",
+		newAdminCreate(a), newAdminReset(a), newAdminErase(a), newAdminScrub(a))
 }
 
 // passwordFlags say where a password comes from.

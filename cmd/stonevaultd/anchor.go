@@ -29,16 +29,8 @@ var anchorFlags = []string{
 var errNotAnchoring = errors.New("anchoring is not configured here; give the settings that the server has with --config FILE, or begin with: stonevaultd anchor deploy")
 
 func newAnchor(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "anchor",
-		Short: "Write heads of the audit log to an EVM chain, and see how that is doing",
-		Args:  operands("what to do: newkey, deploy, status or now"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return misuse("%q is no verb of anchor; use newkey, deploy, status or now", args[0])
-		},
-	}
-	cmd.AddCommand(newAnchorKey(a), newAnchorDeploy(a), newAnchorStatus(a), newAnchorNow(a))
-	return cmd
+	return withVerbs("anchor", "Write heads of the audit log to an EVM chain, and see how that is doing",
+		newAnchorKey(a), newAnchorDeploy(a), newAnchorStatus(a), newAnchorNow(a))
 }
 
 // besideAnchoring is beside, for a vault whose log is anchored.

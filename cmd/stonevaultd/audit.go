@@ -19,16 +19,8 @@ import (
 )
 
 func newAudit(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "audit",
-		Short: "Check the audit log, copy it, or begin another one after a restore",
-		Args:  operands("what to do: fsck, export or restart"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return misuse("%q is no verb of audit; use fsck, export or restart", args[0])
-		},
-	}
-	cmd.AddCommand(newAuditFsck(a), newAuditExport(a), newAuditRestart(a))
-	return cmd
+	return withVerbs("audit", "Check the audit log, copy it, or begin another one after a restore",
+		newAuditFsck(a), newAuditExport(a), newAuditRestart(a))
 }
 
 func newAuditFsck(a *app) *cobra.Command {

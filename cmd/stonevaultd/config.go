@@ -9,14 +9,6 @@ import (
 )
 
 func newConfig(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "config",
-		Short: "Check and show the settings",
-		Args:  operands("what to do: check or show"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return misuse("%q is no verb of config; use check or show", args[0])
-		},
-	}
 	check := &cobra.Command{
 		Use:     "check [--config FILE]",
 		Short:   "Check flags, environment and file",
@@ -49,7 +41,6 @@ func newConfig(a *app) *cobra.Command {
 	}
 	for _, c := range []*cobra.Command{check, show} {
 		config.AddFlags(c.Flags())
-		cmd.AddCommand(c)
 	}
-	return cmd
+	return withVerbs("config", "Check and show the settings", check, show)
 }

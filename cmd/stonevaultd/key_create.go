@@ -11,15 +11,7 @@ import (
 )
 
 func newKey(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "key",
-		Short: "Make a master key before there is a vault, or have one wrapped by transit",
-		Args:  operands("what to do: create, wrap, unwrap or rewrap"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return misuse("%q is no verb of key; use create, wrap, unwrap or rewrap", args[0])
-		},
-	}
-	cmd.AddCommand(&cobra.Command{
+	create := &cobra.Command{
 		Use:   "create FILE",
 		Short: "Make a master key",
 		Long: `Makes a master key in a file that only its owner can read, and that must not be there yet. It is for a server
@@ -38,7 +30,7 @@ Keep a copy of the file, away from copies of the data.`,
 			_, err = fmt.Fprintf(a.stderr, "A master key is in %s; keep a copy of it away from copies of the data.\n", args[0])
 			return err
 		},
-	})
-	cmd.AddCommand(newKeyWraps(a)...)
-	return cmd
+	}
+	return withVerbs("key", "Make a master key before there is a vault, or have one wrapped by transit",
+		append([]*cobra.Command{create}, newKeyWraps(a)...)...)
 }

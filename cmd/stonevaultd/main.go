@@ -112,6 +112,33 @@ Begin with:  stonevaultd serve --data ./data --create-admin`,
 	return root
 }
 
+// withVerbs is a verb that has verbs of its own, one of which must be named.
+func withVerbs(name, short string, verbs ...*cobra.Command) *cobra.Command {
+	var names []string
+	for _, v := range verbs {
+		names = append(names, v.Name())
+	}
+	list := names[0]
+	if last := len(names) - 1; last > 0 {
+		list = strings.Join(names[:last], ", ") + " or " + names[last]
+	}
+	cmd := &cobra.Command{
+		Use:   name,
+		Short: short,
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return misuse("say what to do: %s", list)
+			}
+			return misuse("%q is no verb of %s; use %s", args[0], name, list)
+		},
+		// The flags that follow a wrong verb are not what is wrong.
+		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
+	}
+	cmd.AddCommand(verbs...)
+	return cmd
+}
+
 // operands checks how many a verb gets.
 func operands(names ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {

@@ -17,16 +17,8 @@ import (
 var migrateFlags = []string{"data", "database", "objects"}
 
 func newMigrate(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "migrate",
-		Short: "Show the schema of the database, or bring it to this program's",
-		Args:  operands("what to do: status or up"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return misuse("%q is no verb of migrate; use status or up", args[0])
-		},
-	}
-	cmd.AddCommand(newMigrateStatus(a), newMigrateUp(a))
-	return cmd
+	return withVerbs("migrate", "Show the schema of the database, or bring it to this program's",
+		newMigrateStatus(a), newMigrateUp(a))
 }
 
 func newMigrateStatus(a *app) *cobra.Command {

@@ -51,16 +51,8 @@ func openSite(s config.Site, now func() time.Time) (*etsi014.Client, error) {
 }
 
 func newQuantum(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "qkd",
-		Short: "Try the connections to QKD hardware",
-		Args:  operands("what to do: sites"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return misuse("%q is no verb of qkd; use sites", args[0])
-		},
-	}
-	cmd.AddCommand(newQuantumSites(a))
-	return cmd
+	return withVerbs("qkd", "Try the connections to QKD hardware",
+		newQuantumSites(a))
 }
 
 func newQuantumSites(a *app) *cobra.Command {

@@ -19,16 +19,8 @@ const confirmRecovery = "recovery confirm --secret-stdin"
 const maxSecretText = 64 << 10
 
 func newRecovery(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "recovery",
-		Short: "Confirm that the recovery sheet is kept",
-		Args:  operands("what to do: confirm"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return misuse("%q is no verb of recovery; use confirm", args[0])
-		},
-	}
-	cmd.AddCommand(newRecoveryConfirm(a))
-	return cmd
+	return withVerbs("recovery", "Confirm that the recovery sheet is kept",
+		newRecoveryConfirm(a))
 }
 
 func newRecoveryConfirm(a *app) *cobra.Command {

@@ -62,16 +62,8 @@ var rotations = map[vault.RotationKind]rotationWords{
 }
 
 func newRotate(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "rotate",
-		Short: "Replace a key while people work",
-		Args:  operands("what to replace: master, root, recovery, identity, suite, tokens or webhooks"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return misuse("%q cannot be replaced; master, root, recovery, identity, suite, tokens and webhooks can", args[0])
-		},
-	}
-	cmd.AddCommand(newRotateMaster(a), newRotateRoot(a), newRotateRecovery(a), newRotateIdentity(a), newRotateSuite(a), newRotateTokens(a), newRotateWebhooks(a))
-	return cmd
+	return withVerbs("rotate", "Replace a key while people work",
+		newRotateMaster(a), newRotateRoot(a), newRotateRecovery(a), newRotateIdentity(a), newRotateSuite(a), newRotateTokens(a), newRotateWebhooks(a))
 }
 
 // jobCommand is taken by the one command that replaces a key, on whatever machine.
