@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"stonevault/audit"
@@ -154,6 +155,12 @@ type note struct {
 	Since     time.Time `json:"since"`
 }
 
+func (n note) same(as note) bool {
+	since := n.Since.Equal(as.Since)
+	n.Since, as.Since = time.Time{}, time.Time{}
+	return since && n == as
+}
+
 const (
 	conditionOff      = "off"      // the server anchors nothing
 	conditionStarting = "starting" // it has not looked at the chain yet
@@ -220,11 +227,8 @@ func (s *Server) anchors(ctx context.Context, api *httpapi.API) (run func(jobs c
 	if err != nil {
 		return nil, err
 	}
-	s.anchored.anchoring, s.anchored.worker = a, w
+	s.anchored.anchoring = a
 	attendant := &attendant{anchoring: a, worker: w}
-	if err := attendant.write(ctx, note{Condition: conditionStarting, Since: s.Now()}); err != nil {
-		return nil, err
-	}
 	api.Register(anchorMetrics{w})
 	t := a.chain.Target()
 	s.Log.Info("heads of the audit log are anchored", "chain", t.ChainID, "contract", t.Contract.Hex(), "log", prefixed(t.Log[:]), "anchorer", s.anchorKey.Address().Hex())
@@ -233,7 +237,11 @@ func (s *Server) anchors(ctx context.Context, api *httpapi.API) (run func(jobs c
 			<-jobs.Done()
 			a.chain.Close()
 		})
-		s.alone(jobs, jobAnchor, w.Run)
+		s.alone(jobs, jobAnchor, func(ctx context.Context) {
+			attendant.here.Store(true)
+			defer attendant.here.Store(false)
+			w.Run(ctx)
+		})
 		s.every(jobs, heedEvery, func(ctx context.Context) {
 			if err := attendant.attend(ctx); err != nil && ctx.Err() == nil {
 				s.Log.Error("what was asked of anchoring cannot be read, or its state not be noted; this is tried again", "error", err)
@@ -242,16 +250,20 @@ func (s *Server) anchors(ctx context.Context, api *httpapi.API) (run func(jobs c
 	}, nil
 }
 
-// attendant passes on what commands ask of a worker, and notes what the worker says.
+// attendant passes on what commands ask of a worker, and notes what the worker says, while it works here and not at
+// another server.
 type attendant struct {
 	*anchoring
 	worker *anchor.Worker
+	here   atomic.Bool
 
-	noted note
 	heard demand
 }
 
 func (a *attendant) attend(ctx context.Context) error {
+	if !a.here.Load() {
+		return nil
+	}
 	return errors.Join(a.heed(ctx), a.report(ctx))
 }
 
@@ -283,11 +295,15 @@ func pass(w *anchor.Worker, size int64, asked bool) {
 }
 
 func (a *attendant) report(ctx context.Context) error {
-	status := a.worker.Status()
-	if status.Steps == 0 || status.Condition == a.noted.Condition && status.Since.Equal(a.noted.Since) {
-		return nil
+	now := note{Condition: conditionStarting}
+	if status := a.worker.Status(); status.Steps > 0 {
+		now = noteOf(status.Condition, status.Problem, status.Since)
 	}
-	return a.write(ctx, noteOf(status.Condition, status.Problem, status.Since))
+	last, err := readSetting[note](ctx, a.db, settingAnchorState)
+	if err != nil || last.same(now) {
+		return err
+	}
+	return writeSetting(ctx, a.db, settingAnchorState, now)
 }
 
 // noteOf is what a worker's condition means to others. A transaction that the contract refused is evidence
@@ -298,12 +314,4 @@ func noteOf(condition string, problem error, since time.Time) note {
 		n.Problem = problem.Error()
 	}
 	return n
-}
-
-func (a *attendant) write(ctx context.Context, n note) error {
-	err := writeSetting(ctx, a.db, settingAnchorState, n)
-	if err == nil {
-		a.noted = n
-	}
-	return err
 }
