@@ -68,7 +68,7 @@ func (l *limits) announce(log *slog.Logger) {
 
 // requestLimits are the numbers.
 func requestLimits(c config.Limits) httpapi.RequestLimits {
-	return httpapi.RequestLimits{SignIn: c.SignIn, Read: c.Read, Write: c.Write, Transfer: c.Transfer}
+	return httpapi.RequestLimits{SignIn: c.SignIn, Read: c.Read, Write: c.Write, Transfer: c.Transfer, Simulate: c.Quantum, Deliver: c.QKD}
 }
 
 // ready tells whether requests can be counted, and so answered.

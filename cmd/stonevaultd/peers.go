@@ -34,7 +34,7 @@ const (
 )
 
 // agreed are the settings that servers of one vault must have in common.
-var agreed = []string{"limit_sign_in", "limit_read", "limit_write", "limit_transfer", "anchor_chain", "anchor_contract", "anchor_creator"}
+var agreed = []string{"limit_sign_in", "limit_read", "limit_write", "limit_transfer", "limit_quantum", "limit_qkd", "anchor_chain", "anchor_contract", "anchor_creator"}
 
 // terms are what this server shows to others.
 func (s *Server) terms() peers.Terms {

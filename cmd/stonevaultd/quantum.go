@@ -15,6 +15,7 @@ import (
 	"stonevault/internal/auditlog"
 	"stonevault/internal/config"
 	"stonevault/internal/front"
+	"stonevault/internal/httpapi"
 	"stonevault/internal/quantum"
 	"stonevault/internal/vault"
 	"stonevault/qkd"
@@ -104,12 +105,12 @@ func kmeConfig(s *store, c config.Config, now func() time.Time) kme.Config {
 	}
 }
 
-func (s *Server) startQuantum(jobs context.Context) {
+func (s *Server) startQuantum(jobs context.Context, api *httpapi.API) {
 	q := &s.quantum
 	if q.listener == nil {
 		return
 	}
-	handler := &etsi014.Handler{Source: q.sessions.KMEs().SAE, Identify: q.field.SAE, Failed: s.quantumFailed}
+	handler := &etsi014.Handler{Source: q.sessions.KMEs().SAE, Identify: q.field.SAE, Admit: s.admitProgram(api), Failed: s.quantumFailed}
 	s.start(jobs, q.listener, fromProgram(handler), q.tls)
 	s.every(jobs, certificateEvery, func(context.Context) {
 		switch changed, err := q.certificates.Reload(); {
@@ -135,6 +136,22 @@ func fromProgram(h http.Handler) http.Handler {
 func programAddress(r *http.Request) string {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	return host
+}
+
+// admitProgram counts requests, and has programs that ask too often wait.
+func (s *Server) admitProgram(api *httpapi.API) func(*http.Request, etsi014.Call) error {
+	return func(r *http.Request, c etsi014.Call) error {
+		wait, why, err := api.AdmitProgram(r.Context(), programAddress(r), c.SAE)
+		switch {
+		case wait == 0:
+			return err
+		case err != nil:
+			s.Log.Error("requests for quantum keys cannot be counted, and are refused", "error", err)
+		default:
+			s.noteProgram(r, c, quantum.Limit, nil)
+		}
+		return &etsi014.Busy{Message: why, Wait: wait}
+	}
 }
 
 // quantumFailed says what an SAE is not told.

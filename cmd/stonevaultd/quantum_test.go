@@ -12,14 +12,18 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"stonevault/audit"
 	"stonevault/internal/access"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/quantum"
@@ -114,6 +118,37 @@ func newPersonID(t testing.TB, s *Server, name string) (id string) {
 		return err
 	}))
 	return id
+}
+
+// TestProgramsAskTooOften wants a 503 that says when to come again, and an event.
+func TestProgramsAskTooOften(t *testing.T) {
+	s, a, ann, bob := quantumServer(t, map[string]string{"limit-qkd": "2"})
+	program := a.client(s, ann)
+	for range 2 {
+		if _, err := program.Status(t.Context(), bob); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{a.issue(bob, x509.ExtKeyUsageClientAuth)}}}}
+	defer web.CloseIdleConnections()
+	reply, err := web.Get("https://" + s.quantum.listener.Addr().String() + "/api/v1/keys/" + ann + "/status")
+	check(t, err)
+	defer reply.Body.Close()
+	body, err := io.ReadAll(reply.Body)
+	check(t, err)
+	wait, err := strconv.Atoi(reply.Header.Get("Retry-After"))
+	if reply.StatusCode != http.StatusServiceUnavailable || string(body) != `{"message":"Too many requests"}` || err != nil || wait < 1 || wait > 90 {
+		t.Errorf("%d, %q, %s", reply.StatusCode, reply.Header.Get("Retry-After"), body)
+	}
+	page, err := s.store.reader.List(t.Context(), auditlog.Query{Limit: 100}, auditlog.ViewAll)
+	check(t, err)
+	if !slices.ContainsFunc(page.Entries, func(e auditlog.Entry) bool {
+		return e.Event.Type == audit.QuantumRefused && e.Event.Operational["reason"] == "limit" && e.Event.Actor["address"] == "127.0.0.1"
+	}) {
+		t.Error("it is not recorded")
+	}
 }
 
 // someKeys makes keys in the place of sessions.

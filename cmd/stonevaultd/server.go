@@ -180,7 +180,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 			s.start(jobs, l, api.Metrics(), nil)
 		}
 	}
-	s.startQuantum(jobs)
+	s.startQuantum(jobs, api)
 	s.sequencing(jobs)
 	s.every(jobs, settleEvery, s.settle)
 	s.every(jobs, collectEvery, s.collectAlone)

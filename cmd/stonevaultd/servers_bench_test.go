@@ -35,7 +35,7 @@ func BenchmarkServers(b *testing.B) {
 }
 
 // unlimited is for clients that all have one address.
-var unlimited = []string{"--limit-sign-in", "0", "--limit-read", "0", "--limit-write", "0", "--limit-transfer", "0"}
+var unlimited = []string{"--limit-sign-in", "0", "--limit-read", "0", "--limit-write", "0", "--limit-transfer", "0", "--limit-quantum", "0", "--limit-qkd", "0"}
 
 func embedded(b *testing.B) []*client {
 	data := filepath.Join(b.TempDir(), "data")

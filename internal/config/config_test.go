@@ -36,7 +36,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Config{Listen: "127.0.0.1:8080", Suite: identity.SuiteHybrid, MasterKey: KeySource{Kind: KeyFromFile}, LogFormat: "text", LogLevel: "info", Proxy: Proxy{Header: "X-Forwarded-For"},
 		Transit: Transit{Mount: "transit", Cache: 24 * time.Hour},
-		Anchor:  Anchor{Interval: time.Hour, MaxFee: 500}, Limits: Limits{SignIn: 60, Read: 30000, Write: 30000, Transfer: 30000}, Quantum: Quantum{Field: "cn"}}
+		Anchor:  Anchor{Interval: time.Hour, MaxFee: 500}, Limits: Limits{SignIn: 60, Read: 30000, Write: 30000, Transfer: 30000, Quantum: 60, QKD: 6000}, Quantum: Quantum{Field: "cn"}}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("%+v", c)
 	}
@@ -200,6 +200,8 @@ func TestValues(t *testing.T) {
 		{"limit_read", []string{"0", "30000"}, []string{"-1"}},
 		{"limit_write", []string{"0", "30000"}, []string{"-1"}},
 		{"limit_transfer", []string{"0", "30000"}, []string{"-1"}},
+		{"limit_quantum", []string{"0", "60"}, []string{"-1"}},
+		{"limit_qkd", []string{"0", "6000"}, []string{"-1"}},
 		{"cache", []string{"memory", "redis://127.0.0.1:6379/0", "rediss://u:p@redis.example", "redis+sentinel://u:p@a:26379,b/vault/0?sentinel_password=s", "rediss+sentinel://a/vault", "redis+cluster://a:1,[::1]:2", "rediss+cluster://u:p@a"}, []string{"redis+sentinel:///vault", "redis+cluster://u@", "redis+other://a", "redis+sentinel://u:p@,b/vault", "Memory", "127.0.0.1:6379", "http://redis.example", "redis://", "redis:///0", "valkey://a"}},
 		{"cache_fallback", []string{"refuse", "memory"}, []string{"", "redis", "yes"}},
 		{"qkd_listen", []string{"", "127.0.0.1:0", "0.0.0.0:8014"}, []string{"8014", "127.0.0.1"}},

@@ -11,6 +11,8 @@ import (
 // counted. 0 is no limit.
 type Limits struct {
 	SignIn, Read, Write, Transfer int64
+	Quantum                       int64 // sessions and experiments
+	QKD                           int64 // requests of programs for quantum keys: by address, and by SAE
 
 	Cache    SecretText // the address of a Redis; empty is this server's memory
 	FallBack bool       // count in memory while Redis cannot be reached

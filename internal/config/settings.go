@@ -370,6 +370,16 @@ var settings = []Setting{
 		set: func(c *Config, v string) { c.Limits.Transfer = toInt(v) },
 	},
 	{
+		Key: "limit_quantum", Flag: "limit-quantum", Value: "N", Default: "60", Kind: Text, check: wholeNumber(true, 1, maxLimit),
+		Doc: "The most simulated sessions for quantum keys, and experiments, that one address, and one person, may ask for in a minute. 0 is no limit.",
+		set: func(c *Config, v string) { c.Limits.Quantum = toInt(v) },
+	},
+	{
+		Key: "limit_qkd", Flag: "limit-qkd", Value: "N", Default: "6000", Kind: Text, check: wholeNumber(true, 1, maxLimit),
+		Doc: "The most requests at qkd_listen that one address, and the programs of one person, may make in a minute. 0 is no limit.",
+		set: func(c *Config, v string) { c.Limits.QKD = toInt(v) },
+	},
+	{
 		Key: "cache", Flag: "cache", Kind: Secret, check: checkCache,
 		Doc: "Where requests are counted, as the first line of the file: memory, which is right for one server and the default, or the address of a Redis 7 or a Valkey: of one server, redis://[user:password@]host[:port][/database]; of sentinels and the name they know the primary by, redis+sentinel://[user:password@]host[:port][,host[:port]…]/primary[/database][?sentinel_password=…], where user and password are those of the servers; or of nodes of a cluster, redis+cluster://[user:password@]host[:port][,host[:port]…]. With rediss instead of redis it is TLS.",
 		set: func(c *Config, v string) {

@@ -25,6 +25,10 @@ const (
 	writing class = "write"
 	// transferring requests carry content, or have it read.
 	transferring class = "transfer"
+	// simulating requests have a session of quantum keys simulated, which takes about a second of a processor.
+	simulating class = "quantum"
+	// delivering requests are programs' that get quantum keys. They come in by an entrance of their own.
+	delivering class = "qkd"
 )
 
 // classes are those of routes that are not what their method, action and body say.
@@ -33,6 +37,8 @@ var classes = map[string]class{
 	"POST /api/v1/me/password":                    secretive,
 	"POST /api/v1/me/factor/codes":                secretive,
 	"POST /api/v1/people/{person}/factor/removal": secretive,
+	"POST /api/v1/quantum/sessions":               simulating,
+	"POST /api/v1/quantum/laboratory":             simulating,
 	"GET /api/v1/openapi.json":                    unlimited,
 	"GET /api/v1/docs":                            unlimited,
 	"GET /problems/{code}":                        unlimited,
@@ -62,7 +68,8 @@ func (r *route) class() class {
 }
 
 // RequestLimits are the most requests of each class that an address, and a person, may make in a minute; 0 is no limit.
-type RequestLimits struct{ SignIn, Read, Write, Transfer int64 }
+// Quantum keys are counted by address and SAE.
+type RequestLimits struct{ SignIn, Read, Write, Transfer, Simulate, Deliver int64 }
 
 // limitPeriod is what the limits are counted in.
 const limitPeriod = time.Minute
@@ -77,6 +84,10 @@ func (l RequestLimits) of(c class) int64 {
 		return l.Write
 	case transferring:
 		return l.Transfer
+	case simulating:
+		return l.Simulate
+	case delivering:
+		return l.Deliver
 	}
 	return 0
 }
@@ -87,11 +98,26 @@ type limitKind string
 const (
 	byAddress limitKind = "address"
 	byPerson  limitKind = "person"
+	bySAE     limitKind = "sae"
 )
 
 // limitAddress counts the request under where it comes from, before anything is done for it.
 func (a *API) limitAddress(c class, r *http.Request) error {
 	return a.limit(r.Context(), c, byAddress, networkOf(clientOf(r)))
+}
+
+// AdmitProgram counts a request of a program that gets quantum keys: under where it comes from while sae is empty, else under
+// the SAE. It returns how long the program shall wait, in whole seconds, and a sentence that says why; 0 where it may go on.
+func (a *API) AdmitProgram(ctx context.Context, address, sae string) (wait time.Duration, why string, err error) {
+	kind, key := byAddress, networkOf(address)
+	if sae != "" {
+		kind, key = bySAE, sae
+	}
+	var f *failure
+	if err := a.limit(ctx, delivering, kind, key); !errors.As(err, &f) {
+		return 0, "", err
+	}
+	return time.Duration(f.seconds()) * time.Second, f.kind.title, f.cause
 }
 
 // limit takes one request of a class from what a key may make, and refuses it where that is used up. What cannot be

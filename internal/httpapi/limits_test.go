@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -97,7 +98,7 @@ func TestWaitInWords(t *testing.T) {
 
 // Each class has a counter of its own, for each address and for each person.
 func TestRequestLimits(t *testing.T) {
-	l := newLimited(t, RequestLimits{SignIn: 1, Read: 2, Write: 3, Transfer: 4})
+	l := newLimited(t, RequestLimits{SignIn: 1, Read: 2, Write: 3, Transfer: 4, Simulate: 5})
 	for i, c := range []struct {
 		limit  int
 		method string
@@ -109,6 +110,7 @@ func TestRequestLimits(t *testing.T) {
 		{2, "GET", "/api/v1/files", "", nil},
 		{3, "POST", "/api/v1/folders", `{"path":"/a"}`, jsonBody},
 		{4, "PUT", "/api/v1/content/b", "x", nil},
+		{5, "POST", "/api/v1/quantum/laboratory", `{"pulses":1000}`, jsonBody},
 	} {
 		address, another := fmt.Sprintf("192.0.2.%d:1", i), fmt.Sprintf("198.51.100.%d:1", i)
 		for range c.limit {
@@ -172,6 +174,38 @@ func TestAddressLimits(t *testing.T) {
 				t.Errorf("%s: %d", target, a.StatusCode)
 			}
 		}
+	}
+}
+
+// Programs that get quantum keys have a class of their own, under their address and under their SAE.
+func TestProgramLimits(t *testing.T) {
+	l := newLimited(t, RequestLimits{Read: 1, Deliver: 2})
+	admit := func(address, sae string) (wait time.Duration, why string) {
+		t.Helper()
+		wait, why, err := l.api.AdmitProgram(t.Context(), address, sae)
+		if err != nil {
+			t.Error(err)
+		}
+		return wait, why
+	}
+	for _, c := range []struct {
+		address, sae string
+		wait         time.Duration
+	}{
+		{"192.0.2.1", "", 0}, {"192.0.2.1", "ann", 0}, {"192.0.2.1", "", 0}, {"192.0.2.1", "", 90 * time.Second},
+		{"192.0.2.2", "ann", 0}, {"192.0.2.2", "ann", 90 * time.Second}, {"192.0.2.2", "bob", 0}, {"192.0.2.2", "", 0},
+	} {
+		if wait, why := admit(c.address, c.sae); wait != c.wait || (why == "") != (wait == 0) {
+			t.Errorf("%+v: %v, %q", c, wait, why)
+		}
+	}
+	l.api.Limiter = uncounting{cache.ErrUnavailable}
+	if wait, why, err := l.api.AdmitProgram(t.Context(), "192.0.2.1", ""); wait != 5*time.Second || why == "" || !errors.Is(err, cache.ErrUnavailable) {
+		t.Errorf("%v, %q, %v", wait, why, err)
+	}
+	l.api.Limiter = uncounting{cache.ErrInvalid}
+	if wait, _, err := l.api.AdmitProgram(t.Context(), "192.0.2.1", ""); wait != 0 || !errors.Is(err, cache.ErrInvalid) {
+		t.Errorf("%v, %v", wait, err)
 	}
 }
 
@@ -266,7 +300,7 @@ func TestLimitsAreRecorded(t *testing.T) {
 // Every route has a class, and what is said of routes by their names is said of ones that are there.
 func TestClasses(t *testing.T) {
 	names := map[string]bool{}
-	numbers := RequestLimits{1, 2, 3, 4}
+	numbers := RequestLimits{1, 2, 3, 4, 5, 6}
 	for i := range routes {
 		rt := &routes[i]
 		name := rt.method + " " + rt.name()
@@ -286,6 +320,8 @@ func TestClasses(t *testing.T) {
 		"PUT /api/v1/content/{path}": transferring, "HEAD /api/v1/content/{path}": transferring, "POST /api/v1/files/{id}/verify": transferring, "GET /api/v1/archive": transferring,
 		"POST /api/v1/files/{id}/export": transferring, "POST /api/v1/uploads": transferring, "PATCH /api/v1/uploads/{id}": transferring,
 		"PATCH /api/v1/files/{id}": writing, "DELETE /api/v1/files/{id}": writing, "POST /api/v1/folders": writing, "DELETE /api/v1/uploads/{id}": writing,
+		"POST /api/v1/quantum/sessions": simulating, "POST /api/v1/quantum/laboratory": simulating, "GET /api/v1/quantum/sessions": reading,
+		"PUT /api/v1/quantum/eavesdroppers/{person}/and/{other}": writing,
 	} {
 		method, path, _ := strings.Cut(name, " ")
 		i := slices.IndexFunc(routes, func(rt route) bool { return rt.method == method && rt.name() == path })

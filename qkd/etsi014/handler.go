@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"stonevault/qkd"
 )
@@ -23,6 +24,9 @@ type Handler struct {
 	Source func(sae string) qkd.Source
 	// Identify is the id of the SAE that a verified certificate belongs to, for instance Field.SAE.
 	Identify func(*x509.Certificate) (string, error)
+	// Admit may refuse a request, for instance by *Busy, twice: before anything is looked at, when the SAE is not known, and once it
+	// is. It may be nil.
+	Admit func(r *http.Request, c Call) error
 	// Failed is told why a request got 503 without a reason in it, or 401, and whose it was. It may be nil. No error has a key in
 	// it.
 	Failed func(r *http.Request, c Call, err error)
@@ -55,9 +59,15 @@ var methods = map[string]struct {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	sae, err := h.caller(r)
 	peer, name, found := route(r.URL.EscapedPath())
-	who := Call{sae, peer}
+	who := Call{Peer: peer}
+	err := h.admit(r, who)
+	if err == nil {
+		who.SAE, err = h.caller(r)
+	}
+	if err == nil {
+		err = h.admit(r, who)
+	}
 	if err != nil {
 		h.fail(w, r, who, err)
 		return
@@ -76,7 +86,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		write(w, http.StatusMethodNotAllowed, errorReply{Message: "this method is not allowed here"})
 		return
 	}
-	c := call{source: h.Source(sae), peer: peer, post: r.Method == http.MethodPost}
+	c := call{source: h.Source(who.SAE), peer: peer, post: r.Method == http.MethodPost}
 	if c.query, c.body, err = content(w, r); err != nil {
 		h.fail(w, r, who, err)
 		return
@@ -88,6 +98,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	write(w, http.StatusOK, reply)
 }
+
+func (h *Handler) admit(r *http.Request, c Call) error {
+	if h.Admit == nil {
+		return nil
+	}
+	return h.Admit(r, c)
+}
+
+// Busy is a request that comes too early. It is answered with 503.
+type Busy struct {
+	Message string
+	Wait    time.Duration // rounded up to seconds for Retry-After
+}
+
+func (b *Busy) Error() string { return b.Message }
 
 // caller is the SAE that asks.
 func (h *Handler) caller(r *http.Request) (string, error) {
@@ -259,6 +284,11 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, c Call, err error
 			reply.Message, code, known = k.text, k.status, true
 			break
 		}
+	}
+	var busy *Busy
+	if errors.As(err, &busy) {
+		reply.Message, known = busy.Message, true
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((busy.Wait+time.Second-1)/time.Second), 10))
 	}
 	var said *qkd.Refusal
 	if known && errors.As(err, &said) {
