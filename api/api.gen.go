@@ -155,6 +155,24 @@ func (e QuantumMode) Valid() bool {
 	}
 }
 
+// Defines values for QuantumSessionSecret.
+const (
+	QuantumSessionSecretDrawn QuantumSessionSecret = "drawn"
+	QuantumSessionSecretKept  QuantumSessionSecret = "kept"
+)
+
+// Valid indicates whether the value is a known member of the QuantumSessionSecret enum.
+func (e QuantumSessionSecret) Valid() bool {
+	switch e {
+	case QuantumSessionSecretDrawn:
+		return true
+	case QuantumSessionSecretKept:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for QuantumSessionState.
 const (
 	QuantumSessionStateAborted QuantumSessionState = "aborted"
@@ -1379,13 +1397,26 @@ type QuantumSession struct {
 	Mode QuantumMode `json:"mode"`
 
 	// Result Absent in lists, while it runs, and where it failed.
-	Result    QuantumResult `json:"result,omitempty"`
-	StartedAt time.Time     `json:"started_at"`
+	Result QuantumResult `json:"result,omitempty"`
+
+	// Secret What authenticates the messages of the two: what an earlier session of theirs left for it, or, where there was none, a
+	// secret that is drawn, as two people bring one along who never had a session. It is used once.
+	Secret QuantumSessionSecret `json:"secret"`
+
+	// SecretFrom The session that left the secret; absent where it was drawn.
+	//
+	// Examples: 5f2b1c0e9a7d43b8a1c2d3e4f5061728
+	SecretFrom ID        `json:"secret_from,omitempty"`
+	StartedAt  time.Time `json:"started_at"`
 
 	// State `done` yielded keys, `aborted` none, as its result says; `failed` was broken off.
 	State QuantumSessionState `json:"state"`
 	To    QuantumPerson       `json:"to"`
 }
+
+// QuantumSessionSecret What authenticates the messages of the two: what an earlier session of theirs left for it, or, where there was none, a
+// secret that is drawn, as two people bring one along who never had a session. It is used once.
+type QuantumSessionSecret string
 
 // QuantumSessionList defines model for QuantumSessionList.
 type QuantumSessionList struct {

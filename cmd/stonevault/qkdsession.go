@@ -82,7 +82,8 @@ func (a *app) onSession(use, short, long, example, what string, find func(cmd *c
 
 func newQKDShow(a *app) *cobra.Command {
 	return a.onSession("show SESSION", "Show what a session came to",
-		"Shows one session step by step, from the pulses of light to the secret bits. With --json it has the first 300 pulses too.",
+		`Shows one session step by step, from the pulses of light to the secret bits, and which session left the secret that
+authenticates this one, or that it was drawn. With --json it has the first 300 pulses too.`,
 		qkdShowExample, "one id of a session", func(cmd *cobra.Command, c *client.Client, id string) (*api.QuantumSession, error) {
 			return c.QuantumSession(cmd.Context(), id)
 		})
@@ -90,7 +91,9 @@ func newQKDShow(a *app) *cobra.Command {
 
 func newQKDStart(a *app) *cobra.Command {
 	return a.onSession("start PERSON", "Run a session with another person",
-		"Simulates a session between you and another person on the server, which fills the pool of keys that you take for this person.",
+		`Simulates a session between you and another person on the server, which fills the pool of keys that you take for this person.
+Its messages are authenticated with what the last session of you two left for that, once. Where there is none, as after a session
+that ended without a key, a secret is drawn, as people bring one along who meet for the first time.`,
 		qkdStartExample, "one person's name", func(cmd *cobra.Command, c *client.Client, name string) (*api.QuantumSession, error) {
 			return c.StartQuantumSession(cmd.Context(), name)
 		})
@@ -102,6 +105,11 @@ func (a *app) showSession(s *api.QuantumSession) error {
 	t.line("from", shown(s.From.Name), "takes keys")
 	t.line("to", shown(s.To.Name), "fetches them")
 	t.line("began", minute(&s.StartedAt), "")
+	if s.SecretFrom == "" {
+		t.line("secret", "drawn", "authenticates it")
+	} else {
+		t.line("secret", s.SecretFrom, "authenticates it, left by this session")
+	}
 	if err := t.Flush(); err != nil {
 		return err
 	}

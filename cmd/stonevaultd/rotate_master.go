@@ -11,6 +11,7 @@ import (
 	"stonevault/internal/auth"
 	"stonevault/internal/config"
 	"stonevault/internal/datadir"
+	"stonevault/internal/quantum"
 	"stonevault/internal/vault"
 	"stonevault/internal/webhook"
 	"stonevault/qkd/kme"
@@ -24,6 +25,7 @@ var sealContexts = map[vault.SealedPlace]func(of []string) string{
 	vault.SealedFormers:   func(of []string) string { return webhook.SecretContext(of[1]) },
 	vault.SealedPool:      func(of []string) string { return kme.PoolContext(of[0], of[1], of[2]) },
 	vault.SealedWaiting:   func(of []string) string { return kme.WaitingContext(of[1], of[2], of[3]) },
+	vault.SealedSecrets:   func(of []string) string { return quantum.SecretContext(of[0], of[1], of[2]) },
 }
 
 func newRotateMaster(a *app) *cobra.Command {

@@ -59,7 +59,12 @@ func quantumPerson(p quantum.Person) api.QuantumPerson {
 }
 
 func quantumSessionOf(s quantum.Session) api.QuantumSession {
+	secret := api.QuantumSessionSecretDrawn
+	if s.SecretFrom != "" {
+		secret = api.QuantumSessionSecretKept
+	}
 	return api.QuantumSession{
+		Secret: secret, SecretFrom: s.SecretFrom,
 		Mode: api.QuantumModeSimulated, ID: s.ID, From: quantumPerson(s.Master), To: quantumPerson(s.Slave), State: api.QuantumSessionState(s.State),
 		StartedAt: s.StartedAt, EndedAt: s.EndedAt, Result: json.RawMessage(s.Result),
 	}

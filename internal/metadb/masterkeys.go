@@ -37,6 +37,7 @@ var sealedColumns = map[vault.SealedPlace]sealedColumn{
 	vault.SealedLogKeys:   {column: "sealed", of: []string{"number", "person"}, number: true, where: `person NOT LIKE '` + erasedPrefix + `%'`},
 	vault.SealedPool:      {column: "sealed", of: []string{"id", "master", "slave"}},
 	vault.SealedWaiting:   {column: "sealed", of: []string{"number", "id", "master", "slave"}, number: true},
+	vault.SealedSecrets:   {column: "sealed", of: []string{"session", "one", "other"}},
 }
 
 // sealedIn is the column of a place, with the condition of its rows.

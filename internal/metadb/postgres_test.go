@@ -274,7 +274,7 @@ func testPostgresSchema(t *testing.T, server *postgrestest.Server) {
 		t.Fatal(err)
 	}
 	longer := fstest.MapFS{"00099_more.sql": {Data: []byte("-- +goose Up\nCREATE TABLE more (id INTEGER);\n")}}
-	for _, name := range []string{"00004_people.sql", "00005_suites.sql", "00006_quantum_keys.sql", "00007_quantum_sessions.sql", "00008_eavesdroppers.sql"} {
+	for _, name := range []string{"00004_people.sql", "00005_suites.sql", "00006_quantum_keys.sql", "00007_quantum_sessions.sql", "00008_eavesdroppers.sql", "00009_quantum_secrets.sql"} {
 		data, err := fs.ReadFile(postgresMigrations(), name)
 		if err != nil {
 			t.Fatal(err)

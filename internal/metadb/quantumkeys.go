@@ -69,6 +69,9 @@ func (s quantumKeys) TakePooled(ctx context.Context, p kme.Pair, n int) ([]kme.P
 }
 
 func (s quantumKeys) EmptyPools(ctx context.Context) error {
+	if _, err := s.tx.exec(ctx, `DELETE FROM qkd_secrets`); err != nil {
+		return err
+	}
 	_, err := s.tx.exec(ctx, `DELETE FROM qkd_pool`)
 	return err
 }

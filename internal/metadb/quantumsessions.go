@@ -30,7 +30,7 @@ func (db *DB) UpdateQuantum(ctx context.Context, fn func(quantum.Tx) error) erro
 
 // quantumColumns begin a query whose FROM clause is quantumTables. Lists leave the result out.
 const (
-	quantumColumns = `SELECT s.id, s.master, m.name, s.slave, p.name, s.state, s.started_at, s.ended_at, `
+	quantumColumns = `SELECT s.id, s.master, m.name, s.slave, p.name, s.state, s.started_at, s.ended_at, s.secret_from, `
 	quantumTables  = ` FROM qkd_sessions s JOIN people m ON m.id = s.master JOIN people p ON p.id = s.slave `
 )
 
@@ -38,9 +38,9 @@ func (s quantumSessions) InsertSession(ctx context.Context, v quantum.Session) e
 	if err := checkQuantumSession(v); err != nil {
 		return err
 	}
-	return s.tx.insert(ctx, quantum.ErrNotFound, `INSERT INTO qkd_sessions (id, master, slave, state, result, started_at, ended_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`, v.ID, v.Master.ID, v.Slave.ID, string(v.State), string(v.Result), milli(v.StartedAt),
-		orNull(v.EndedAt.IsZero(), milli(v.EndedAt)))
+	return s.tx.insert(ctx, quantum.ErrNotFound, `INSERT INTO qkd_sessions (id, master, slave, state, result, started_at, ended_at, secret_from)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, v.ID, v.Master.ID, v.Slave.ID, string(v.State), string(v.Result), milli(v.StartedAt),
+		orNull(v.EndedAt.IsZero(), milli(v.EndedAt)), v.SecretFrom)
 }
 
 func (s quantumSessions) EndSession(ctx context.Context, v quantum.Session) error {
@@ -86,7 +86,7 @@ func scanQuantumSession(row scanner) (v quantum.Session, err error) {
 	var result string
 	var started int64
 	var ended sql.NullInt64
-	if err := row.Scan(&v.ID, &v.Master.ID, &v.Master.Name, &v.Slave.ID, &v.Slave.Name, &v.State, &started, &ended, &result); err != nil {
+	if err := row.Scan(&v.ID, &v.Master.ID, &v.Master.Name, &v.Slave.ID, &v.Slave.Name, &v.State, &started, &ended, &v.SecretFrom, &result); err != nil {
 		return quantum.Session{}, err
 	}
 	v.StartedAt = moment(started)
@@ -118,6 +118,7 @@ func checkQuantumSession(v quantum.Session) error {
 		rule{"id", isID(v.ID)},
 		rule{"slave", isPair(v.Pair())},
 		rule{"state", quantumStates[v.State]},
+		rule{"secret_from", v.SecretFrom == "" || isID(v.SecretFrom)},
 		rule{"started_at", isTime(v.StartedAt)},
 		rule{"ended_at", isTime(v.EndedAt) && v.EndedAt.IsZero() == (v.State == quantum.Running)},
 	)

@@ -41,6 +41,8 @@ type Session struct {
 	Result        []byte // a bb84.Result in JSON, where the session has one
 	StartedAt     time.Time
 	EndedAt       time.Time // zero while it runs
+	// SecretFrom is the session that left the secret which authenticates this one; it is empty where that was drawn.
+	SecretFrom string
 }
 
 // Pair is the pair of SAEs that the two people are.
@@ -72,8 +74,8 @@ type Store interface {
 	UpdateQuantum(ctx context.Context, fn func(Tx) error) error
 }
 
-// Tx is the part of one transaction that sessions use. With a person go all of his sessions, and eavesdroppers on his fibres.
-// Times have milliseconds.
+// Tx is the part of one transaction that sessions use. With a person go all of his sessions, their secrets, and
+// eavesdroppers on his fibres. Times have milliseconds.
 type Tx interface {
 	Audit() auditlog.Store
 	Person(ctx context.Context, id string) (Person, error) // or ErrNotFound
@@ -86,6 +88,11 @@ type Tx interface {
 	// TrimSessions removes sessions of a pair: those that began before a time, and all but the newest.
 	TrimSessions(ctx context.Context, p kme.Pair, keep int, before time.Time) error
 	Pools(ctx context.Context, q PoolQuery) ([]Pool, error)
+
+	// PutSecret keeps a secret in the place of the one that is there, or is ErrNotFound where one of the people is not.
+	PutSecret(ctx context.Context, s Secret) error
+	// TakeSecret removes the secret of two people, in any order, and returns it, or ErrNotFound.
+	TakeSecret(ctx context.Context, a, b string) (Secret, error)
 
 	// PutEavesdropper keeps her in the place of the one that is there, or is ErrNotFound where one of the people is not.
 	PutEavesdropper(ctx context.Context, e Eavesdropper) error

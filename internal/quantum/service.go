@@ -38,7 +38,8 @@ type Config struct {
 	Store Store
 	Audit *auditlog.Recorder
 	Tally *auditlog.Tally // of programs that get no keys
-	// KMEs are what the service makes keys for; Maker and Record are set by New, and Random and Now serve sessions too.
+	// KMEs are what the service makes keys for; Maker and Record are set by New, and Sealer, Random and Now serve sessions
+	// too.
 	KMEs kme.Config
 }
 
@@ -47,6 +48,7 @@ type Service struct {
 	store  Store
 	audit  *auditlog.Recorder
 	tally  *auditlog.Tally
+	sealer kme.Sealer
 	random io.Reader
 	now    func() time.Time
 	setup  bb84.Setup
@@ -72,7 +74,7 @@ func New(c Config) (*Service, error) {
 	}
 	now := c.KMEs.Now
 	s := &Service{
-		store: c.Store, audit: c.Audit, tally: c.Tally, random: c.KMEs.Random, setup: setup, slots: make(chan struct{}, atOnce), bench: make(chan struct{}, 1),
+		store: c.Store, audit: c.Audit, tally: c.Tally, sealer: c.KMEs.Sealer, random: c.KMEs.Random, setup: setup, slots: make(chan struct{}, atOnce), bench: make(chan struct{}, 1),
 		now: func() time.Time { return time.UnixMilli(now().UnixMilli()).UTC() },
 	}
 	c.KMEs.Maker, c.KMEs.Record = s, s.recordDelivery
@@ -83,71 +85,101 @@ func New(c Config) (*Service, error) {
 // KMEs are those that the service fills.
 func (s *Service) KMEs() *kme.KMEs { return s.kmes }
 
+// running is a session under way.
+type running struct {
+	Session
+	setup  bb84.Setup
+	secret borrowed
+}
+
 // Make runs a session for a pair. It yields as many keys as there are secret bits for, whatever n is.
 func (s *Service) Make(ctx context.Context, p kme.Pair, _ int) (keys [][kme.KeyBytes]byte, id string, err error) {
-	kept, setup, err := s.begin(ctx, p)
+	v, err := s.begin(ctx, p)
 	if err != nil {
 		return nil, "", err
 	}
-	run, err := s.simulate(ctx, setup)
-	if err != nil {
-		kept.State = Failed
-		return nil, kept.ID, errors.Join(err, s.end(ctx, kept, setup, nil, 0))
+	run, err := s.simulate(ctx, v)
+	if err == nil {
+		v.Result, err = json.Marshal(run.Result)
 	}
-	if kept.Result, err = json.Marshal(run.Result); err != nil {
-		return nil, kept.ID, err
+	if err != nil {
+		v.State = Failed
+		return nil, v.ID, errors.Join(err, s.end(ctx, v, nil, 0))
 	}
 	if run.Result.Aborted {
-		kept.State = Aborted
-		err = &kme.Aborted{Session: kept.ID, Reason: strings.TrimPrefix(run.Result.Sentence(), "Aborted: ")}
-		if failed := s.end(ctx, kept, setup, &run.Result, 0); failed != nil {
+		v.State = Aborted
+		err = &kme.Aborted{Session: v.ID, Reason: strings.TrimPrefix(run.Result.Sentence(), "Aborted: ")}
+		if failed := s.end(ctx, v, run, 0); failed != nil {
 			err = failed
 		}
-		return nil, kept.ID, err
+		return nil, v.ID, err
 	}
-	kept.State = Done
+	v.State = Done
 	keys = cut(run.Alice.Key)
-	if err := s.end(ctx, kept, setup, &run.Result, len(keys)); err != nil {
-		return nil, kept.ID, err
+	if err := s.end(ctx, v, run, len(keys)); err != nil {
+		return nil, v.ID, err
 	}
-	return keys, kept.ID, nil
+	return keys, v.ID, nil
 }
 
-// begin keeps that a session of a pair runs. Whether somebody listens is decided then.
-func (s *Service) begin(ctx context.Context, p kme.Pair) (v Session, setup bb84.Setup, err error) {
-	setup = s.setup
-	v = Session{Master: Person{ID: p.Master}, Slave: Person{ID: p.Slave}, State: Running, StartedAt: s.now()}
+// begin keeps that a session of a pair runs, and takes the secret that authenticates it: no other session has that, also where
+// this one comes to no end. Whether somebody listens is decided then.
+func (s *Service) begin(ctx context.Context, p kme.Pair) (*running, error) {
+	v := &running{Session: Session{Master: Person{ID: p.Master}, Slave: Person{ID: p.Slave}, State: Running, StartedAt: s.now()}, setup: s.setup}
+	var err error
 	if v.ID, err = s.newID(); err != nil {
-		return v, setup, err
+		return nil, err
 	}
 	err = s.store.UpdateQuantum(ctx, func(tx Tx) (err error) {
-		if setup.Eve, err = eve(ctx, tx, p.Master, p.Slave); err != nil {
+		if v.setup.Eve, err = eve(ctx, tx, p.Master, p.Slave); err != nil {
 			return err
 		}
+		if v.secret, err = s.takeSecret(ctx, tx, p); err != nil {
+			return err
+		}
+		v.SecretFrom = v.secret.from
 		if err := tx.TrimSessions(ctx, p, keepSessions-1, v.StartedAt.Add(-keepFor)); err != nil {
 			return err
 		}
-		return tx.InsertSession(ctx, v)
+		return tx.InsertSession(ctx, v.Session)
 	})
-	return v, setup, err
+	return v, err
 }
 
-// end keeps and records what a session came to, also where nobody waits for it any more.
-func (s *Service) end(ctx context.Context, v Session, setup bb84.Setup, r *bb84.Result, keys int) error {
+// end keeps and records what a session came to, and what it leaves for the next one, also where nobody waits for it any more. run
+// is nil where it failed.
+func (s *Service) end(ctx context.Context, v *running, run *bb84.Session, keys int) error {
 	ctx = context.WithoutCancel(ctx)
 	v.EndedAt = s.now()
+	if run != nil && run.Alice.Next != nil {
+		defer clear(run.Alice.Next[:])
+		defer clear(run.Bob.Next[:])
+	}
 	return s.change(ctx, func(tx Tx) error {
-		if err := tx.EndSession(ctx, v); err != nil {
+		if err := tx.EndSession(ctx, v.Session); err != nil {
 			return err
 		}
-		return s.recordSession(ctx, tx, v.ID, r, keys, setup.Eve.Attack != bb84.NoAttack)
+		var result *bb84.Result
+		if run != nil {
+			result = &run.Result
+			if next := run.Alice.Next; next != nil {
+				if err := s.keepSecret(ctx, tx, v.Session, next); err != nil {
+					return err
+				}
+			}
+		}
+		return s.recordSession(ctx, tx, v.ID, result, keys, v.setup.Eve.Attack != bb84.NoAttack)
 	})
 }
 
-// simulate runs a session once there is a slot for it. Its two ends begin with a secret that is drawn for it alone.
-func (s *Service) simulate(ctx context.Context, setup bb84.Setup) (*bb84.Session, error) {
+// simulate runs a session once there is a slot for it. Its secret is used up, also where it does not begin.
+func (s *Service) simulate(ctx context.Context, v *running) (*bb84.Session, error) {
+	defer clear(v.secret.key[:])
+	if err := s.draw(&v.secret); err != nil {
+		return nil, err
+	}
 	return inSlot(ctx, s.slots, func() (*bb84.Session, error) {
-		return bb84.Simulate(ctx, setup, bb84.Randomness{Nature: s.random, Alice: s.random, Bob: s.random}, bb84.Options{Now: s.now})
+		return bb84.Simulate(ctx, v.setup, bb84.Randomness{Nature: s.random, Alice: s.random, Bob: s.random}, bb84.Options{Secret: &v.secret.key, Now: s.now})
 	})
 }
 

@@ -27,6 +27,7 @@ type memory struct {
 	sessions []Session
 	pooled   int
 	eve      *Eavesdropper
+	secret   *Secret
 	log      *auditing
 	fail     error // of ending a session
 }
@@ -82,6 +83,19 @@ func (m *memory) Person(_ context.Context, id string) (Person, error) {
 		return Person{}, ErrNotFound
 	}
 	return Person{id, "name of " + id}, nil
+}
+
+func (m *memory) PutSecret(_ context.Context, s Secret) error {
+	m.secret = &s
+	return nil
+}
+
+func (m *memory) TakeSecret(_ context.Context, a, b string) (Secret, error) {
+	if m.secret == nil || Between(a, b) != m.secret.People {
+		return Secret{}, ErrNotFound
+	}
+	defer func() { m.secret = nil }()
+	return *m.secret, nil
 }
 
 func (m *memory) PutEavesdropper(_ context.Context, e Eavesdropper) error {
@@ -155,8 +169,8 @@ func asker(person string) Asker { return Asker{auditlog.Actor{Person: person}, a
 // openSealer seals nothing.
 type openSealer struct{}
 
-func (openSealer) Seal(_ string, b []byte) ([]byte, error) { return b, nil }
-func (openSealer) Open(_ string, b []byte) ([]byte, error) { return b, nil }
+func (openSealer) Seal(_ string, b []byte) ([]byte, error) { return slices.Clone(b), nil }
+func (openSealer) Open(_ string, b []byte) ([]byte, error) { return slices.Clone(b), nil }
 
 var start = time.Date(2026, 11, 27, 20, 0, 0, 0, time.UTC)
 

@@ -190,7 +190,7 @@ func (v *Vault) ensureLog(ctx context.Context) error {
 // cannot go on from there, since others have seen more of it. by is who says so.
 func (v *Vault) RestartLog(ctx context.Context, by Actor, previousAnchor string) error {
 	return v.change(ctx, func(tx Tx) error {
-		// What lies in a pool now may have been delivered since this database was copied.
+		// What lies in a pool now may have been delivered since this database was copied, and a secret may have been used.
 		if err := tx.QuantumKeys().EmptyPools(ctx); err != nil {
 			return err
 		}

@@ -55,11 +55,12 @@ const (
 	SealedLogKeys   SealedPlace = "audit_keys"
 	SealedPool      SealedPlace = "qkd_pool"
 	SealedWaiting   SealedPlace = "qkd_waiting"
+	SealedSecrets   SealedPlace = "qkd_secrets"
 )
 
 // SealedPlaces are all of them.
 var SealedPlaces = []SealedPlace{SealedSeeds, SealedUploads, SealedTokenKeys, SealedFactors, SealedWebhooks, SealedFormers, SealedLogs, SealedLogKeys,
-	SealedPool, SealedWaiting}
+	SealedPool, SealedWaiting, SealedSecrets}
 
 // SealedValue is one value, with the columns of its row that its context is made of; the first of them is its key.
 type SealedValue struct {

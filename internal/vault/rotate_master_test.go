@@ -14,6 +14,7 @@ import (
 
 	"stonevault/audit"
 	"stonevault/internal/masterkey"
+	"stonevault/internal/quantum"
 	"stonevault/internal/vault"
 	"stonevault/qkd"
 	"stonevault/qkd/kme"
@@ -409,6 +410,7 @@ func TestRotateMasterQuantumKeys(t *testing.T) {
 	h.config.SealContexts = map[vault.SealedPlace]func(of []string) string{
 		vault.SealedPool:    func(of []string) string { return kme.PoolContext(of[0], of[1], of[2]) },
 		vault.SealedWaiting: func(of []string) string { return kme.WaitingContext(of[1], of[2], of[3]) },
+		vault.SealedSecrets: func(of []string) string { return quantum.SecretContext(of[0], of[1], of[2]) },
 	}
 	h.reopen()
 	h.SetGrace(0)
@@ -422,6 +424,15 @@ func TestRotateMasterQuantumKeys(t *testing.T) {
 		return keys[0]
 	}
 	before := take()
+	pair := quantum.Between(string(h.person("ann").Person), string(h.person("bob").Person))
+	secret := quantum.Secret{Session: "0123456789abcdef0123456789abcdef", People: pair}
+	var err error
+	if secret.Sealed, err = h.master.Seal(quantum.SecretContext(secret.Session, pair[0], pair[1]), []byte("secret")); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.db.UpdateQuantum(ctx, func(tx quantum.Tx) error { return tx.PutSecret(ctx, secret) }); err != nil {
+		t.Fatal(err)
+	}
 	next := h.nextMaster()
 	if err := h.TurnMaster(ctx); err != nil {
 		t.Fatal(err)
@@ -430,6 +441,12 @@ func TestRotateMasterQuantumKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.checkMaster(next.Check())
+	if err := h.db.UpdateQuantum(ctx, func(tx quantum.Tx) error { secret, err = tx.TakeSecret(ctx, pair[1], pair[0]); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if plain, err := h.master.Open(quantum.SecretContext(secret.Session, pair[0], pair[1]), secret.Sealed); err != nil || string(plain) != "secret" {
+		t.Errorf("a secret of sessions: %q, %v", plain, err)
+	}
 	for _, key := range []qkd.Key{before, take()} {
 		for _, slave := range []string{"ben", "Zoë 2"} {
 			got, err := kmes.SAE(slave).Fetch(ctx, "ada", key.ID)

@@ -51,7 +51,7 @@ type Tx interface {
 	// TakePooled removes n keys, or all where there are fewer, the oldest first, and returns them.
 	TakePooled(ctx context.Context, p Pair, n int) ([]Pooled, error)
 
-	// EmptyPools removes all keys that nobody has got, of all pairs.
+	// EmptyPools removes all keys that nobody has got, of all pairs, and what else the Maker keeps for later sessions.
 	EmptyPools(ctx context.Context) error
 
 	InsertDelivered(ctx context.Context, d Delivered) error

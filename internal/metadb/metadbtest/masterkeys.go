@@ -11,6 +11,7 @@ import (
 	"stonevault/identity"
 	"stonevault/internal/auditlog"
 	"stonevault/internal/auth"
+	"stonevault/internal/quantum"
 	"stonevault/internal/vault"
 	"stonevault/internal/webhook"
 )
@@ -116,6 +117,10 @@ func testSealed(t *testing.T, db Database) {
 		vault.SealedLogKeys:   func(n int) []string { return []string{string(rune('0' + n)), person(n)} },
 		vault.SealedPool:      func(n int) []string { return []string{keyID(n).String(), "master", "slave"} },
 		vault.SealedWaiting:   func(n int) []string { return []string{string(rune('0' + n)), keyID(n).String(), "master", "slave"} },
+		vault.SealedSecrets: func(n int) []string {
+			s := secretOf(n, nil)
+			return []string{s.Session, s.People[0], s.People[1]}
+		},
 	}
 	for _, place := range vault.SealedPlaces {
 		beside := func(tag []byte, after string, limit int) (found []vault.SealedValue) {
@@ -195,6 +200,9 @@ func testSealed(t *testing.T, db Database) {
 		},
 		"a key of the log": func(ctx context.Context, tx vault.Tx) error {
 			return tx.Audit().InsertKey(ctx, auditlog.Key{Number: 5, Person: ID[string](5), Sealed: late})
+		},
+		"a secret of quantum keys": func(ctx context.Context, tx vault.Tx) error {
+			return tx.QuantumKeys().(quantum.KeysTx).Quantum().PutSecret(ctx, secretOf(5, late))
 		},
 		"a quantum key": func(ctx context.Context, tx vault.Tx) error {
 			return tx.QuantumKeys().InsertPooled(ctx, pooled(5, late))

@@ -102,6 +102,8 @@ func Run(t *testing.T, open func(t *testing.T) Database) {
 		{"quantum keys that are taken at once", testQuantumKeysAtOnce},
 		{"quantum sessions", testQuantumSessions},
 		{"eavesdroppers", testEavesdroppers},
+		{"secrets of sessions", testQuantumSecrets},
+		{"a secret that is taken at once", testQuantumSecretAtOnce},
 		{"pools of quantum keys", testQuantumPools},
 	}
 	for _, tt := range tests {

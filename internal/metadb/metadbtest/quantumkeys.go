@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"stonevault/internal/quantum"
 	"stonevault/internal/vault"
 	"stonevault/qkd"
 	"stonevault/qkd/kme"
@@ -26,13 +27,22 @@ func deliveredKey(n int, slaves ...string) kme.Delivered {
 	return kme.Delivered{ID: keyID(n), Master: "master", Slaves: slaves, Session: "s", At: start}
 }
 
+// secretOf is the n-th, of the n-th pair among three people.
+func secretOf(n int, sealed []byte) quantum.Secret {
+	of := [][2]int{{1, 2}, {1, 3}, {2, 3}}[(n-1)%3]
+	return quantum.Secret{Session: ID[string](n), People: [2]string{string(Person(of[0]).ID), string(Person(of[1]).ID)}, Sealed: sealed}
+}
+
 func waiting(n int, slave string, sealed []byte) kme.Waiting {
 	return kme.Waiting{ID: keyID(n), Pair: kme.Pair{Master: "master", Slave: slave}, Sealed: sealed}
 }
 
-// insertQuantumKey puts one value into each place that quantum keys have.
+// insertQuantumKey puts one value into each place that quantum keys have; n is up to 3.
 func insertQuantumKey(ctx context.Context, tx vault.Tx, n int, sealed []byte) error {
 	keys := tx.QuantumKeys()
+	if err := keys.(quantum.KeysTx).Quantum().PutSecret(ctx, secretOf(n, sealed)); err != nil {
+		return err
+	}
 	return errors.Join(keys.InsertPooled(ctx, pooled(n, sealed)), keys.InsertDelivered(ctx, deliveredKey(n, "slave")),
 		keys.InsertWaiting(ctx, waiting(n, "slave", sealed)))
 }

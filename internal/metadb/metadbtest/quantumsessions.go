@@ -3,6 +3,8 @@ package metadbtest
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,7 +17,7 @@ import (
 // quantumSession is the n-th, between two people who are named by their numbers.
 func quantumSession(n, master, slave int) quantum.Session {
 	someone := func(n int) quantum.Person { return quantum.Person{ID: string(Person(n).ID), Name: Person(n).Name} }
-	return quantum.Session{ID: ID[string](n), Master: someone(master), Slave: someone(slave), State: quantum.Running,
+	return quantum.Session{ID: ID[string](n), Master: someone(master), Slave: someone(slave), State: quantum.Running, SecretFrom: ID[string](100 + n),
 		StartedAt: start.Add(time.Duration(n/2) * time.Second)} // two of a time
 }
 
@@ -80,11 +82,13 @@ func testQuantumSessions(t *testing.T, db Database) {
 	stranger := quantumSession(7, 1, 9)
 	updateQuantum(t, db, quantum.ErrNotFound, func(ctx context.Context, tx quantum.Tx) error { return tx.InsertSession(ctx, stranger) })
 	for what, change := range map[string]func(*quantum.Session){
-		"of one person":         func(v *quantum.Session) { v.Slave = v.Master },
-		"in no state":           func(v *quantum.Session) { v.State = "perhaps" },
-		"that runs and ended":   func(v *quantum.Session) { v.EndedAt = start },
-		"that ended at no time": func(v *quantum.Session) { v.State = quantum.Failed },
-		"without an id":         func(v *quantum.Session) { v.ID = "x" },
+		"of one person":               func(v *quantum.Session) { v.Slave = v.Master },
+		"in no state":                 func(v *quantum.Session) { v.State = "perhaps" },
+		"that runs and ended":         func(v *quantum.Session) { v.EndedAt = start },
+		"that ended at no time":       func(v *quantum.Session) { v.State = quantum.Failed },
+		"with what is no secret":      func(v *quantum.Session) { v.SecretFrom = "x" },
+		"with a secret that was used": func(v *quantum.Session) { v.SecretFrom = s[3].SecretFrom },
+		"without an id":               func(v *quantum.Session) { v.ID = "x" },
 	} {
 		v := quantumSession(8, 1, 2)
 		change(&v)
@@ -209,4 +213,88 @@ func testEavesdroppers(t *testing.T, db Database) {
 	list(quantum.EavesdropperQuery{Limit: 9}, one)
 	erase(1)
 	list(quantum.EavesdropperQuery{Limit: 9})
+}
+
+func testQuantumSecrets(t *testing.T, db Database) {
+	people(t, db, 3)
+	put := func(want error, s quantum.Secret) {
+		t.Helper()
+		updateQuantum(t, db, want, func(ctx context.Context, tx quantum.Tx) error { return tx.PutSecret(ctx, s) })
+	}
+	take := func(a, b int, want error, secret quantum.Secret) {
+		t.Helper()
+		updateQuantum(t, db, want, func(ctx context.Context, tx quantum.Tx) error {
+			got, err := tx.TakeSecret(ctx, string(Person(a).ID), string(Person(b).ID))
+			if err == nil {
+				equal(t, "a secret", got, secret)
+			}
+			return err
+		})
+	}
+	one, two, three := secretOf(1, []byte{1}), secretOf(2, []byte{2}), secretOf(3, []byte{3})
+	for _, s := range []quantum.Secret{one, two, three} {
+		put(nil, s)
+	}
+	later := one
+	later.Session, later.Sealed = ID[string](9), []byte{9}
+	put(nil, later) // in the place of the other
+	take(2, 1, nil, later)
+	take(1, 2, quantum.ErrNotFound, quantum.Secret{})
+	taken := errors.New("taken back")
+	updateQuantum(t, db, taken, func(ctx context.Context, tx quantum.Tx) error {
+		if _, err := tx.TakeSecret(ctx, two.People[0], two.People[1]); err != nil {
+			t.Error(err)
+		}
+		return taken
+	})
+	if err := db.ViewQuantum(t.Context(), func(tx quantum.Tx) error {
+		_, err := tx.TakeSecret(t.Context(), two.People[0], two.People[1])
+		return err
+	}); err == nil {
+		t.Error("a secret is taken in a View")
+	}
+	take(1, 3, nil, two)
+	stranger := one
+	stranger.People[1] = string(Person(9).ID)
+	put(quantum.ErrNotFound, stranger)
+	for what, change := range map[string]func(*quantum.Secret){
+		"of no session":           func(s *quantum.Secret) { s.Session = "x" },
+		"of two people, reversed": func(s *quantum.Secret) { s.People[0], s.People[1] = s.People[1], s.People[0] },
+		"that is empty":           func(s *quantum.Secret) { s.Sealed = nil },
+	} {
+		s := one
+		change(&s)
+		if err := db.UpdateQuantum(t.Context(), func(tx quantum.Tx) error { return tx.PutSecret(t.Context(), s) }); err == nil {
+			t.Errorf("a secret %s is kept", what)
+		}
+	}
+	put(nil, one)
+	update(t, db, func(ctx context.Context, tx vault.Tx) error { return tx.People().Erase(ctx, Person(1).ID) })
+	take(1, 2, quantum.ErrNotFound, quantum.Secret{})
+	updateKeys(t, db, nil, func(ctx context.Context, tx kme.Tx) error { return tx.EmptyPools(ctx) })
+	take(2, 3, quantum.ErrNotFound, quantum.Secret{})
+}
+
+// testQuantumSecretAtOnce has many take one secret.
+func testQuantumSecretAtOnce(t *testing.T, db Database) {
+	people(t, db, 2)
+	secret := secretOf(1, []byte{1})
+	updateQuantum(t, db, nil, func(ctx context.Context, tx quantum.Tx) error { return tx.PutSecret(ctx, secret) })
+	var taken atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			err := db.UpdateQuantum(t.Context(), func(tx quantum.Tx) error {
+				_, err := tx.TakeSecret(t.Context(), secret.People[1], secret.People[0])
+				return err
+			})
+			if err == nil {
+				taken.Add(1)
+			} else if !errors.Is(err, quantum.ErrNotFound) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	equal(t, "how often it was taken", taken.Load(), int64(1))
 }
