@@ -24,7 +24,7 @@ var (
 func (tx *Tx) QuantumKeys() kme.Tx { return quantumKeys{tx} }
 
 // Quantum is what sessions have in the same transaction.
-func (s quantumKeys) Quantum() quantum.Tx { return quantumSessions{s.tx} }
+func (s quantumKeys) Quantum() quantum.Tx { return quantumSessions(s) }
 
 // ViewQuantumKeys is View.
 func (db *DB) ViewQuantumKeys(ctx context.Context, fn func(kme.Tx) error) error {
