@@ -2,11 +2,11 @@ package bb84
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"stonevault/qkd/internal/gf2"
 )
@@ -65,15 +65,14 @@ type wire struct {
 	from     *bufio.Reader
 	out, in  direction
 	sending  []byte
-	received bytes.Buffer
+	received []byte
 }
 
 // direction is one way through the channel.
 type direction struct {
-	hash    gf2.Element
-	pads    []gf2.Element
-	number  uint32
-	pending []byte // what was sent since the last tag
+	hash   gf2.Hash
+	pads   []gf2.Element
+	number uint32
 	Traffic
 }
 
@@ -82,7 +81,7 @@ func newWire(conn io.ReadWriter, secret *AuthKey, alice bool) *wire {
 	element := func(i int) gf2.Element { return gf2.FromBytes([16]byte(secret[16*i:])) }
 	var d [2]direction
 	for i := range d {
-		d[i].hash = element(i)
+		d[i].hash.Reset(element(i))
 		for n := range tagsEach {
 			d[i].pads = append(d[i].pads, element(2+2*n+i))
 		}
@@ -106,34 +105,19 @@ func (d *direction) pass(k kind, header, payload []byte) (tag []byte, err error)
 	d.number++
 	d.Messages++
 	d.Bytes += int64(len(header) + len(payload))
-	d.pending = append(append(d.pending, header...), payload...)
+	d.hash.Write(header)
+	d.hash.Write(payload)
 	if k.batched() {
 		return nil, nil
 	}
 	if len(d.pads) == 0 {
 		return nil, fmt.Errorf("%w: more than %d tags", ErrProtocol, tagsEach)
 	}
-	sum := gf2.Hash(d.hash, padded(d.pending)).Add(d.pads[0]).Bytes()
+	sum := d.hash.Sum().Add(d.pads[0]).Bytes()
 	d.pads = d.pads[1:]
-	d.pending = d.pending[:0]
 	d.Bytes += tagSize
 	d.Tags++
 	return sum[:], nil
-}
-
-// padded are the words of b, continued with zeros to whole blocks of two, and a block with its length in bytes.
-func padded(b []byte) []uint64 {
-	words := make([]uint64, 2*((len(b)+15)/16)+2)
-	whole := len(b) / 8
-	for i := range whole {
-		words[i] = binary.LittleEndian.Uint64(b[8*i:])
-	}
-	var last [8]byte
-	if copy(last[:], b[8*whole:]) > 0 {
-		words[whole] = binary.LittleEndian.Uint64(last[:])
-	}
-	words[len(words)-2] = uint64(len(b))
-	return words
 }
 
 func (w *wire) send(k kind, payload []byte) error {
@@ -145,7 +129,8 @@ func (w *wire) send(k kind, payload []byte) error {
 	if err != nil {
 		return err
 	}
-	w.sending = append(append(append(w.sending[:0], h[:]...), payload...), tag...)
+	w.sending = slices.Grow(w.sending[:0], len(h)+len(payload)+len(tag))
+	w.sending = append(append(append(w.sending, h[:]...), payload...), tag...)
 	if _, err := w.conn.Write(w.sending); err != nil {
 		return fmt.Errorf("the classical channel: %w", err)
 	}
@@ -170,14 +155,12 @@ func (w *wire) receive(kinds ...kind) (k kind, payload []byte, err error) {
 	case n > maxPayload:
 		return 0, nil, fmt.Errorf("%w: a message of %d bytes", ErrTampered, n)
 	}
-	w.received.Reset()
-	// The length is not to be trusted yet: memory is taken as bytes arrive.
-	if _, err := io.CopyN(&w.received, w.from, int64(n)); err != nil {
+	if err := w.read(int(n)); err != nil {
 		return 0, nil, broken(err)
 	}
-	want, err := w.in.pass(k, h[:], w.received.Bytes())
+	want, err := w.in.pass(k, h[:], w.received)
 	if err != nil || k.batched() {
-		return k, w.received.Bytes(), err
+		return k, w.received, err
 	}
 	var tag [tagSize]byte
 	if _, err := io.ReadFull(w.from, tag[:]); err != nil {
@@ -186,7 +169,22 @@ func (w *wire) receive(kinds ...kind) (k kind, payload []byte, err error) {
 	if subtle.ConstantTimeCompare(tag[:], want) != 1 {
 		return 0, nil, fmt.Errorf("%w: message %d has a wrong tag", ErrTampered, w.in.number-1)
 	}
-	return k, w.received.Bytes(), nil
+	return k, w.received, nil
+}
+
+// read reads a payload of n bytes. The length is not to be trusted yet: memory is taken as bytes arrive.
+func (w *wire) read(n int) error {
+	const atOnce = 1 << 22
+	w.received = w.received[:0]
+	for n > 0 {
+		from := len(w.received)
+		w.received = slices.Grow(w.received, min(n, max(atOnce, from)))[:from+min(n, atOnce)]
+		if _, err := io.ReadFull(w.from, w.received[from:]); err != nil {
+			return err
+		}
+		n -= len(w.received) - from
+	}
+	return nil
 }
 
 func broken(err error) error {

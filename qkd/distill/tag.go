@@ -36,13 +36,13 @@ func TagLeak(t int, epsCor float64) (leak int) {
 	return leak
 }
 
-// Tag returns the tag of t bits, 1 to 128, of a string: the first t coefficients of gf2.Hash of its words, in
+// Tag returns the tag of t bits, 1 to 128, of a string: the first t coefficients of gf2.Evaluate of its words, in
 // ⌈t/8⌉ bytes, as Bits.Bytes writes them. The key must be random, and not be known before both strings are what
 // they will be; it may be public then. Strings of different lengths are not told apart by it.
 func Tag(b *Bits, key [16]byte, t int) []byte {
 	if t < 1 || t > maxTagBits {
 		panic(fmt.Sprintf("distill: a tag of %d bits", t))
 	}
-	sum := gf2.Hash(gf2.FromBytes(key), b.words)
+	sum := gf2.Evaluate(gf2.FromBytes(key), b.words)
 	return FromWords([]uint64{sum.Lo, sum.Hi}, t).Bytes()
 }

@@ -45,19 +45,79 @@ func reduce(w0, w1, w2, w3 uint64) Element {
 	return Element{w0, w1}
 }
 
-// Hash evaluates a polynomial whose coefficients are the blocks of a message: of d blocks m_1 to m_d it
+// Evaluate evaluates a polynomial whose coefficients are the blocks of a message: of d blocks m_1 to m_d it
 // returns m_1·k^d + m_2·k^(d-1) + … + m_d·k. A block is two words, the lower one first; a message of an odd
 // number of words is continued with a zero word. For two different messages of d blocks, any difference of
-// the hashes has a probability of at most d/2^128 over the keys.
-func Hash(key Element, words []uint64) Element {
-	return fastest.hash128(key, words)
+// the results has a probability of at most d/2^128 over the keys.
+func Evaluate(key Element, words []uint64) Element {
+	return fastest.evaluate(key, words)
 }
 
-func (k kernel) hash128(key Element, words []uint64) Element {
+func (k kernel) evaluate(key Element, words []uint64) Element {
 	whole := len(words) &^ 1
 	sum := k.hashBlocks(Element{}, key, words[:whole])
 	if whole < len(words) {
 		sum = k.hashBlocks(sum, key, []uint64{words[whole], 0})
 	}
+	return sum
+}
+
+// Hash is Evaluate of a message that comes piece by piece, in bytes: words have their lowest byte first. The message is
+// continued with zeros to whole blocks, and then with a block that has its length in bytes in the lower word. Reset makes
+// it ready.
+type Hash struct {
+	key, sum Element
+	length   uint64
+	block    [16]byte // of which length%16 bytes are there
+	words    []uint64
+}
+
+// Reset begins a message.
+func (h *Hash) Reset(key Element) {
+	h.key, h.sum, h.length = key, Element{}, 0
+}
+
+// Write adds bytes to the message.
+func (h *Hash) Write(data []byte) {
+	used := int(h.length % 16)
+	h.length += uint64(len(data))
+	if used > 0 {
+		n := copy(h.block[used:], data)
+		if data = data[n:]; used+n < 16 {
+			return
+		}
+		h.blocks(h.block[:])
+	}
+	whole := len(data) &^ 15
+	h.blocks(data[:whole])
+	copy(h.block[:], data[whole:])
+}
+
+// blocks adds whole blocks, as many at once as the nearest cache holds.
+func (h *Hash) blocks(data []byte) {
+	const most = 1 << 10
+	for len(data) > 0 {
+		n := min(most, len(data)/8)
+		if cap(h.words) < n {
+			h.words = make([]uint64, n)
+		}
+		words := h.words[:n]
+		for i := range words {
+			words[i] = binary.LittleEndian.Uint64(data[8*i:])
+		}
+		h.sum = fastest.hashBlocks(h.sum, h.key, words)
+		data = data[8*n:]
+	}
+}
+
+// Sum ends the message, and begins another one with the same key.
+func (h *Hash) Sum() Element {
+	length := h.length
+	if used := length % 16; used > 0 {
+		clear(h.block[used:])
+		h.blocks(h.block[:])
+	}
+	sum := fastest.hashBlocks(h.sum, h.key, []uint64{length, 0})
+	h.Reset(h.key)
 	return sum
 }

@@ -109,7 +109,7 @@ func TestField(t *testing.T) {
 // TestHash evaluates polynomials term by term.
 func TestHash(t *testing.T) {
 	r := random(4)
-	for _, length := range []int{0, 1, 2, 3, 4, 5, 16, 33, 100} {
+	for _, length := range []int{0, 1, 2, 3, 4, 5, 16, 33, 63, 64, 65, 71, 72, 100, 1000} {
 		words := randomWords(r, length)
 		key := Element{r.Uint64(), r.Uint64()}
 		var want Element
@@ -123,12 +123,38 @@ func TestHash(t *testing.T) {
 			power = mulGeneric(power, key)
 		}
 		for _, k := range ways() {
-			if got := k.hash128(key, words); got != want {
+			if got := k.evaluate(key, words); got != want {
 				t.Errorf("%s: hash of %d words = %x, want %x", k.name, length, got, want)
 			}
 		}
-		if got := Hash(key, words); got != want {
+		if got := Evaluate(key, words); got != want {
 			t.Errorf("hash of %d words = %x, want %x", length, got, want)
+		}
+	}
+}
+
+// TestHashOfPieces hashes a message in pieces, and evaluates it as a whole.
+func TestHashOfPieces(t *testing.T) {
+	r := random(7)
+	var h Hash
+	key := Element{r.Uint64(), r.Uint64()}
+	h.Reset(key)
+	for i := range 300 {
+		message := make([]byte, r.IntN(1+i*i))
+		for j := range message {
+			message[j] = byte(r.Uint32())
+		}
+		for rest := message; len(rest) > 0; {
+			n := min(len(rest), r.IntN(1+len(message)/(1+r.IntN(9))))
+			h.Write(rest[:n])
+			rest = rest[n:]
+		}
+		words := make([]uint64, (len(message)+15)/16*2)
+		for j, octet := range message {
+			words[j/8] |= uint64(octet) << (j % 8 * 8)
+		}
+		if got, want := h.Sum(), Evaluate(key, append(words, uint64(len(message)), 0)); got != want {
+			t.Fatalf("%d bytes: %x, want %x", len(message), got, want)
 		}
 	}
 }
@@ -227,9 +253,9 @@ func FuzzKernels(f *testing.F) {
 		r := random(seed)
 		s, x := randomBits(r, rows+columns-1), randomBits(r, columns)
 		key := Element{r.Uint64(), r.Uint64()}
-		want := kernel{}.hash128(key, s)
+		want := kernel{}.evaluate(key, s)
 		for _, k := range ways() {
-			if got := k.hash128(key, s); got != want {
+			if got := k.evaluate(key, s); got != want {
 				t.Fatalf("%s: hash %x, want %x", k.name, got, want)
 			}
 		}
@@ -244,5 +270,77 @@ func TestConstant(t *testing.T) {
 	}
 	if hi, _ := Mul64(1<<63, 2); hi != 1 || bits.OnesCount64(hi) != 1 {
 		t.Errorf("x^63·x has %x in its upper half", hi)
+	}
+}
+
+// inBlocks is Toeplitz without transforms.
+func (k kernel) inBlocks(out, seed, x []uint64, n int) {
+	if size, levels, _ := blockSize(len(out), len(x)); size > 0 {
+		k.toeplitzBlocks(out, seed, x, n, size, levels)
+	} else {
+		k.toeplitzDirect(out, seed, x, len(out), len(x), n)
+	}
+}
+
+// TestTransform multiplies through transforms, in tiles of every kind, and in blocks.
+func TestTransform(t *testing.T) {
+	r := random(8)
+	for _, size := range [][2]int{{1, 1}, {64, 100}, {5000, 3001}, {200, 1 << 20}, {1<<20 - 100, 1<<20 + 20}, {1 << 20, 1 << 20}, {1000, 1<<21 + 5}, {1100000, 70000}} {
+		l, n := size[0], size[1]
+		seed, x := randomBits(r, n+l-1), randomBits(r, n)
+		want, last := make([]uint64, (l+63)/64), ^uint64(0)>>(63-(l-1)%64)
+		fastest.inBlocks(want, seed, x, n)
+		for _, k := range ways() {
+			if !k.transforms() {
+				continue
+			}
+			got := make([]uint64, len(want))
+			k.toeplitzTransformed(got, seed, x, n)
+			for i := range want {
+				differ := got[i] ^ want[i]
+				if i == len(want)-1 {
+					differ &= last
+				}
+				if differ != 0 {
+					t.Fatalf("%s: %d of %d bits: word %d is %x, want %x", k.name, l, n, i, got[i], want[i])
+				}
+			}
+		}
+	}
+}
+
+// TestEvaluation evaluates a short polynomial at some points, and a random one there and back.
+func TestEvaluation(t *testing.T) {
+	r := random(9)
+	w := twists()
+	for _, k := range ways() {
+		if !k.transforms() {
+			continue
+		}
+		f := make([]uint64, transformSize)
+		for i := range 20 {
+			f[i*r.IntN(3000)] = r.Uint64()
+		}
+		g := append([]uint64(nil), f...)
+		k.transform(f)
+		for range 20 {
+			i := r.IntN(transformSize)
+			// The point is the sum of the β for the bits of its number: 1, and those that twists are made of.
+			point := w[i>>1] ^ uint64(i&1)
+			want, power := uint64(0), uint64(1)
+			for _, c := range g {
+				want ^= mul(c, power)
+				power = mul(power, point)
+			}
+			if f[i] != want {
+				t.Fatalf("%s: at point %d the polynomial is %x, want %x", k.name, i, f[i], want)
+			}
+		}
+		k.transformBack(f)
+		for i := range f {
+			if f[i] != g[i] {
+				t.Fatalf("%s: coefficient %d comes back as %x, want %x", k.name, i, f[i], g[i])
+			}
+		}
 	}
 }

@@ -8,9 +8,12 @@ func kernels() (ks []kernel) {
 		return nil
 	}
 	if cpu.X86.HasAVX2 && hasVPCLMULQDQ() {
-		ks = append(ks, kernel{"VPCLMULQDQ", correlateVPCLMULQDQ, hashPCLMULQDQ, addAVX2})
+		ks = append(ks, kernel{
+			name: "VPCLMULQDQ", correlate: correlateVPCLMULQDQ, hash: hashPCLMULQDQ, hashFours: hashFoursPCLMULQDQ, add: addAVX2,
+			twist: twistVPCLMULQDQ, twistBack: twistBackVPCLMULQDQ, ends: endsVPCLMULQDQ, endsBack: endsBackVPCLMULQDQ, products: productsVPCLMULQDQ,
+		})
 	}
-	return append(ks, kernel{"PCLMULQDQ", correlatePCLMULQDQ, hashPCLMULQDQ, nil})
+	return append(ks, kernel{name: "PCLMULQDQ", correlate: correlatePCLMULQDQ, hash: hashPCLMULQDQ, hashFours: hashFoursPCLMULQDQ})
 }
 
 // hasVPCLMULQDQ asks the processor itself: the package cpu tells it only of those that have AVX-512. It is to be
@@ -27,4 +30,22 @@ func correlatePCLMULQDQ(c *Element, s, x *uint64, n, count int)
 func hashPCLMULQDQ(sum *Element, key *Element, blocks *uint64, count int)
 
 //go:noescape
+func hashFoursPCLMULQDQ(sum *Element, powers *[4]Element, blocks *uint64, count int)
+
+//go:noescape
 func addAVX2(sum, a, b *uint64, n int)
+
+//go:noescape
+func twistVPCLMULQDQ(a, b *uint64, n int, w uint64)
+
+//go:noescape
+func twistBackVPCLMULQDQ(a, b *uint64, n int, w uint64)
+
+//go:noescape
+func endsVPCLMULQDQ(f, halves, quarters *uint64)
+
+//go:noescape
+func endsBackVPCLMULQDQ(f, halves, quarters *uint64)
+
+//go:noescape
+func productsVPCLMULQDQ(sum, a, b *uint64, n int)

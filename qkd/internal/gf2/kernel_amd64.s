@@ -188,3 +188,65 @@ block:
 	JNZ   block
 	MOVOU X0, (DI)
 	RET
+
+// ADDPRODUCT adds the product of X0 and a power to X2, the lower half, X3, the upper, and X4, what lies across.
+#define ADDPRODUCT(power) \
+	MOVOU     power, X7 \
+	MOVO      X0, X1 \
+	PCLMULQDQ $0x00, X7, X1 \
+	PXOR      X1, X2 \
+	MOVO      X0, X1 \
+	PCLMULQDQ $0x11, X7, X1 \
+	PXOR      X1, X3 \
+	MOVO      X0, X1 \
+	PCLMULQDQ $0x01, X7, X1 \
+	PXOR      X1, X4 \
+	PCLMULQDQ $0x10, X7, X0 \
+	PXOR      X0, X4
+
+// func hashFoursPCLMULQDQ(sum *Element, powers *[4]Element, blocks *uint64, count int)
+// As hashPCLMULQDQ, with one rest for four products.
+TEXT ·hashFoursPCLMULQDQ(SB), NOSPLIT, $0-32
+	MOVQ  sum+0(FP), DI
+	MOVQ  powers+8(FP), SI
+	MOVQ  blocks+16(FP), DX
+	MOVQ  count+24(FP), CX
+	MOVOU (DI), X8
+	MOVQ  $0x87, AX
+	MOVQ  AX, X6
+
+four:
+	PXOR  X2, X2
+	PXOR  X3, X3
+	PXOR  X4, X4
+	MOVOU (DX), X0
+	PXOR  X8, X0
+	ADDPRODUCT(48(SI))
+	MOVOU 16(DX), X0
+	ADDPRODUCT(32(SI))
+	MOVOU 32(DX), X0
+	ADDPRODUCT(16(SI))
+	MOVOU 48(DX), X0
+	ADDPRODUCT((SI))
+
+	MOVO      X4, X5
+	PSLLDQ    $8, X4
+	PSRLDQ    $8, X5
+	PXOR      X4, X2
+	PXOR      X5, X3
+	MOVO      X3, X4
+	PCLMULQDQ $0x01, X6, X4
+	MOVO      X4, X5
+	PSLLDQ    $8, X4
+	PSRLDQ    $8, X5
+	PXOR      X4, X2
+	PXOR      X5, X3
+	PCLMULQDQ $0x00, X6, X3
+	PXOR      X3, X2
+	MOVO      X2, X8
+
+	ADDQ  $64, DX
+	DECQ  CX
+	JNZ   four
+	MOVOU X8, (DI)
+	RET

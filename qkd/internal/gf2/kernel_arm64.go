@@ -7,7 +7,7 @@ func kernels() []kernel {
 	if !cpu.ARM64.HasPMULL {
 		return nil
 	}
-	return []kernel{{"PMULL", correlatePMULL, hashPMULL, nil}}
+	return []kernel{{name: "PMULL", correlate: correlatePMULL, hash: hashPMULL}}
 }
 
 //go:noescape

@@ -6,7 +6,7 @@ package gf2
 //
 // The matrix is divided into square blocks, each of them by Karatsuba's method for such matrices (three products of
 // half the size instead of four) down to small ones, which are sums of products of words. What a block costs decides
-// how large they are.
+// how large they are. From some hundred thousand bits on, transforms cost less.
 func Toeplitz(out, seed, x []uint64, l, n int) {
 	fastest.toeplitz(out, seed, x, l, n)
 }
@@ -16,11 +16,20 @@ const largestSum = 32
 
 func (k kernel) toeplitz(out, seed, x []uint64, l, n int) {
 	rows, columns := (l+63)/64, (n+63)/64
-	size, levels := blockSize(rows, columns)
-	if size == 0 {
+	size, levels, cost := blockSize(rows, columns)
+	switch {
+	case k.transforms() && transformCost(rows, columns) < cost:
+		k.toeplitzTransformed(out, seed, x, n)
+	case size == 0:
 		k.toeplitzDirect(out, seed, x, rows, columns, n)
-		return
+	default:
+		k.toeplitzBlocks(out, seed, x, n, size, levels)
 	}
+}
+
+// toeplitzBlocks multiplies in blocks of so many words, which are halved so often.
+func (k kernel) toeplitzBlocks(out, seed, x []uint64, n, size, levels int) {
+	rows, columns := len(out), len(x)
 	down, across := (rows+size-1)/size, (columns+size-1)/size
 
 	// T(i,j) is aligned bit i−j+64·width; x is turned round, so that both go the same way.
@@ -42,8 +51,8 @@ func (k kernel) toeplitz(out, seed, x []uint64, l, n int) {
 }
 
 // blockSize returns the size of the blocks, in words, and how often they are halved, that cost least for so many words
-// of rows and columns; 0 if no blocks at all do.
-func blockSize(rows, columns int) (size, levels int) {
+// of rows and columns, 0 if no blocks at all do, and how many products of words they cost.
+func blockSize(rows, columns int) (size, levels, cost int) {
 	direct := (rows + 1) * columns
 	least := direct
 	for unit := largestSum/2 + 4; unit <= largestSum; unit += 4 {
@@ -54,7 +63,7 @@ func blockSize(rows, columns int) (size, levels int) {
 			}
 		}
 	}
-	return size, levels
+	return size, levels, least
 }
 
 // toeplitzDirect is for few rows: each word of the result is a sum over all columns.
