@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"sync"
 
 	"stonevault/qkd/distill"
 )
@@ -37,6 +38,12 @@ type alice struct {
 	seed   [32]byte // of Cascade
 }
 
+// Sessions follow one another, and what Cascade works in is large.
+var (
+	answerers   = sync.Pool{New: func() any { return new(distill.Answerer) }}
+	reconcilers = sync.Pool{New: func() any { return new(distill.Reconciler) }}
+)
+
 func (a *alice) sift() error {
 	digest := a.Protocol.digest()
 	if err := a.wire.send(helloMessage, digest[:]); err != nil {
@@ -46,20 +53,22 @@ func (a *alice) sift() error {
 	if err != nil {
 		return err
 	}
-	found, err := parseDetections(payload, a.Protocol.Pulses)
+	found := newDetectionReader(payload, a.Protocol.Pulses)
+	detected := found.left
+	prepared, err := a.prepared(found)
 	if err != nil {
 		return err
 	}
-	prepared, err := a.sender.Prepared(found.Pulses)
-	if err != nil {
+	bases := found.bits(detected)
+	if err := found.end(); err != nil {
 		return err
 	}
-	a.end.Result.Detected = int64(len(found.Pulses))
-	a.step("detected", int64(len(found.Pulses)))
-	differ := found.Bases.Clone()
+	a.end.Result.Detected = int64(detected)
+	a.step("detected", int64(detected))
+	differ := bases.Clone()
 	differ.Xor(prepared.Bases)
 	sent := &sifting{same: not(differ)}
-	kept := pick(sent.same, prepared.Bits, found.Bases, prepared.Intensities[0], prepared.Intensities[1])
+	kept := pick(sent.same, prepared.Bits, bases, prepared.Intensities[0], prepared.Intensities[1])
 	sent.intensities = [2]*distill.Bits(kept[2:])
 	if a.Protocol.sampled() {
 		if err := a.draw(sent.sample[:]); err != nil {
@@ -68,6 +77,32 @@ func (a *alice) sift() error {
 	}
 	a.divided(sent, kept[1], kept[0])
 	return a.wire.send(siftingMessage, sent.append(nil, &a.Protocol))
+}
+
+// prepared looks up the pulses that Bob says he detected, some at a time.
+func (a *alice) prepared(found *detectionReader) (*Preparations, error) {
+	const atOnce = 1 << 12 // a multiple of 64
+	n := found.left
+	var columns [4][]uint64
+	for i := range columns {
+		columns[i] = make([]uint64, 0, n/64+1)
+	}
+	pulses := make([]int64, min(n, atOnce))
+	for found.left > 0 {
+		some := pulses[:min(found.left, atOnce)]
+		if err := found.read(some); err != nil {
+			return nil, err
+		}
+		p, err := a.sender.Prepared(some)
+		if err != nil {
+			return nil, err
+		}
+		for i, b := range [4]*distill.Bits{p.Bases, p.Bits, p.Intensities[0], p.Intensities[1]} {
+			columns[i] = append(columns[i], b.Words()...)
+		}
+	}
+	all := func(i int) *distill.Bits { return distill.FromWords(columns[i], n) }
+	return &Preparations{all(0), all(1), [2]*distill.Bits{all(2), all(3)}}, nil
 }
 
 func (a *alice) estimate() error {
@@ -131,8 +166,9 @@ func (a *alice) compare() error {
 }
 
 func (a *alice) reconcile() error {
-	answerer, err := distill.NewAnswerer(a.key, variant, a.seed)
-	if err != nil {
+	answerer := answerers.Get().(*distill.Answerer)
+	defer answerers.Put(answerer)
+	if err := answerer.Reset(a.key, variant, a.seed); err != nil {
 		return err
 	}
 	var counts []int64
@@ -201,6 +237,12 @@ func (a *alice) amplify() error {
 	if err := a.wire.send(amplifyMessage, appendAmplify(nil, reason, length, seed)); err != nil {
 		return err
 	}
+	var secret *distill.Bits
+	if reason == goOn {
+		if secret, err = distill.Amplify(a.key, seed, int(length)); err != nil { // while Bob does
+			return err
+		}
+	}
 	// What Bob says last tells her that he has all that he needs.
 	payload, err := a.expect(doneMessage)
 	if err != nil {
@@ -213,5 +255,6 @@ func (a *alice) amplify() error {
 		a.end.Result.abort(reason)
 		return nil
 	}
-	return a.finish(seed, length)
+	a.finish(secret)
+	return nil
 }

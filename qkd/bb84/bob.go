@@ -43,7 +43,7 @@ func (b *bob) sift() error {
 	all := b.receiver.Detections()
 	b.end.Result.Detected = int64(len(all.Pulses))
 	b.step("detected", int64(len(all.Pulses)))
-	if err := b.wire.send(detectionsMessage, all.append(nil)); err != nil {
+	if err := b.wire.send(detectionsMessage, all.bytes()); err != nil {
 		return err
 	}
 	if payload, err = b.expect(siftingMessage); err != nil {
@@ -96,7 +96,9 @@ func (b *bob) estimate() error {
 
 func (b *bob) reconcile() error {
 	r := &b.end.Result
-	report, err := distill.Reconcile(b.key, variant, cascadeRate(r.Tested, total(r.ErrorsByIntensity)), b.seed, func(question []byte) ([]byte, error) {
+	reconciler := reconcilers.Get().(*distill.Reconciler)
+	defer reconcilers.Put(reconciler)
+	report, err := reconciler.Reconcile(b.key, variant, cascadeRate(r.Tested, total(r.ErrorsByIntensity)), b.seed, func(question []byte) ([]byte, error) {
 		if err := b.wire.send(questionMessage, question); err != nil {
 			return nil, err
 		}
@@ -155,12 +157,13 @@ func (b *bob) amplify() error {
 		return malformed("Alice takes %d secret bits (%q), and Bob %d (%q)", length, reason, own, ownReason)
 	}
 	if reason == goOn {
-		err = b.finish(seed, length)
+		secret, err := distill.Amplify(b.key, seed, int(length))
+		if err != nil {
+			return err
+		}
+		b.finish(secret)
 	} else {
 		b.end.Result.abort(reason)
-	}
-	if err != nil {
-		return err
 	}
 	return b.wire.send(doneMessage, nil)
 }

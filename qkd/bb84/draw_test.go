@@ -135,7 +135,11 @@ func TestSample(t *testing.T) {
 
 func TestPick(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for n := range 300 {
+	for i := range 320 {
+		n := i
+		if i >= 300 {
+			n = 20000 + random.IntN(300)
+		}
 		b, mask := distill.NewBits(n), distill.NewBits(n)
 		var want []uint64
 		for i := range n {
@@ -152,6 +156,13 @@ func TestPick(t *testing.T) {
 		got, opposite := both[0], not(both[1])
 		if got.Len() != len(want) || !got.Equal(opposite) || got.Len()+pick(not(mask), b)[0].Len() != n {
 			t.Fatalf("%d of %d bits", got.Len(), len(want))
+		}
+		if hasExtract {
+			setExtract(false)
+			if slow := pick(mask, b)[0]; !slow.Equal(got) {
+				t.Fatalf("without the instruction other bits of %d are picked", n)
+			}
+			setExtract(true)
 		}
 		for i, w := range want {
 			if got.At(i) != w {

@@ -25,7 +25,8 @@ type Detections struct {
 
 // Sender is Alice's end of a quantum channel.
 type Sender interface {
-	// Prepared looks up pulses that the other side says it detected. What it returns is not changed by who gets it.
+	// Prepared looks up pulses that the other side says it detected, in ascending order. It is asked for some after the
+	// other, and does not keep their numbers.
 	Prepared(pulses []int64) (*Preparations, error)
 }
 
@@ -153,18 +154,25 @@ func (l *Link) detect(e *event, after int8, coins uint64, again bool) (next int8
 func logUnit(random *stream) float64 { return portable.Log(random.unit()) }
 
 // Sender returns Alice's end.
-func (l *Link) Sender() Sender { return sender{l} }
+func (l *Link) Sender() Sender { return &sender{Link: l} }
 
 // Receiver returns Bob's end.
 func (l *Link) Receiver() Receiver { return receiver{l} }
 
-type sender struct{ *Link }
+// sender expects to be asked for all pulses that were found, in their order, and has these at hand.
+type sender struct {
+	*Link
+	asked int // for how many of them it was asked
+}
 
-func (s sender) Prepared(pulses []int64) (*Preparations, error) {
-	if slices.Equal(pulses, s.found.Pulses) {
-		return s.sent, nil
+func (s *sender) Prepared(pulses []int64) (*Preparations, error) {
+	from, to := s.asked, s.asked+len(pulses)
+	s.asked = to
+	if to > len(s.found.Pulses) || !slices.Equal(pulses, s.found.Pulses[from:to]) {
+		return s.prepared(pulses)
 	}
-	return s.prepared(pulses)
+	some := func(b *distill.Bits) *distill.Bits { return b.Slice(from, to) }
+	return &Preparations{some(s.sent.Bases), some(s.sent.Bits), [2]*distill.Bits{some(s.sent.Intensities[0]), some(s.sent.Intensities[1])}}, nil
 }
 
 type receiver struct{ *Link }
@@ -178,6 +186,9 @@ func (l *Link) prepared(pulses []int64) (*Preparations, error) {
 		columns[i].words = make([]uint64, 0, len(pulses)/64+1)
 	}
 	from := 0
+	if len(pulses) > 0 {
+		from, _ = slices.BinarySearch(l.pulses, pulses[0])
+	}
 	for _, pulse := range pulses {
 		for from < len(l.pulses) && l.pulses[from] < pulse {
 			from++

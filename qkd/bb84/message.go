@@ -88,43 +88,107 @@ func (r *reader) end() error {
 	return r.err
 }
 
-// append writes which pulses Bob detected, and in which bases he measured them.
-func (d *Detections) append(b []byte) []byte {
-	b = binary.BigEndian.AppendUint64(b, uint64(len(d.Pulses)))
-	last := int64(-1)
+// bytes writes which pulses Bob detected, and in which bases he measured them.
+func (d *Detections) bytes() []byte {
+	b := make([]byte, 8+2*len(d.Pulses)+16, 8+2*len(d.Pulses)+16+len(d.Pulses)/8)
+	binary.BigEndian.PutUint64(b, uint64(len(d.Pulses)))
+	at, last := 8, int64(-1)
 	for _, pulse := range d.Pulses {
-		b = binary.AppendUvarint(b, uint64(pulse-last))
+		gap := uint64(pulse - last)
 		last = pulse
+		if len(b)-at < 2*binary.MaxVarintLen64 {
+			b = append(b, make([]byte, len(b)/2+2*binary.MaxVarintLen64)...)
+		}
+		if gap >= 1<<14 {
+			at += binary.PutUvarint(b[at:], gap)
+			continue
+		}
+		// One byte or two, without a branch: which it is cannot be foreseen.
+		two := (1<<7 - 1 - gap) >> 63
+		b[at], b[at+1] = byte(gap)&0x7F|byte(two<<7), byte(gap>>7)
+		at += 1 + int(two)
 	}
+	b = b[:at]
 	return append(b, d.Bases.Bytes()...)
 }
 
-// parseDetections returns what Bob says, without the bits that he found.
-func parseDetections(b []byte, pulses int64) (*Detections, error) {
-	r := &reader{rest: b}
-	n := r.count(int64(len(b))) // each takes a byte at least
-	d := &Detections{Pulses: make([]int64, 0, n)}
-	last := int64(-1)
-	for range n {
-		var gap uint64
-		var size int
-		if len(r.rest) > 0 && r.rest[0] < 0x80 { // most of them
-			gap, size = uint64(r.rest[0]), 1
-		} else {
-			gap, size = binary.Uvarint(r.rest)
-		}
-		switch {
-		case size <= 0 || size > 1 && r.rest[size-1] == 0:
-			return nil, malformed("a distance between pulses is none")
-		case gap == 0 || gap > uint64(pulses-1-last):
-			return nil, malformed("a detected pulse is none that was sent")
-		}
-		r.rest = r.rest[size:]
-		last += int64(gap)
-		d.Pulses = append(d.Pulses, last)
+// distance reads a distance between pulses, and how many bytes it has: none if there is none of the least length.
+func distance(b []byte) (gap uint64, size int) {
+	if gap, size = binary.Uvarint(b); size < 0 || size > 1 && b[size-1] == 0 {
+		return 0, 0
 	}
-	d.Bases = r.bits(int(n))
-	return d, r.end()
+	return gap, size
+}
+
+// shortDistance is distance where it has one byte or two; else it returns a size of 0. There is no branch between them: which it
+// is cannot be foreseen.
+func shortDistance(b []byte) (gap uint64, size int) {
+	if len(b) < 2 {
+		return 0, 0
+	}
+	low, high := uint64(b[0]), uint64(b[1])
+	two := low >> 7
+	if two&(high>>7|(high-1)>>63) != 0 {
+		return 0, 0
+	}
+	return low&0x7F | high<<7&-two, 1 + int(two)
+}
+
+// shortGaps tells whether each of eight bytes is a distance of its own, above 0.
+func shortGaps(b uint64) bool {
+	const low, high = 0x0101010101010101, 0x8080808080808080
+	return (b|(b-low))&high == 0
+}
+
+// detectionReader reads what Bob says about the pulses that he detected: their numbers, some at a time, then the bases.
+type detectionReader struct {
+	reader
+	pulses int64 // how many were sent
+	last   int64
+	left   int // how many numbers are still to be read
+}
+
+func newDetectionReader(b []byte, pulses int64) *detectionReader {
+	r := &detectionReader{reader: reader{rest: b}, pulses: pulses, last: -1}
+	r.left = int(r.count(int64(len(b)))) // each takes a byte at least
+	return r
+}
+
+// read reads the next numbers, as many as into has places.
+func (r *detectionReader) read(into []int64) error {
+	last, rest := r.last, r.rest
+	for i := 0; i < len(into); {
+		few := min(8, len(into)-i)
+		if few == 8 && len(rest) >= 8 && last < r.pulses-8*0x80 {
+			if gaps := binary.LittleEndian.Uint64(rest); shortGaps(gaps) {
+				for k := range 8 {
+					last += int64(gaps >> (8 * k) & 0xFF)
+					into[i+k] = last
+				}
+				i, rest = i+8, rest[8:]
+				continue
+			}
+		}
+		for k := range few {
+			gap, size := shortDistance(rest)
+			if size == 0 {
+				gap, size = distance(rest)
+			}
+			switch {
+			case size == 0:
+				return malformed("a distance between pulses is none")
+			case gap == 0 || gap > uint64(r.pulses-1-last):
+				return malformed("a detected pulse is none that was sent")
+			}
+			last += int64(gap)
+			into[i+k] = last
+			rest = rest[size:]
+		}
+		i += few
+	}
+	r.last, r.rest = last, rest
+	r.left -= len(into)
+	return nil
 }
 
 // sifting is what Alice says about the detected pulses.

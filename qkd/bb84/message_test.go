@@ -4,21 +4,63 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"stonevault/qkd/distill"
 )
 
+// readDetections reads the pulses in two pieces.
+func readDetections(b []byte, pulses int64) (*Detections, error) {
+	r := newDetectionReader(b, pulses)
+	n := r.left
+	d := &Detections{Pulses: make([]int64, n)}
+	for _, some := range [][]int64{d.Pulses[:n/3], d.Pulses[n/3:]} {
+		if err := r.read(some); err != nil {
+			return nil, err
+		}
+	}
+	d.Bases = r.bits(n)
+	return d, r.end()
+}
+
+// TestManyDetections has distances of all sizes, short ones next to long ones.
+func TestManyDetections(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for n := range 200 {
+		d := &Detections{Bases: distill.NewBits(n)}
+		pulse := int64(-1)
+		for range n {
+			pulse += 1 + random.Int64N(1<<(random.IntN(1+random.IntN(20))))
+			d.Pulses = append(d.Pulses, pulse)
+		}
+		text := d.bytes()
+		got, err := readDetections(text, pulse+1)
+		if err != nil || !slices.Equal(got.Pulses, d.Pulses) {
+			t.Fatalf("%v came out as %v, %v", d.Pulses, got, err)
+		}
+		if _, err := readDetections(text, pulse); n > 0 && !errors.Is(err, ErrProtocol) {
+			t.Errorf("a pulse that was not sent: %v", err)
+		}
+		if n > 0 {
+			text[8+random.IntN(n)] = 0
+			if got, err := readDetections(text, pulse+1); err == nil && !bytes.Equal(got.bytes(), text) {
+				t.Errorf("%x was read as %v", text, got)
+			}
+		}
+	}
+}
+
 func TestDetections(t *testing.T) {
 	bases, _ := distill.FromBytes([]byte{5}, 4)
 	d := &Detections{Pulses: []int64{0, 1, 300, 999}, Bases: bases}
-	text := d.append(nil)
-	got, err := parseDetections(text, 1000)
+	text := d.bytes()
+	got, err := readDetections(text, 1000)
 	if err != nil || !slices.Equal(got.Pulses, d.Pulses) || !got.Bases.Equal(bases) {
 		t.Fatalf("%v, %v", got, err)
 	}
-	if _, err := parseDetections(text, 999); !errors.Is(err, ErrProtocol) {
+	if _, err := readDetections(text, 999); !errors.Is(err, ErrProtocol) {
 		t.Errorf("a pulse that was not sent: %v", err)
 	}
 }
@@ -27,13 +69,13 @@ func TestMalformed(t *testing.T) {
 	p := setup(t, "metro", nil).Protocol
 	s := setup(t, "metro", single).Protocol
 	for name, parse := range map[string]func() error{
-		"no detections":        func() error { _, err := parseDetections(nil, 10); return err },
-		"more than bytes":      func() error { _, err := parseDetections([]byte{255, 0, 0, 0, 0, 0, 0, 1}, 10); return err },
-		"no distance":          func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0}, 10); return err },
-		"a long distance":      func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0x81, 0, 0}, 10); return err },
-		"idle bits of bases":   func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1, 2}, 10); return err },
-		"no bases":             func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1}, 10); return err },
-		"more detections":      func() error { _, err := parseDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 7}, 10); return err },
+		"no detections":        func() error { _, err := readDetections(nil, 10); return err },
+		"more than bytes":      func() error { _, err := readDetections([]byte{255, 0, 0, 0, 0, 0, 0, 1}, 10); return err },
+		"no distance":          func() error { _, err := readDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0, 0}, 10); return err },
+		"a long distance":      func() error { _, err := readDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 0x81, 0, 0}, 10); return err },
+		"idle bits of bases":   func() error { _, err := readDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1, 2}, 10); return err },
+		"no bases":             func() error { _, err := readDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1}, 10); return err },
+		"more detections":      func() error { _, err := readDetections([]byte{0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 7}, 10); return err },
 		"short sifting":        func() error { _, err := parseSifting([]byte{3}, &p, 2); return err },
 		"idle bits of sifting": func() error { _, err := parseSifting([]byte("000"), &p, 20); return err },
 		"intensity 3":          func() error { _, err := parseSifting([]byte{3, 1, 1}, &p, 2); return err },
@@ -63,12 +105,12 @@ func TestMalformed(t *testing.T) {
 func FuzzMessages(f *testing.F) {
 	p := setup(f, "metro", nil).Protocol
 	s := setup(f, "metro", single).Protocol
-	f.Add((&Detections{Pulses: []int64{3, 8}, Bases: distill.NewBits(2)}).append(nil))
+	f.Add((&Detections{Pulses: []int64{3, 8}, Bases: distill.NewBits(2)}).bytes())
 	f.Add((&estimate{errors: [3]int64{1, 2, 3}, seed: [32]byte{7}}).append(nil))
 	f.Add(appendAmplify(nil, goOn, 3, distill.NewBits(12)))
 	f.Add(bytes.Repeat([]byte{1}, 40))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if d, err := parseDetections(b, 1000); err == nil && !bytes.Equal(d.append(nil), b) {
+		if d, err := readDetections(b, 1000); err == nil && !bytes.Equal(d.bytes(), b) {
 			t.Errorf("detections %x", b)
 		}
 		for _, protocol := range []*Protocol{&p, &s} {

@@ -129,18 +129,13 @@ func (s *party) final() (length int64, reason Reason, err error) {
 	return length, goOn, nil
 }
 
-// finish amplifies the key and takes the next session's secret off it.
-func (s *party) finish(seed *distill.Bits, length int64) error {
-	secret, err := distill.Amplify(s.key, seed, int(length))
-	if err != nil {
-		return err
-	}
+// finish takes the next session's secret off it.
+func (s *party) finish(secret *distill.Bits) {
 	r := &s.end.Result
 	s.end.Next = (*AuthKey)(secret.Slice(0, 8*AuthSize).Bytes())
 	s.end.Key = secret.Slice(8*AuthSize, secret.Len())
-	r.SecretBits, r.AuthBits, r.KeyBits = length, 8*AuthSize, int64(s.end.Key.Len())
-	s.step("amplified", length)
-	return nil
+	r.SecretBits, r.AuthBits, r.KeyBits = int64(secret.Len()), 8*AuthSize, int64(s.end.Key.Len())
+	s.step("amplified", r.SecretBits)
 }
 
 // close fills in what both sides sent.

@@ -45,74 +45,22 @@ func (s *sifting) byIntensity(p *Protocol, marks *distill.Bits, n int) (counts [
 	return counts
 }
 
-// sample marks k of n bits, each choice of k being as likely as every other (D. E. Knuth, The Art of Computer Programming
-// 2, algorithm S). The integers are those of ChaCha8 under the seed.
+// sample marks k of n bits, each choice of k being as likely as every other: places are drawn until so many different ones
+// were, those that are not marked where they are fewer. The integers are those of ChaCha8 under the seed.
 func sample(seed [32]byte, n, k int) *distill.Bits {
 	random := rand.NewChaCha8(seed)
 	chosen := distill.NewBits(n)
-	for i := range n {
-		if place, _ := bits.Mul64(random.Uint64(), uint64(n-i)); place < uint64(k) {
-			chosen.Set(i, 1)
-			k--
-		}
+	words := chosen.Words()
+	for left := min(k, n-k); left > 0; {
+		place, _ := bits.Mul64(random.Uint64(), uint64(n))
+		fresh := ^words[place>>6] >> (place & 63) & 1
+		words[place>>6] |= 1 << (place & 63)
+		left -= int(fresh)
+	}
+	if k > n-k {
+		return not(chosen)
 	}
 	return chosen
-}
-
-// pick returns, of each string, the bits at which mask is 1, in order. A word is compressed as in H. S. Warren, Hacker's
-// Delight (2013), section 7-4, whose moves are the same for all strings.
-func pick(mask *distill.Bits, from ...*distill.Bits) []*distill.Bits {
-	n := mask.Ones()
-	out := make([][]uint64, len(from))
-	for i := range out {
-		out[i] = make([]uint64, 0, n/64+2)
-	}
-	next := make([]uint64, len(from)) // the words that are not full yet, of which used bits are there
-	used := 0
-	for i, m := range mask.Words() {
-		moves, size := compression(m), bits.OnesCount64(m)
-		for j, b := range from {
-			packed := moves.apply(b.Words()[i] & m)
-			next[j] |= packed << used
-			if used+size >= 64 {
-				out[j] = append(out[j], next[j])
-				next[j] = packed >> (64 - used) // nothing where used is 0
-			}
-		}
-		used = (used + size) & 63
-	}
-	picked := make([]*distill.Bits, len(from))
-	for j := range picked {
-		picked[j] = distill.FromWords(append(out[j], next[j]), n)
-	}
-	return picked
-}
-
-// moves are which bits of a word go down by 1, 2, 4, 8, 16 and 32 places.
-type moves [6]uint64
-
-func compression(mask uint64) (v moves) {
-	gaps := ^mask << 1
-	for i := range v {
-		parity := gaps ^ gaps<<1 // of the zeros to the right of each bit
-		parity ^= parity << 2
-		parity ^= parity << 4
-		parity ^= parity << 8
-		parity ^= parity << 16
-		parity ^= parity << 32
-		v[i] = parity & mask
-		mask = mask ^ v[i] | v[i]>>(1<<i)
-		gaps &^= parity
-	}
-	return v
-}
-
-func (v *moves) apply(word uint64) uint64 {
-	for i, m := range v {
-		t := word & m
-		word = word ^ t | t>>(1<<i)
-	}
-	return word
 }
 
 // not returns the opposite of every bit.

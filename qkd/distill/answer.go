@@ -109,7 +109,7 @@ func (a *Answerer) pass(pass int) *answeredPass {
 	if pass == 0 {
 		copy(p.words, a.bits.words)
 	} else {
-		a.shuffle.derive(a.block, pass, a.bits.n)
+		a.shuffle.derive(a.block, pass, a.bits.n, a.variant.shuffles(pass))
 		a.shuffle.apply(p.words[:len(a.bits.words)], a.bits.words)
 	}
 	p.sums = resize(p.sums, len(p.words))

@@ -4,7 +4,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"fmt"
-	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -41,8 +41,9 @@ type Reconciler struct {
 	learnt  []learnt // bits of Alice's that the passes are still to be told of
 	odd     waiting
 
-	batch    []part // what one question is about
-	dividing int    // the pass of the batch
+	batch    []part  // what one question is about
+	dividing int     // the pass of the batch
+	starts   []int32 // memory to sort in
 	question []byte
 }
 
@@ -142,7 +143,7 @@ func (r *Reconciler) begin(length int) error {
 		}
 	}
 	for _, block := range r.batch {
-		if err := r.settle(pass, block.start, block.end); err != nil {
+		if err := r.settle(pass, block.start, block.end, get(p.odd, block.start)); err != nil {
 			return err
 		}
 	}
@@ -175,12 +176,11 @@ func (r *Reconciler) put(pass int) (answer []byte, err error) {
 func answerBit(answer []byte, i int) uint64 { return uint64(answer[i>>3]>>(i&7)) & 1 }
 
 // How many odd parts are divided at once. The shortest come first: an error that is found in one often leads to shorter
-// ones still, and these to what others at hand were odd for. But one by one, long strings would take too many questions.
-// So one in so many of those that wait in the pass are taken; in the first wholeBatches passes, where errors are many and
-// seldom have to do with each other, whole classes at least.
+// ones still, and these to what others at hand were odd for. But one by one, long strings would take too many questions. In
+// the first wholeBatches passes, where errors are many and seldom have to do with each other, all that wait are taken; in
+// later ones a share of them.
 const (
 	wholeBatches = 2
-	earlyShare   = 4
 	laterShare   = 8
 )
 
@@ -194,47 +194,65 @@ func (r *Reconciler) takeShortest() bool {
 			return false
 		}
 		r.dividing = pass
-		share := earlyShare
-		if pass >= wholeBatches {
-			share = laterShare
-		}
-		enough := (r.odd.counts[pass] + share - 1) / share
-		most := enough
 		if pass < wholeBatches {
-			most = math.MaxInt
-		}
-		lists := 0
-		for ; class < classes && len(r.batch) < enough; class++ {
-			if len(r.odd.lists[class][pass]) > 0 {
-				r.take(class, pass, most)
-				lists++
-			}
-		}
-		if lists > 1 {
-			slices.SortFunc(r.batch, func(a, b part) int { return a.start - b.start })
+			r.takeAll(class)
+		} else {
+			r.takeShare(class, (r.odd.counts[pass]+laterShare-1)/laterShare)
 		}
 	}
 	return true
 }
 
-// take moves parts of a list, in ascending order, to the batch, until that has as many as it may have.
-func (r *Reconciler) take(class, pass, most int) {
-	list := r.odd.lists[class][pass]
-	slices.Sort(list)
-	p := &r.passes[pass]
-	taken := 0
-	for _, start := range list {
-		if len(r.batch) == most {
-			break
+// takeAll moves all parts that wait in the pass to the batch, in ascending order.
+func (r *Reconciler) takeAll(class int) {
+	p := &r.passes[r.dividing]
+	if r.odd.counts[r.dividing] > len(p.queued)/32 {
+		for class := range classes {
+			r.odd.remove(class, r.dividing, len(r.odd.lists[class][r.dividing]))
 		}
-		taken++
-		flip(p.queued, int(start), 1)
-		if p.isOdd(int(start)) {
-			end := nextOne(p.starts, int(start)+1, r.bits.n)
-			r.batch = append(r.batch, part{int(start), p.middle(int(start), end), end})
+		for i, w := range p.queued {
+			for p.queued[i] = 0; w != 0; w &= w - 1 {
+				r.batch = p.add(r.batch, i<<6+bits.TrailingZeros64(w), r.bits.n)
+			}
+		}
+		return
+	}
+	all := r.starts[:0]
+	for ; class < classes; class++ {
+		if list := r.odd.lists[class][r.dividing]; len(list) > 0 {
+			all = append(all, list...)
+			r.odd.remove(class, r.dividing, len(list))
 		}
 	}
-	r.odd.remove(class, pass, taken)
+	slices.Sort(all)
+	for _, start := range all {
+		flip(p.queued, int(start), 1)
+		r.batch = p.add(r.batch, int(start), r.bits.n)
+	}
+	r.starts = all
+}
+
+// takeShare moves as many parts, if there are, to the batch: of each list from a class upward the first ones.
+func (r *Reconciler) takeShare(class, most int) {
+	p := &r.passes[r.dividing]
+	lists := 0
+	for ; class < classes && len(r.batch) < most; class++ {
+		list := r.odd.lists[class][r.dividing]
+		if len(list) == 0 {
+			continue
+		}
+		slices.Sort(list)
+		taken := 0
+		for ; taken < len(list) && len(r.batch) < most; taken++ {
+			flip(p.queued, int(list[taken]), 1)
+			r.batch = p.add(r.batch, int(list[taken]), r.bits.n)
+		}
+		r.odd.remove(class, r.dividing, taken)
+		lists++
+	}
+	if lists > 1 {
+		slices.SortFunc(r.batch, func(a, b part) int { return a.start - b.start })
+	}
 }
 
 // divide asks for the parities of the first halves of the parts of the batch; those of the second ones follow.
@@ -252,12 +270,10 @@ func (r *Reconciler) divide() error {
 		flip(p.alice, part.mid, before)
 		flip(p.odd, part.start, second)
 		flip(p.odd, part.mid, second)
-	}
-	for _, part := range r.batch {
-		if err := r.settle(r.dividing, part.start, part.mid); err != nil {
+		if err := r.settle(r.dividing, part.start, part.mid, first); err != nil {
 			return err
 		}
-		if err := r.settle(r.dividing, part.mid, part.end); err != nil {
+		if err := r.settle(r.dividing, part.mid, part.end, second); err != nil {
 			return err
 		}
 	}
@@ -266,19 +282,19 @@ func (r *Reconciler) divide() error {
 
 // settle looks at a part that is new, or of which more is known than before. One that has a single unknown bit gives
 // that one; one whose parities differ waits to be divided.
-func (r *Reconciler) settle(pass, start, end int) error {
+func (r *Reconciler) settle(pass, start, end int, odd uint64) error {
 	p := &r.passes[pass]
-	odd := get(p.odd, start)
 	first, more := p.firstUnknown(start, end)
 	switch {
-	case first >= end && odd != 0:
-		return fmt.Errorf("%w: bits have two values", ErrAnswer)
-	case first >= end:
-	case !more:
+	case more:
+		if odd != 0 && get(p.queued, start) == 0 && p.isOdd(start) {
+			flip(p.queued, start, 1)
+			r.odd.add(pass, start, end-start)
+		}
+	case first < end:
 		r.learnt = append(r.learnt, learnt{pass, first, odd})
-	case p.isOdd(start) && get(p.queued, start) == 0:
-		flip(p.queued, start, 1)
-		r.odd.add(pass, start, end-start)
+	case odd != 0:
+		return fmt.Errorf("%w: bits have two values", ErrAnswer)
 	}
 	return nil
 }
@@ -308,7 +324,7 @@ func (r *Reconciler) tell() error {
 				place = p.shuffle.to(x)
 			}
 			if start, end, more := p.learn(place, l.wrong, r.bits.n); more {
-				if err := r.settle(pass, start, end); err != nil {
+				if err := r.settle(pass, start, end, get(p.odd, start)); err != nil {
 					return err
 				}
 			}
@@ -316,7 +332,7 @@ func (r *Reconciler) tell() error {
 				continue
 			}
 			if start, end, odd := p.oddPart(place, r.bits.n); odd {
-				if err := r.settle(pass, start, end); err != nil {
+				if err := r.settle(pass, start, end, get(p.odd, start)); err != nil {
 					return err
 				}
 			}

@@ -140,6 +140,34 @@ func TestEfficiency(t *testing.T) {
 	}
 }
 
+// TestLongStrings corrects strings as long as those of sessions, of several segments, by option 8: f_EC stays below 1.045, and
+// they keep no errors.
+func TestLongStrings(t *testing.T) {
+	strings := 2
+	if torture {
+		strings = 400
+	}
+	const n = 1_000_000
+	for i, q := range []float64{0.005, 0.024, 0.05} {
+		r := random(uint64(100 + i))
+		leak, bad, rounds := 0, 0, 0
+		for range strings {
+			alice := randomBits(r, n)
+			bob, _ := bernoulli(r, alice, q)
+			report, same := frame(t, r, distill.Option8, alice, bob, q)
+			leak, rounds = leak+report.Leak, rounds+report.Rounds
+			if !same {
+				bad++
+			}
+		}
+		f := distill.Efficiency(leak, n*strings, q)
+		t.Logf("%v: f_EC %.4f, %d of %d strings with errors, %d questions a string", q, f, bad, strings, rounds/strings)
+		if f > 1.045 || bad > 1 {
+			t.Errorf("%v: f_EC %.4f, %d of %d strings with errors", q, f, bad, strings)
+		}
+	}
+}
+
 // TestOriginal corrects with four passes: below 1.25 by what was published in 1993, and almost always all.
 func TestOriginal(t *testing.T) {
 	frames := 60

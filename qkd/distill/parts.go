@@ -26,7 +26,7 @@ func (p *askedPass) arrange(r *Reconciler, pass int) {
 		copy(p.words, r.bits.words)
 		copy(p.unknown, r.unknown)
 	} else {
-		p.shuffle.derive(r.block, pass, r.bits.n)
+		p.shuffle.derive(r.block, pass, r.bits.n, r.variant.shuffles(pass))
 		p.shuffle.apply(p.words, r.bits.words)
 		p.shuffle.apply(p.unknown, r.unknown)
 	}
@@ -40,6 +40,15 @@ func (p *askedPass) arrange(r *Reconciler, pass int) {
 		p.blocks = zeros(p.blocks, len(p.words))
 		p.oddBlocks = zeros(p.oddBlocks, len(p.words))
 	}
+}
+
+// add puts the part that begins at start to a batch, if it is to be divided.
+func (p *askedPass) add(batch []part, start, n int) []part {
+	if !p.isOdd(start) {
+		return batch
+	}
+	end := nextOne(p.starts, start+1, n)
+	return append(batch, part{start, p.middle(start, end), end})
 }
 
 // isOdd tells whether the part that begins at start is to be divided.
@@ -95,7 +104,8 @@ func (p *askedPass) manyUnknown(place int) bool {
 
 // firstUnknown returns the first unknown bit of a part, end or more if there is none, and whether there is another.
 func (p *askedPass) firstUnknown(start, end int) (first int, more bool) {
-	for i := start >> 6; i <= (end-1)>>6; i++ {
+	last := (end - 1) >> 6
+	for i := start >> 6; i <= last; i++ {
 		if w := within(p.unknown[i], i, start, end); w != 0 {
 			first = i<<6 + bits.TrailingZeros64(w)
 			return first, w&(w-1) != 0 || nextOne(p.unknown, (i+1)<<6, end) < end

@@ -90,6 +90,8 @@ func (s *specBob) run() {
 func (s *specBob) length(pass int) int {
 	q, half := s.v.QBER, float64((s.v.N+1)/2)
 	alpha := math.Log2(1/q) - 0.5
+	whole := half
+	half = min(half, 1<<15)
 	var k float64
 	switch s.v.Variant {
 	case "original":
@@ -103,7 +105,7 @@ func (s *specBob) length(pass int) int {
 		k = append([]float64{math.Exp2(math.Ceil(alpha)), math.Exp2(math.Ceil((alpha + 12) / 2)), 4096}, slices.Repeat([]float64{half}, 14)...)[pass]
 	}
 	if pass > 0 {
-		k = min(k, half)
+		k = min(k, whole)
 	}
 	return int(max(1, min(k, float64(s.v.N))))
 }
@@ -168,7 +170,7 @@ func (s *specBob) begin(pass int) {
 			p.order = append(p.order, i)
 		}
 	} else {
-		p.order = specOrder(s.t, s.v.Seed, pass, n)
+		p.order = specOrder(s.t, s.v.Seed, pass, n, pass < map[string]int{"original": 4, "option3": 2, "option4": 2, "option7": 2, "option8": 3}[s.v.Variant])
 		p.before[n] = s.passes[0].before[n]
 	}
 	for y, x := range p.order {
@@ -261,7 +263,7 @@ func (s *specBob) batch() bool {
 	p := s.passes[pass]
 	share := 8
 	if pass < 2 {
-		share = 4
+		share = 1
 	}
 	enough := (len(p.waiting) + share - 1) / share
 	var batch []int
@@ -274,7 +276,7 @@ func (s *specBob) batch() bool {
 		}
 		slices.Sort(list)
 		for _, start := range list {
-			if pass >= 2 && len(batch) == enough {
+			if len(batch) == enough {
 				break
 			}
 			delete(p.waiting, start)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"testing"
 
+	"stonevault/internal/vectors"
 	"stonevault/qkd/distill"
 )
 
@@ -25,16 +26,19 @@ func TestSpec(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, v := range f.Shuffles {
-		b := parse(t, v.Bits, v.N)
-		order := specOrder(t, v.Seed, v.Pass, v.N)
-		answer := distill.NewBits(0)
-		sum := uint64(0)
-		for _, x := range order[:v.N-1] {
-			sum ^= b.At(x)
-			answer.Append(sum, 1)
-		}
-		if !bytes.Equal(answer.Bytes(), v.Answer) {
+		if got := specAnswer(parse(t, v.Bits, v.N), specOrder(t, v.Seed, v.Pass, v.N, v.Pass < 2)); !bytes.Equal(got, v.Answer) {
 			t.Errorf("shuffle %d, %d bits: another order", i, v.N)
+		}
+	}
+	// Strings of several segments are too long to be kept.
+	r := random(9)
+	for _, n := range []int{1<<17 - 1, 1 << 17, 3<<16 + 200} {
+		for pass := 1; pass < 4; pass++ {
+			v := shuffleVector{Seed: vectors.Hex(randomBits(r, 256).Bytes()), Pass: pass, N: n, Bits: randomBits(r, n).Bytes()}
+			v.run(t)
+			if got := specAnswer(parse(t, v.Bits, n), specOrder(t, v.Seed, pass, n, pass < 2)); !bytes.Equal(got, v.Answer) {
+				t.Errorf("pass %d of %d bits: another order", pass, n)
+			}
 		}
 	}
 	for i, v := range f.Tags {
@@ -72,8 +76,20 @@ func choose(w uint64, m int) int {
 	return int(product.Rsh(product, 64).Int64())
 }
 
-// specOrder returns, for each place of a pass, the bit that comes to it.
-func specOrder(t *testing.T, seed []byte, pass, n int) []int {
+// specAnswer is what is answered about every position of an order, but for n.
+func specAnswer(b *distill.Bits, order []int) []byte {
+	answer := distill.NewBits(0)
+	sum := uint64(0)
+	for _, x := range order[:len(order)-1] {
+		sum ^= b.At(x)
+		answer.Append(sum, 1)
+	}
+	return answer.Bytes()
+}
+
+// specOrder returns, for each place of a pass, the bit that comes to it. In a pass that is not shuffled the bits are
+// only divided.
+func specOrder(t *testing.T, seed []byte, pass, n int, shuffled bool) []int {
 	t.Helper()
 	block, err := aes.NewCipher(seed)
 	if err != nil {
@@ -82,31 +98,79 @@ func specOrder(t *testing.T, seed []byte, pass, n int) []int {
 	var counter [16]byte
 	binary.BigEndian.PutUint64(counter[:], uint64(pass))
 	s := specStream{cipher.NewCTR(block, counter[:])}
-	order := make([]int, n)
-	for i := range order {
-		order[i] = i
-	}
 	if n < 256 {
+		order := identity(n)
 		for i := range order {
 			j := choose(s.word(), i+1)
 			order[i], order[j] = order[j], order[i]
 		}
 		return order
 	}
-
-	rows, tail := n/64, n%64
-	levels := 0
-	for 1<<levels < rows {
-		levels++
+	if !shuffled {
+		return s.division(n)
 	}
-	o := choose(s.word(), rows)
-	for y := range 64 * rows {
-		order[y] = (y/64+o)%rows*64 + y%64
+	segments := max(1, n>>16)
+	first := (segments - 1) << 16
+	last := s.network(n - first)
+	var order []int
+	if segments > 1 {
+		each := s.network(1 << 16)
+		for i := range segments - 1 {
+			for _, x := range each {
+				order = append(order, i<<16+x)
+			}
+		}
+	}
+	for _, x := range last {
+		order = append(order, first+x)
+	}
+	return order
+}
+
+func identity(n int) []int {
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	return order
+}
+
+// rotate rotates the rows from one on and swaps the tail, as all orders begin.
+func (s specStream) rotate(n, from int) []int {
+	order := identity(n)
+	rows, tail := n/64, n%64
+	o := choose(s.word(), rows-from)
+	for y := 64 * from; y < 64*rows; y++ {
+		order[y] = (from+(y/64-from+o)%(rows-from))*64 + y%64
 	}
 	for j := range tail {
 		r := choose(s.word(), rows)
 		a, b := 64*rows+j, 64*r+j
 		order[a], order[b] = order[b], order[a]
+	}
+	return order
+}
+
+func (s specStream) division(n int) []int {
+	h := n / 64 / 2
+	order := s.rotate(n, h)
+	for k, m := range s.words(h) {
+		for bit := range 64 {
+			if m>>bit&1 != 0 {
+				x, y := 64*k+bit, 64*(h+k)+bit
+				order[x], order[y] = order[y], order[x]
+			}
+		}
+	}
+	return order
+}
+
+func (s specStream) network(n int) []int {
+	order := s.rotate(n, 0)
+	rows := n / 64
+	levels := 0
+	for 1<<levels < rows {
+		levels++
 	}
 	for l := range levels {
 		m := s.words(rows / 2)

@@ -22,19 +22,20 @@ const (
 )
 
 // variants is the one place that says how they differ. first to third are the lengths of the blocks of passes 1
-// to 3 at an error rate q > 0; from the first nil on they are half the key.
+// to 3 at an error rate q > 0; from the first nil on they are half the key, or longestHalf.
 var variants = [...]struct {
 	name                 string
 	passes               int
 	parts                bool
 	doubling             bool // each block twice as long as in the pass before, instead of halves
+	shuffled             int  // how many passes have an order that is more than halves at random; the first one is among them
 	first, second, third func(q float64) float64
 }{
-	Original: {"original", 4, false, true, atLeast(0.73), nil, nil},
-	Option3:  {"option3", 16, false, false, atLeast(1), times(2, atLeast(1)), nil},
-	Option4:  {"option4", 16, true, false, atLeast(1), times(2, atLeast(1)), nil},
-	Option7:  {"option7", 14, true, false, powerOfTwo, times(4, powerOfTwo), nil},
-	Option8:  {"option8", 14, true, false, option8First, option8Second, func(float64) float64 { return 4096 }},
+	Original: {"original", 4, false, true, 4, atLeast(0.73), nil, nil},
+	Option3:  {"option3", 16, false, false, 2, atLeast(1), times(2, atLeast(1)), nil},
+	Option4:  {"option4", 16, true, false, 2, atLeast(1), times(2, atLeast(1)), nil},
+	Option7:  {"option7", 14, true, false, 2, powerOfTwo, times(4, powerOfTwo), nil},
+	Option8:  {"option8", 14, true, false, 3, option8First, option8Second, func(float64) float64 { return 4096 }},
 }
 
 func atLeast(c float64) func(q float64) float64 {
@@ -70,6 +71,10 @@ func smallestPower(enough func(k float64) bool) float64 {
 	return k
 }
 
+// longestHalf is where halves of the key are divided further: an odd number of errors in a block is found, and of the few that
+// are left in a long key there would be an even number too often.
+const longestHalf = 1 << 15
+
 // maxBits is the longest string that can be reconciled.
 const maxBits = 1 << 30
 
@@ -96,6 +101,9 @@ func ParseVariant(name string) (Variant, error) {
 // Passes returns how many passes a variant has.
 func (v Variant) Passes() int { return variants[v].passes }
 
+// shuffles tells whether a pass, counted from 0, has an order of its own; those after that only divide the bits into halves.
+func (v Variant) shuffles(pass int) bool { return pass < variants[v].shuffled }
+
 // blockLength returns the length of the blocks of a pass, counted from 0, of n bits: at least 1, and at most n.
 func (v Variant) blockLength(pass, n int, q float64) int {
 	row := &variants[v]
@@ -107,7 +115,7 @@ func (v Variant) blockLength(pass, n int, q float64) int {
 	case pass < len(f) && f[pass] != nil:
 		k = f[pass](q)
 	default:
-		k = half
+		k = min(half, longestHalf)
 	}
 	if pass > 0 {
 		// A later pass of one block would ask for nothing that is not known.

@@ -1,6 +1,6 @@
 // Package gf2 has products of polynomials over GF(2): of two words, in the field GF(2^128), and of a Toeplitz
-// matrix with a vector. The verification of a reconciled key, its privacy amplification, and the
-// authentication of messages are made of these.
+// matrix with a vector, the longest of which go through a transform over GF(2^64). The verification of a reconciled
+// key, its privacy amplification, and the authentication of messages are made of these.
 //
 // Polynomials lie in 64-bit words: the coefficient of x^i is bit i%64, counted from the least significant, of
 // word i/64. That is not the order of GCM, whose bits are reflected.

@@ -1,0 +1,3 @@
+package bb84
+
+func setExtract(has bool) { hasExtract = has }

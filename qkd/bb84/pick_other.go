@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package bb84
+
+const hasExtract = false
+
+func extract(to, from, masks *uint64, count int) {}

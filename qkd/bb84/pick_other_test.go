@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package bb84
+
+func setExtract(bool) {}
