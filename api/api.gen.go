@@ -1305,11 +1305,14 @@ type QuantumExperiment struct {
 	// Attack How; `intercept` where it is left out.
 	Attack QuantumAttack `json:"attack,omitempty"`
 
-	// DistanceKm The length of the fibre; 10 where it is left out.
+	// DistanceKm The length of the fibre; that of the preset where it is left out.
 	DistanceKm *float64 `json:"distance_km,omitempty"`
 
 	// Eve On which part of the pulses somebody listens.
 	Eve float64 `json:"eve,omitempty"`
+
+	// Preset Whose fibre, detectors and clock are simulated, by the `name` that its curve has among the rates; `metro` where it is left out.
+	Preset string `json:"preset,omitempty"`
 
 	// Pulses How many pulses are sent, of which at most 3 million may be expected to be detected; where it is left out, as many as make about two million.
 	Pulses *int64 `json:"pulses,omitempty"`

@@ -35,9 +35,6 @@ func (c *call) experimenter() quantum.Asker {
 	return quantum.Asker{Actor: c.whoActs(), Role: access.Role(c.who.Role)}
 }
 
-// usualDistance is that of an experiment which says nothing of it, in km: the metro link's.
-const usualDistance = 10
-
 // quantumFailure says what went wrong as HTTP has it.
 func quantumFailure(err error) error {
 	var wrong *quantum.InvalidError
@@ -198,10 +195,7 @@ func (a *API) experiment(c *call) error {
 		}
 	}
 	e := quantum.Experiment{
-		Source: bb84.Source(in.Source), Distance: usualDistance, Eve: bb84.Eve{Attack: bb84.Attack(in.Attack), Fraction: in.Eve}, Seed: in.Seed,
-	}
-	if in.DistanceKm != nil {
-		e.Distance = *in.DistanceKm
+		Preset: in.Preset, Source: bb84.Source(in.Source), Distance: in.DistanceKm, Eve: bb84.Eve{Attack: bb84.Attack(in.Attack), Fraction: in.Eve}, Seed: in.Seed,
 	}
 	if in.Pulses != nil {
 		if e.Pulses = *in.Pulses; e.Pulses < 1 {

@@ -120,6 +120,7 @@ var quantumScenarios = []scenario{
 		}),
 	byAll("POST /api/v1/quantum/laboratory", "too many pulses", quantumBody("laboratory", `{"distance_km":10,"pulses":10000000000}`), no("invalid"), nil),
 	byAll("POST /api/v1/quantum/laboratory", "an unknown attack", quantumBody("laboratory", `{"distance_km":10,"attack":"x"}`), no("invalid"), nil),
+	byAll("POST /api/v1/quantum/laboratory", "an unknown preset", quantumBody("laboratory", `{"preset":"moon"}`), no("invalid"), nil),
 }
 
 // TestEavesdropper puts her between two people, where each session ends with nothing whoever asks for it, and takes her away.

@@ -21,10 +21,11 @@ type InvalidError struct{ Field, Reason string }
 
 func (e *InvalidError) Error() string { return e.Field + " " + e.Reason }
 
-// Experiment is a session of the laboratory over the metro link, whose bits all are shown and never used.
+// Experiment is a session of the laboratory, whose bits all are shown and never used.
 type Experiment struct {
+	Preset   string      // whose fibre, detectors and clock; the metro link's where it is empty
 	Source   bb84.Source // decoy where it is empty
-	Distance float64     // of the fibre, km
+	Distance *float64    // of the fibre, km; nil for the preset's
 	Eve      bb84.Eve
 	Pulses   int64  // 0 for as many as make about two million detections
 	Seed     string // repeats the experiment; without one it is new
@@ -35,10 +36,20 @@ func (e Experiment) setup() (bb84.Setup, error) {
 	if e.Source == "" {
 		e.Source = bb84.Decoy
 	}
+	if e.Preset == "" {
+		e.Preset = preset
+	}
+	p, known := bb84.FindPreset(e.Preset)
+	if e.Distance != nil {
+		p.Setup.Channel.Distance = *e.Distance
+	}
+	distance := p.Setup.Channel.Distance
 	switch {
 	case e.Source != bb84.Decoy && e.Source != bb84.Single:
 		return bb84.Setup{}, &InvalidError{"source", fmt.Sprintf("must be %s or %s", bb84.Single, bb84.Decoy)}
-	case !(e.Distance >= 0 && e.Distance <= farthest):
+	case !known:
+		return bb84.Setup{}, &InvalidError{"preset", "is the name of no ready-made setup"}
+	case !(distance >= 0 && distance <= farthest):
 		return bb84.Setup{}, &InvalidError{"distance_km", fmt.Sprintf("must be from 0 to %d", farthest)}
 	case !(e.Eve.Fraction >= 0 && e.Eve.Fraction <= 1):
 		return bb84.Setup{}, &InvalidError{"eve", "must be from 0 to 1"}
@@ -53,8 +64,7 @@ func (e Experiment) setup() (bb84.Setup, error) {
 			return bb84.Setup{}, err
 		}
 	}
-	p, _ := bb84.FindPreset(preset)
-	p.Setup.Channel.Distance, p.Setup.Eve = e.Distance, e.Eve
+	p.Setup.Eve = e.Eve
 	s, err := p.For(e.Source, e.Pulses)
 	if err != nil {
 		return s, err

@@ -31,11 +31,15 @@ func TestExperiment(t *testing.T) {
 		}
 		return string(b)
 	}
-	seeded := Experiment{Distance: 10, Pulses: 2e6, Seed: "a"}
+	far := 10.0
+	seeded := Experiment{Distance: &far, Pulses: 2e6, Seed: "a"}
 	if a, b := run(seeded), run(seeded); a != b {
 		t.Error("the same seed, and another result")
 	}
-	new := Experiment{Source: bb84.Single, Distance: 10, Pulses: 2e6, Eve: bb84.Eve{Fraction: 1}}
+	if a, b := run(seeded), run(Experiment{Pulses: 2e6, Seed: "a"}); a != b {
+		t.Error("the metro link has not its own length")
+	}
+	new := Experiment{Source: bb84.Single, Distance: &far, Pulses: 2e6, Eve: bb84.Eve{Fraction: 1}}
 	if a, b := run(new), run(new); a == b {
 		t.Error("no seed, and the same result")
 	}
@@ -46,9 +50,11 @@ func TestExperiment(t *testing.T) {
 
 func TestExperimentRefused(t *testing.T) {
 	s, _ := newService(t, rand.Reader)
+	nowhere := math.NaN()
 	for field, e := range map[string]Experiment{
 		"source":      {Source: "sun"},
-		"distance_km": {Distance: math.NaN()},
+		"preset":      {Preset: "moon"},
+		"distance_km": {Distance: &nowhere},
 		"eve":         {Eve: bb84.Eve{Fraction: 1.01}},
 		"attack":      {Source: bb84.Single, Eve: bb84.Eve{Attack: bb84.Splitting, Fraction: 1}},
 		"pulses":      {Pulses: 1e10},
@@ -56,6 +62,16 @@ func TestExperimentRefused(t *testing.T) {
 		var wrong *InvalidError
 		if _, err := s.Experiment(t.Context(), e); !errors.As(err, &wrong) || wrong.Field != field {
 			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+// TestPresets wants every setup that has a curve to be one that can be tried, at its own length.
+func TestPresets(t *testing.T) {
+	for _, p := range bb84.Presets() {
+		setup, err := Experiment{Preset: p.Name, Pulses: 1000}.setup()
+		if want := p.Setup; err != nil || setup.PulseRate != want.PulseRate || setup.Channel != want.Channel {
+			t.Errorf("%s: %+v, %v", p.Name, setup, err)
 		}
 	}
 }
