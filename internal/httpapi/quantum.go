@@ -46,7 +46,7 @@ func quantumFailure(err error) error {
 	case errors.As(err, &wrong):
 		return invalid(wrong.Field, wrong.Reason)
 	case errors.Is(err, bb84.ErrParameters):
-		return errors.Join(invalid("pulses", "make no session that can be simulated, with these values"), err)
+		return errors.Join(invalid("pulses", "must make a session that can be simulated, with the other values"), err)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package quantum
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"stonevault/qkd/bb84"
 )
@@ -71,7 +72,8 @@ func (e Experiment) setup() (bb84.Setup, error) {
 	}
 	expected, err := bb84.ExpectedRate(s, bb84.LimEfficiency)
 	if err == nil && expected.Detected > most {
-		err = &InvalidError{"pulses", fmt.Sprintf("are too many for this distance: some %.0e would be detected, and %.0e are the most", expected.Detected, most)}
+		fit := math.Floor(float64(s.Pulses) * most / expected.Detected)
+		err = &InvalidError{"pulses", fmt.Sprintf("must be fewer: at this distance, some %.0f make the %g million detections that an experiment may have", fit, most/1e6)}
 	}
 	return s, err
 }

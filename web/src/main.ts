@@ -4,6 +4,7 @@ import './styles/bootstrap.scss';
 import './styles/tokens.scss';
 import './styles/base.scss';
 import './styles/people.scss';
+import './styles/quantum.scss';
 import App from './shell/App.vue';
 import { router } from './pages/router';
 import { start } from './session/session';

@@ -1,8 +1,10 @@
 import { people } from './en.people';
+import { quantum } from './en.quantum';
 
 /** The page's text in English. Sentences are for people who know nothing of cryptography. */
 export const en = {
   ...people,
+  quantum,
   app: { name: 'Stonevault' },
   common: {
     close: 'Close',
@@ -35,6 +37,7 @@ export const en = {
     audit: 'Activity',
     people: 'People',
     groups: 'Groups',
+    quantum: 'Quantum keys',
     settings: 'Settings',
     vault: 'Vault',
   },
@@ -683,7 +686,7 @@ export const en = {
     up: 'To the folder above',
     help: 'This list',
   },
-  titles: { files: 'Files', search: 'Search', keys: 'Keys and recovery', audit: 'Activity', people: 'People', groups: 'Groups', settings: 'Settings', account: 'Your account', enrol: 'Second factor', join: 'Make your account', reset: 'Set your password', register: 'Make an account', 'sign-in': 'Sign in', setup: 'Set up', 'not-found': 'No such page' },
+  titles: { files: 'Files', search: 'Search', keys: 'Keys and recovery', audit: 'Activity', people: 'People', groups: 'Groups', quantum: 'Quantum laboratory', 'quantum-sessions': 'Quantum keys', 'quantum-session': 'Session for quantum keys', settings: 'Settings', account: 'Your account', enrol: 'Second factor', join: 'Make your account', reset: 'Set your password', register: 'Make an account', 'sign-in': 'Sign in', setup: 'Set up', 'not-found': 'No such page' },
   notFound: {
     title: 'There is no such page',
     text: 'The address may have been mistyped, or the page has moved.',

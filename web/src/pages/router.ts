@@ -33,6 +33,14 @@ export const router = createRouter({
     { path: '/audit', name: 'audit', component: () => import('./audit/AuditPage.vue'), meta: { phase: 'signed-in' } },
     { path: '/people', name: 'people', component: () => import('./people/PeoplePage.vue'), meta: { phase: 'signed-in', roles: ['admin', 'manager'] } },
     { path: '/groups', name: 'groups', component: () => import('./groups/GroupsPage.vue'), meta: { phase: 'signed-in' } },
+    {
+      path: '/quantum', component: () => import('./quantum/QuantumFrame.vue'), meta: { phase: 'signed-in' },
+      children: [
+        { path: '', name: 'quantum', component: () => import('./quantum/LaboratoryPage.vue') },
+        { path: 'sessions', name: 'quantum-sessions', component: () => import('./quantum/SessionsPage.vue') },
+        { path: 'sessions/:id', name: 'quantum-session', component: () => import('./quantum/SessionPage.vue') },
+      ],
+    },
     { path: '/settings', name: 'settings', component: () => import('./settings/SettingsPage.vue'), meta: { phase: 'signed-in', roles: ['admin'] } },
     { path: '/account', name: 'account', component: () => import('./account/AccountPage.vue'), meta: { phase: 'signed-in' } },
     { path: '/keys', name: 'keys', component: () => import('./keys/KeysPage.vue'), meta: { phase: 'signed-in' } },
