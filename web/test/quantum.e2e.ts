@@ -247,7 +247,7 @@ describe('sessions with others', () => {
     expect(new URL(page.url()).pathname).toMatch(/^\/quantum\/sessions\/[0-9a-f]{32}$/);
     await page.getByRole('heading', { name: `Session of ${other.name} and ${person.name}` }).waitFor();
     expect(await wholeOf(stage('secret'))).toBeGreaterThan(10_000);
-    expect(await page.getByRole('list').filter({ hasText: 'Privacy amplified' }).textContent()).toMatch(/took \d+ ms/);
+    expect(await page.getByRole('list').filter({ hasText: 'Privacy amplified' }).textContent()).toMatch(/took \d+\sms/);
     // A bit that went into a key is not there.
     const { result } = (await (await server.get(`/api/v1${new URL(page.url()).pathname}`)).json()) as { result: { first_pulses: { use: string; alice_bit?: number }[] } };
     const forKey = result.first_pulses.filter((pulse) => pulse.use === 'key');
@@ -276,6 +276,55 @@ describe('sessions with others', () => {
     await page.goto(`${server.url}/quantum/sessions/${'0'.repeat(32)}`);
     await page.getByRole('alert').getByText('It is not there, or not for you to see.').waitFor();
     await sound('a session that is not there');
+  });
+
+  it('end without a key where an admin has put an eavesdropper', async () => {
+    const { page } = visitor;
+    visitor.expectFailures = true;
+    await enter('/quantum/sessions', person);
+    await page.getByText('Nobody listens.').waitFor();
+    await page.getByRole('button', { name: 'Add an eavesdropper' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Between', { exact: true }).fill('ann');
+    await dialog.getByLabel('and', { exact: true }).fill('nobody at all');
+    await dialog.getByLabel('Eve attacks, in %').fill('0');
+    await dialog.getByRole('button', { name: 'Add', exact: true }).click();
+    await dialog.getByText('It is not there, or not for you to see.').waitFor();
+    await dialog.getByText('Enter a number above 0, up to 100.').waitFor();
+    await visitor.examine('adding an eavesdropper');
+    await dialog.getByLabel('and', { exact: true }).fill('ben');
+    await dialog.getByRole('slider', { name: 'Eve attacks' }).focus();
+    await page.keyboard.press('End');
+    await dialog.getByRole('button', { name: 'Add', exact: true }).click();
+    await page.getByText(/A simulated eavesdropper listens between (ann and ben|ben and ann) now\./).waitFor();
+    const eves = page.getByRole('list', { name: 'Eavesdroppers' });
+    await eves.getByText('Intercept and resend, on 100% of the pulses').waitFor();
+    await sound('sessions with an eavesdropper');
+
+    // Her two people see that she is there, and what she did; only admins can do something about it.
+    const second = await Visitor.open(browser, server);
+    await second.signIn('/quantum/sessions', other);
+    await second.page.getByRole('list', { name: 'Eavesdroppers' }).waitFor();
+    expect(await second.page.getByRole('button', { name: /eavesdropper/ }).count()).toBe(0);
+    await second.page.getByRole('button', { name: 'Start a session' }).click();
+    await second.page.getByRole('dialog').getByLabel('With whom').fill('ann');
+    await second.page.getByRole('dialog').getByRole('button', { name: 'Start', exact: true }).click();
+    await second.page.getByTestId('outcome').getByText('Aborted: no secret bits').waitFor();
+    const qber = Number.parseFloat((await second.page.getByTestId('qber').textContent())!);
+    expect(qber).toBeGreaterThan(23);
+    expect(qber).toBeLessThan(27);
+    await second.page.getByText(/^Intercept and resend: she touched/).waitFor();
+    await second.leave();
+
+    await page.getByRole('button', { name: /^Change the eavesdropper between/ }).click();
+    await dialog.getByLabel('How she attacks').selectOption('breidbart');
+    await dialog.getByLabel('Eve attacks, in %').fill('2.5');
+    await dialog.getByRole('button', { name: 'Save' }).click();
+    await eves.getByText('Breidbart basis, on 2.5% of the pulses').waitFor();
+    await page.getByRole('button', { name: /^Take away the eavesdropper between/ }).click();
+    await dialog.getByRole('button', { name: 'Take away' }).click();
+    await page.getByText('Nobody listens between').waitFor();
+    await page.getByText('Nobody listens.', { exact: true }).waitFor();
   });
 
   it('are paged, and one that runs or was broken off says so', async () => {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, it } from 'vitest';
 import { content, launch, Visitor } from './browser';
 import { other, person, Server } from './server';
 import { shootPeople, shootWaysIn } from './shots.people';
+import { shootQuantum } from './shots.quantum';
 
 /** Writes every page, in both themes and at two widths, into web/screenshots. `make screenshots` runs this. */
 
@@ -189,6 +190,7 @@ it.each(looks)('$colorScheme at $width', async ({ colorScheme, width, height }) 
     await page.unroute(unsigned);
 
     const links = await shootPeople(visitor, server, shoot);
+    await shootQuantum(visitor, server, shoot);
     const guest = await Visitor.open(browser, server, look);
     guest.expectFailures = true;
     await shootWaysIn(guest, server, links, shooting(guest.page));

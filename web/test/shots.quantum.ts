@@ -60,5 +60,15 @@ export async function shootQuantum({ page }: Visitor, server: Server, shoot: Sho
   await shoot('quantum-session', true);
   await page.getByRole('link', { name: 'All sessions' }).click();
   await page.locator('[data-session]').nth(1).getByText('%').first().waitFor({ state: 'attached' });
-  await shoot('quantum-sessions');
+  await shoot('quantum-sessions', true);
+  const dialog = page.getByRole('dialog');
+  await page.getByRole('button', { name: 'Add an eavesdropper' }).click();
+  await dialog.getByLabel('Between', { exact: true }).fill(other.name);
+  await dialog.getByLabel('and', { exact: true }).fill('clara');
+  await shoot('quantum-eavesdropper-new');
+  await dialog.getByRole('button', { name: 'Add', exact: true }).click();
+  await page.getByText('on 100% of the pulses').waitFor();
+  await page.getByRole('button', { name: 'Close', exact: true }).click();
+  await page.getByText('on 100% of the pulses').scrollIntoViewIfNeeded();
+  await shoot('quantum-eavesdropper');
 }

@@ -1,14 +1,15 @@
 import {
-  experimentQuantum, getQuantumRates, getQuantumSession, listQuantumPools, listQuantumSessions, startQuantumSession,
-  type QuantumCurve, type QuantumExperiment, type QuantumPerson, type QuantumPool, type QuantumPoolList, type QuantumRate, type QuantumRates,
+  experimentQuantum, getQuantumRates, getQuantumSession, listEavesdroppers, listQuantumPools, listQuantumSessions, putEavesdropper,
+  removeEavesdropper, startQuantumSession,
+  type QuantumAttack, type QuantumCurve, type QuantumEavesdropper, type QuantumEavesdropperList, type QuantumExperiment, type QuantumPerson, type QuantumPool, type QuantumPoolList, type QuantumRate, type QuantumRates,
   type QuantumSession, type QuantumSessionList, type QuantumSource,
 } from './generated';
 
 /** Sessions for quantum keys, all of them simulated. All of these throw a Problem. */
 
-export type { QuantumCurve, QuantumExperiment, QuantumPerson, QuantumPool, QuantumRate, QuantumRates, QuantumSession, QuantumSource };
+export type { QuantumCurve, QuantumEavesdropper, QuantumExperiment, QuantumPerson, QuantumPool, QuantumRate, QuantumRates, QuantumSession, QuantumSource };
 
-export type Attack = 'intercept' | 'breidbart' | 'pns';
+export type Attack = QuantumAttack;
 /** Why a session was aborted; empty where it was not. */
 export type Reason = '' | 'few' | 'qber' | 'length' | 'verification';
 export type StepName = 'detected' | 'sifted' | 'estimated' | 'reconciled' | 'verified' | 'amplified';
@@ -119,4 +120,17 @@ export async function startWith(name: string): Promise<Session> {
 
 export async function poolPage(cursor?: string): Promise<QuantumPoolList> {
   return (await listQuantumPools({ query: { limit: 50, ...(cursor ? { cursor } : {}) } })).data as QuantumPoolList;
+}
+
+export async function eavesdropperPage(cursor?: string): Promise<QuantumEavesdropperList> {
+  return (await listEavesdroppers({ query: { limit: 50, ...(cursor ? { cursor } : {}) } })).data as QuantumEavesdropperList;
+}
+
+/** Puts a simulated eavesdropper between two people, by their ids, or changes what she does. For admins. */
+export async function eavesdrop(person: string, other: string, attack: Attack, share: number): Promise<void> {
+  await putEavesdropper({ path: { person, other }, body: { attack, share } });
+}
+
+export async function stopEavesdropping(person: string, other: string): Promise<void> {
+  await removeEavesdropper({ path: { person, other } });
 }

@@ -46,7 +46,8 @@ export function scientific(value: number): string {
 export function time(seconds: number): string {
   for (const [unit, size] of [['second', 1], ['millisecond', 1e-3], ['microsecond', 1e-6]] as const) {
     if (seconds >= size || unit === 'microsecond') {
-      return new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'short', maximumSignificantDigits: 3 }).format(seconds / size);
+      // Number and unit stay on one line.
+      return new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'short', maximumSignificantDigits: 3 }).format(seconds / size).replace(' ', '\u00a0');
     }
   }
   return '';
@@ -85,10 +86,9 @@ const reasons = {
 
 export const attackName = (attack: Attack): string => t(`quantum.attacks.${attack}`);
 
-/** What Alice sent: "decoy, 2 photons". */
-export function sent(pulse: Pulse, decoy: boolean): string {
+/** Which of the three intensities Alice sent, and what was in the pulse: "decoy, 2 photons". */
+export function sent(pulse: Pulse): string {
   const photons = t('quantum.pulses.photons', { n: pulse.photons });
-  if (!decoy) return photons;
   const names = ['quantum.pulses.signal', 'quantum.pulses.decoy', 'quantum.pulses.vacuum'] as const;
   return `${t(names[pulse.intensity] ?? names[0])}, ${photons}`;
 }
