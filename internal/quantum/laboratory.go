@@ -72,7 +72,9 @@ func (e Experiment) setup() (bb84.Setup, error) {
 	}
 	expected, err := bb84.ExpectedRate(s, bb84.LimEfficiency)
 	if err == nil && expected.Detected > most {
-		fit := math.Floor(float64(s.Pulses) * most / expected.Detected)
+		fit := float64(s.Pulses) * most / expected.Detected
+		unit := math.Pow10(max(0, int(math.Log10(fit))-1)) // two digits
+		fit = math.Floor(fit/unit) * unit
 		err = &InvalidError{"pulses", fmt.Sprintf("must be fewer: at this distance, some %.0f make the %g million detections that an experiment may have", fit, most/1e6)}
 	}
 	return s, err

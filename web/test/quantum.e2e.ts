@@ -54,9 +54,11 @@ async function simulatedInView(what: string): Promise<void> {
       const found = await page.evaluate(() => {
         const word = [...document.querySelectorAll('strong')].find((element) => element.textContent === 'Simulated')!;
         const at = word.getBoundingClientRect();
-        return at.top >= 0 && at.bottom <= innerHeight && document.elementFromPoint(at.left + at.width / 2, at.top + at.height / 2) === word;
+        if (at.top < 0 || at.bottom > innerHeight) return `from ${at.top} to ${at.bottom}`;
+        const before = document.elementFromPoint(at.left + at.width / 2, at.top + at.height / 2);
+        return before === word ? 'in view' : `behind ${before?.outerHTML.slice(0, 200)}`;
       });
-      expect(found, `“Simulated” on ${what} at ${width} pixels, scrolled by ${to}`).toBe(true);
+      expect(found, `“Simulated” on ${what} at ${width} pixels, scrolled by ${to}`).toBe('in view');
     }
   }
   await page.setViewportSize(before);
