@@ -37,7 +37,7 @@ func TestSessionsAreRecorded(t *testing.T) {
 	}
 	said := m.log.of("quantum.session")
 	want := []string{
-		`eavesdropper=false keys=3\d\d qber=2\d{4} reason=none secret_bits=\d+ session=\S{32} state=done; address=192.0.2.7 client=curl person=ann session=s1; person=bob;`,
+		`eavesdropper=false keys=\d{3} qber=2\d{4} reason=none secret_bits=\d+ session=\S{32} state=done; address=192.0.2.7 client=curl person=ann session=s1; person=bob;`,
 		`eavesdropper=true keys=0 qber=26\d{4} reason=qber secret_bits=0 session=\S{32} state=aborted; address=192.0.2.8 client=program person=bob; person=ann;`,
 		`eavesdropper=true keys=0 qber=0 reason=broken-off secret_bits=0 session=\S{32} state=failed; person=ann; person=bob;`,
 	}

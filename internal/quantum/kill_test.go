@@ -171,15 +171,19 @@ func TestSecretsSurviveKills(t *testing.T) {
 		if !lines.Scan() || lines.Text() != "ready" {
 			t.Fatalf("the server says %q", lines.Text())
 		}
-		after := time.AfterFunc(time.Duration(mathrand.IntN(1500))*time.Millisecond, func() { cmd.Process.Kill() })
-		for lines.Scan() {
+		for left := mathrand.IntN(5); ; left-- { // so many secrets, and then it may be any moment
+			if left == 0 {
+				time.AfterFunc(time.Duration(mathrand.IntN(300))*time.Millisecond, func() { cmd.Process.Kill() })
+			}
+			if !lines.Scan() {
+				break
+			}
 			if secret := lines.Text(); used[secret] {
 				t.Errorf("%s is used twice", secret)
 			} else {
 				used[secret] = true
 			}
 		}
-		after.Stop()
 		stdin.Close()
 		if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
 			t.Errorf("the server ended by itself: %v", err)
