@@ -7,6 +7,7 @@ import (
 
 	"stonevault/audit"
 	"stonevault/internal/auditlog"
+	"stonevault/qkd"
 	"stonevault/qkd/bb84"
 	"stonevault/qkd/kme"
 )
@@ -88,8 +89,11 @@ func (s *Service) recordDelivery(ctx context.Context, tx kme.Tx, d kme.Delivery)
 	return err
 }
 
-// someone is a person who may have been erased meanwhile.
+// someone is a person who may have been erased meanwhile. A program may name anything, also what no database takes for text.
 func someone(ctx context.Context, tx Tx, id string) (p Person, found bool, err error) {
+	if !qkd.ValidSAE(id) {
+		return Person{}, false, nil
+	}
 	p, err = tx.Person(ctx, id)
 	if errors.Is(err, ErrNotFound) {
 		return Person{}, false, nil

@@ -73,6 +73,16 @@ func TestDeliveriesAreRecorded(t *testing.T) {
 	}
 }
 
+// TestRefusalsAboutNobody wants a program that names no person at all to be recorded too.
+func TestRefusalsAboutNobody(t *testing.T) {
+	for _, peer := range []string{"", "\x00", "\xff", "carol", strings.Repeat("x", 5000)} {
+		s, m := newService(t, rand.Reader)
+		if err := s.NoteRefused(t.Context(), "ann", peer, Foreign); err != nil || len(m.log.said) != 1 || !strings.HasSuffix(m.log.said[0], "; name=name of ann person=ann;;") {
+			t.Errorf("%.9q: %v, %q", peer, err, m.log.said)
+		}
+	}
+}
+
 // TestRefusalsAreRecorded wants the first of each reason to be an event, and no name of a person in one of nobody.
 func TestRefusalsAreRecorded(t *testing.T) {
 	s, m := newService(t, rand.Reader)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"stonevault/audit"
 	"stonevault/internal/access"
@@ -79,7 +80,10 @@ func (m *memory) Pools(context.Context, PoolQuery) ([]Pool, error) { return nil,
 func (m *memory) Quantum() Tx           { return m }
 func (m *memory) Audit() auditlog.Store { return m.log }
 func (m *memory) Person(_ context.Context, id string) (Person, error) {
-	if id == "carol" {
+	switch {
+	case !utf8.ValidString(id) || strings.Contains(id, "\x00"):
+		return Person{}, errors.New("PostgreSQL takes this for no text")
+	case id == "carol":
 		return Person{}, ErrNotFound
 	}
 	return Person{id, "name of " + id}, nil
