@@ -29,6 +29,12 @@ func (s quantumSessions) TakeSecret(ctx context.Context, a, b string) (quantum.S
 		pair[0], pair[1])
 }
 
+func (s quantumSessions) SecretUsed(ctx context.Context, session string) (bool, error) {
+	// The index is of sessions that have one.
+	n, err := get(ctx, s.tx, ErrCorrupt, scanInt, `SELECT count(*) FROM qkd_sessions WHERE secret_from = $1 AND secret_from <> ''`, session)
+	return n > 0, err
+}
+
 func scanSecret(row scanner) (v quantum.Secret, err error) {
 	if err := row.Scan(&v.Session, &v.People[0], &v.People[1], &v.Sealed); err != nil {
 		return quantum.Secret{}, err

@@ -93,6 +93,8 @@ type Tx interface {
 	PutSecret(ctx context.Context, s Secret) error
 	// TakeSecret removes the secret of two people, in any order, and returns it, or ErrNotFound.
 	TakeSecret(ctx context.Context, a, b string) (Secret, error)
+	// SecretUsed tells whether a session that is kept was authenticated with what this one left.
+	SecretUsed(ctx context.Context, session string) (bool, error)
 
 	// PutEavesdropper keeps her in the place of the one that is there, or is ErrNotFound where one of the people is not.
 	PutEavesdropper(ctx context.Context, e Eavesdropper) error

@@ -29,7 +29,7 @@ func (s Secret) context() string { return SecretContext(s.Session, s.People[0], 
 type borrowed struct {
 	key  bb84.AuthKey
 	from string // the session that left it; empty where it is to be drawn
-	err  error  // it did not open, and is gone
+	err  error  // it did not open, or was used before, and is gone
 }
 
 // takeSecret takes the secret of a pair, which is gone once the transaction is committed, whatever becomes of it.
@@ -40,6 +40,13 @@ func (s *Service) takeSecret(ctx context.Context, tx Tx, p kme.Pair) (b borrowed
 	}
 	if err != nil {
 		return b, err
+	}
+	switch used, err := tx.SecretUsed(ctx, kept.Session); {
+	case err != nil:
+		return b, err
+	case used:
+		b.err = fmt.Errorf("quantum: the secret that session %s left was used before, and was put back; it was removed", kept.Session)
+		return b, nil
 	}
 	b.from = kept.Session
 	plain, err := s.sealer.Open(kept.context(), kept.Sealed)

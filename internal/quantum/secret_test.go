@@ -96,6 +96,33 @@ func TestTakeSecret(t *testing.T) {
 	}
 }
 
+// TestSecretsThatArePutBack wants one that was used to begin no session, and to be gone: it keeps the two people from no other.
+func TestSecretsThatArePutBack(t *testing.T) {
+	s, m := newService(t, rand.Reader)
+	s.Shorten()
+	first, err := s.begin(t.Context(), pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.keepSecret(t.Context(), m, first.Session, new(bb84.AuthKey)); err != nil {
+		t.Fatal(err)
+	}
+	kept := *m.secret
+	if v, err := s.begin(t.Context(), pair); err != nil || v.SecretFrom != first.ID {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	m.secret = &kept
+	if _, _, err := s.Make(t.Context(), pair, 1); err == nil || !strings.Contains(err.Error(), "was used before") || m.secret != nil {
+		t.Errorf("%v, %+v", err, m.secret)
+	}
+	if last := m.sessions[len(m.sessions)-1]; last.State != Failed || last.SecretFrom != "" {
+		t.Errorf("%+v", last)
+	}
+	if _, _, err := s.Make(t.Context(), pair, 1); err != nil {
+		t.Errorf("the next one: %v", err)
+	}
+}
+
 // closedSealer opens nothing.
 type closedSealer struct {
 	openSealer
@@ -113,11 +140,11 @@ func TestSecretsThatDoNotOpen(t *testing.T) {
 	if _, _, err := s.Make(t.Context(), pair, 1); err == nil || m.secret != nil || m.sessions[0].State != Failed || m.sessions[0].SecretFrom != kept.Session {
 		t.Errorf("one that is too short: %v, %+v", err, m.sessions)
 	}
-	m.secret, s.sealer = &kept, closedSealer{err: errors.New("tampered")}
+	m.secret, m.sessions, s.sealer = &kept, nil, closedSealer{err: errors.New("tampered")}
 	if _, _, err := s.Make(t.Context(), pair, 1); err == nil || strings.Contains(err.Error(), "no randomness") || m.secret != nil {
 		t.Errorf("one that was changed: %v", err)
 	}
-	m.secret, s.sealer = &kept, closedSealer{err: auditlog.ErrKeyAway}
+	m.secret, m.sessions, s.sealer = &kept, nil, closedSealer{err: auditlog.ErrKeyAway}
 	if _, id, err := s.Make(t.Context(), pair, 1); !errors.Is(err, auditlog.ErrKeyAway) || id != "" {
 		t.Errorf("one whose key is away: %v", err)
 	}

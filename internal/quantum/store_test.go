@@ -102,6 +102,10 @@ func (m *memory) TakeSecret(_ context.Context, a, b string) (Secret, error) {
 	return *m.secret, nil
 }
 
+func (m *memory) SecretUsed(_ context.Context, session string) (bool, error) {
+	return slices.ContainsFunc(m.sessions, func(s Session) bool { return s.SecretFrom == session }), nil
+}
+
 func (m *memory) PutEavesdropper(_ context.Context, e Eavesdropper) error {
 	m.eve = &e
 	return nil

@@ -79,6 +79,19 @@ func testQuantumSessions(t *testing.T, db Database) {
 	}
 	s[0] = done
 
+	if err := db.ViewQuantum(t.Context(), func(tx quantum.Tx) error {
+		for secret, want := range map[string]bool{s[3].SecretFrom: true, ID[string](99): false, "": false} {
+			used, err := tx.SecretUsed(t.Context(), secret)
+			if err != nil {
+				return err
+			}
+			equal(t, "whether the secret of "+secret+" was used", used, want)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+
 	stranger := quantumSession(7, 1, 9)
 	updateQuantum(t, db, quantum.ErrNotFound, func(ctx context.Context, tx quantum.Tx) error { return tx.InsertSession(ctx, stranger) })
 	for what, change := range map[string]func(*quantum.Session){
