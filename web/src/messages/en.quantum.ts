@@ -58,7 +58,7 @@ export const quantum = {
     done: { one: '{n} secret bit', other: '{n} secret bits' },
     aborted: 'Aborted: no secret bits',
     laboratory: 'Alice and Bob now hold the same bits: enough for {keys} keys of 256 bits, and {auth} bits to authenticate the next session. They are thrown away here, and the first of them shown below.',
-    keys: 'Enough for {keys} keys of 256 bits; {auth} bits were held back for authentication and destroyed.',
+    keys: 'Enough for {keys} keys of 256 bits; {auth} bits are kept to authenticate the next session of the two.',
     running: 'It still runs, or waits for its turn.',
     failed: 'It was broken off, and has no result.',
   },
