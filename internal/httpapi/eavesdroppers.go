@@ -8,13 +8,17 @@ import (
 )
 
 // between are the people at the two ends that a path names.
-func between(c *call) ([2]string, error) {
-	other := c.r.PathValue("other")
-	if other == "me" {
-		other = c.who.Person
+func between(c *call) (pair [2]string, err error) {
+	if _, err := readQuery(c.r); err != nil {
+		return pair, err
 	}
-	_, err := readQuery(c.r)
-	return [2]string{personIn(c), other}, err
+	if pair = [2]string{personIn(c), c.r.PathValue("other")}; pair[1] == "me" {
+		pair[1] = c.who.Person
+	}
+	if !isID(pair[0]) || !isID(pair[1]) {
+		return pair, fail("not-found", "")
+	}
+	return pair, nil
 }
 
 func (a *API) listEavesdroppers(c *call) error {
@@ -26,11 +30,11 @@ func (a *API) listEavesdroppers(c *call) error {
 	if err != nil {
 		return err
 	}
-	one, other, err := afterCut(q)
+	after, err := afterPair(q)
 	if err != nil {
 		return err
 	}
-	list, err := a.Quantum.Eavesdroppers(c.r.Context(), c.experimenter(), [2]string{one, other}, limit+1)
+	list, err := a.Quantum.Eavesdroppers(c.r.Context(), c.experimenter(), after, limit+1)
 	if err != nil {
 		return err
 	}

@@ -77,6 +77,15 @@ func afterCut(q query) (first, second string, err error) {
 	return first, second, nil
 }
 
+// afterPair reads a cursor that is the ids of two people.
+func afterPair(q query) (pair [2]string, err error) {
+	pair[0], pair[1], err = afterCut(q)
+	if err == nil && pair[1] != "" && !isID(pair[0]) {
+		err = invalid("cursor", "is no next_cursor of this list")
+	}
+	return pair, err
+}
+
 func (a *API) listQuantumSessions(c *call) error {
 	q, err := readQuery(c.r, "limit", "cursor")
 	if err != nil {
@@ -145,7 +154,11 @@ func (a *API) quantumSession(c *call) error {
 	if _, err := readQuery(c.r); err != nil {
 		return err
 	}
-	s, err := a.Quantum.Session(c.r.Context(), c.experimenter(), c.r.PathValue("id"))
+	id := c.r.PathValue("id")
+	if !isID(id) {
+		return fail("not-found", "")
+	}
+	s, err := a.Quantum.Session(c.r.Context(), c.experimenter(), id)
 	if err != nil {
 		return quantumFailure(err)
 	}
@@ -161,11 +174,11 @@ func (a *API) listQuantumPools(c *call) error {
 	if err != nil {
 		return err
 	}
-	master, slave, err := afterCut(q)
+	after, err := afterPair(q)
 	if err != nil {
 		return err
 	}
-	list, err := a.Quantum.Pools(c.r.Context(), c.experimenter(), kme.Pair{Master: master, Slave: slave}, limit+1)
+	list, err := a.Quantum.Pools(c.r.Context(), c.experimenter(), kme.Pair{Master: after[0], Slave: after[1]}, limit+1)
 	if err != nil {
 		return err
 	}
