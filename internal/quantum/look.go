@@ -40,7 +40,10 @@ func (s *Service) Start(ctx context.Context, by Asker, with string) (Session, er
 		return Session{}, errors.Join(ErrNotFound, err)
 	}
 	id, err := s.kmes.Fill(WithCaller(ctx, by.Actor), kme.Pair{Master: by.Person, Slave: with})
-	if err != nil && (id == "" || !errors.Is(err, qkd.ErrNoKeys)) {
+	switch {
+	case errors.Is(err, qkd.ErrUnauthorised), errors.Is(err, qkd.ErrBadRequest): // one of the two was switched off meanwhile
+		return Session{}, errors.Join(ErrNotFound, err)
+	case err != nil && (id == "" || !errors.Is(err, qkd.ErrNoKeys)):
 		return Session{}, err
 	}
 	return s.Session(ctx, by, id)

@@ -197,6 +197,19 @@ func newService(t testing.TB, random io.Reader) (*Service, *memory) {
 	return s, m
 }
 
+// TestStartWithWhoGoes has somebody be switched off while a session runs: no key of it is kept.
+func TestStartWithWhoGoes(t *testing.T) {
+	s, m := newService(t, rand.Reader)
+	s.Shorten()
+	for _, who := range []string{"ann", "bob"} {
+		m.sessions = nil
+		s.kmes.Known = func(_ context.Context, id string) (bool, error) { return id != who || len(m.sessions) == 0, nil }
+		if _, err := s.Start(t.Context(), asker("ann"), "bob"); !errors.Is(err, ErrNotFound) || m.pooled != 0 || len(m.sessions) != 1 {
+			t.Errorf("%s goes: %d keys, %d sessions, %v", who, m.pooled, len(m.sessions), err)
+		}
+	}
+}
+
 // TestStart has a person fill the pool of a pair, and look at what became of it.
 func TestStart(t *testing.T) {
 	s, m := newService(t, rand.Reader)

@@ -64,7 +64,7 @@ func (k *KMEs) take(ctx context.Context, o order) ([]qkd.Key, error) {
 		return nil, err
 	}
 	defer end()
-	keys, err = k.attempt(ctx, o, made{}) // the session before may have left enough
+	keys, err = k.attemptAnew(ctx, o, made{}) // the session before may have left enough
 	for sessions := 0; errors.Is(err, ErrShort); sessions++ {
 		if sessions == o.needs() { // each has yielded a key, and others have taken it
 			return nil, noKeys("others take the keys of this pair as fast as they are made")
@@ -73,7 +73,7 @@ func (k *KMEs) take(ctx context.Context, o order) ([]qkd.Key, error) {
 		if err != nil {
 			return nil, err
 		}
-		if keys, err = k.attempt(ctx, o, m); err == nil || !errors.Is(err, ErrShort) {
+		if keys, err = k.attemptAnew(ctx, o, m); err == nil || !errors.Is(err, ErrShort) {
 			return keys, err
 		}
 	}
@@ -81,7 +81,8 @@ func (k *KMEs) take(ctx context.Context, o order) ([]qkd.Key, error) {
 }
 
 // Fill runs one session of a pair and puts what it yields into the pool; what finds no room there is destroyed. It returns
-// the id of the session, where there was one, also when that yielded nothing: the error is then a *qkd.Refusal.
+// the id of the session, where there was one, also when that yielded nothing: the error is then a *qkd.Refusal. Where one of
+// the two has ceased to be an SAE meanwhile the error is that of Take.
 func (k *KMEs) Fill(ctx context.Context, p Pair) (session string, err error) {
 	end, err := k.turnOf(ctx, p)
 	if err != nil {
@@ -93,6 +94,9 @@ func (k *KMEs) Fill(ctx context.Context, p Pair) (session string, err error) {
 		return m.session, err
 	}
 	defer m.destroy()
+	if err := k.knownPair(ctx, p); err != nil { // no more, perhaps: sessions take their time
+		return m.session, err
+	}
 	return m.session, k.Store.UpdateQuantumKeys(ctx, func(tx Tx) error { return k.fill(ctx, tx, p, m) })
 }
 
@@ -141,6 +145,15 @@ func (k *KMEs) attempt(ctx context.Context, o order, m made) (keys []qkd.Key, er
 		return nil, ErrShort
 	}
 	return keys, nil
+}
+
+// attemptAnew is attempt after a wait, in which an SAE may have ceased to be one.
+func (k *KMEs) attemptAnew(ctx context.Context, o order, m made) ([]qkd.Key, error) {
+	if err := k.knownAll(ctx, o.Pair, o.slaves[1:]); err != nil {
+		m.destroy()
+		return nil, err
+	}
+	return k.attempt(ctx, o, m)
 }
 
 // fill puts keys into a pool until it is full. The rest is destroyed.

@@ -140,10 +140,8 @@ func (s sae) Take(ctx context.Context, slave string, r qkd.Request) ([]qkd.Key, 
 	if err != nil {
 		return nil, err
 	}
-	for _, further := range r.Additional {
-		if err := s.kmes.knownSlave(ctx, "additional_slave_SAE_IDs", further); err != nil {
-			return nil, err
-		}
+	if err := s.kmes.knownFurther(ctx, r.Additional); err != nil {
+		return nil, err
 	}
 	return s.kmes.take(ctx, o)
 }
@@ -186,6 +184,24 @@ func (k *KMEs) knownPair(ctx context.Context, p Pair) error {
 		return refuse("slave_SAE_ID shall be another SAE than the one that asks", "slave_SAE_ID", p.Slave)
 	}
 	return k.knownSlave(ctx, "slave_SAE_ID", p.Slave)
+}
+
+// knownFurther refuses further slaves that are none.
+func (k *KMEs) knownFurther(ctx context.Context, slaves []string) error {
+	for _, slave := range slaves {
+		if err := k.knownSlave(ctx, "additional_slave_SAE_IDs", slave); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// knownAll refuses a pair and further slaves that are none.
+func (k *KMEs) knownAll(ctx context.Context, p Pair, further []string) error {
+	if err := k.knownPair(ctx, p); err != nil {
+		return err
+	}
+	return k.knownFurther(ctx, further)
 }
 
 // knownSlave refuses an SAE that a parameter names and that may have no keys.

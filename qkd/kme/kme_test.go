@@ -444,3 +444,40 @@ func BenchmarkDelivery(b *testing.B) {
 		}
 	}
 }
+
+// TestCeasesWhileASessionRuns has an SAE cease to be one while keys are made for it: they are delivered to nobody, and none of
+// them is kept.
+func TestCeasesWhileASessionRuns(t *testing.T) {
+	for _, c := range []struct {
+		ceases string
+		want   error
+		ask    func(h *house) error
+	}{
+		{"a", qkd.ErrUnauthorised, func(h *house) error { _, err := h.SAE("a").Take(ctx, "b", qkd.Request{}); return err }},
+		{"b", qkd.ErrBadRequest, func(h *house) error { _, err := h.SAE("a").Take(ctx, "b", qkd.Request{}); return err }},
+		{"c", qkd.ErrBadRequest, func(h *house) error {
+			_, err := h.SAE("a").Take(ctx, "b", qkd.Request{Additional: []string{"c"}})
+			return err
+		}},
+		{"a", qkd.ErrUnauthorised, func(h *house) error { _, err := h.Fill(ctx, kme.Pair{Master: "a", Slave: "b"}); return err }},
+		{"b", qkd.ErrBadRequest, func(h *house) error { _, err := h.Fill(ctx, kme.Pair{Master: "a", Slave: "b"}); return err }},
+	} {
+		var h *house
+		h = newHouse(t, func(config *kme.Config) {
+			known := config.Known
+			config.Known = func(ctx context.Context, sae string) (bool, error) {
+				if sae == c.ceases && h.maker.sessions() > 0 {
+					return false, nil
+				}
+				return known(ctx, sae)
+			}
+		})
+		if err := c.ask(h); !errors.Is(err, c.want) || h.maker.sessions() != 1 {
+			t.Errorf("%s: %v after %d sessions", c.ceases, err, h.maker.sessions())
+		}
+		var left int
+		if err := h.db.ViewQuantumKeys(ctx, func(tx kme.Tx) (err error) { left, err = tx.Pooled(ctx, kme.Pair{Master: "a", Slave: "b"}); return err }); err != nil || left != 0 {
+			t.Errorf("%s: %d keys are kept, %v", c.ceases, left, err)
+		}
+	}
+}
