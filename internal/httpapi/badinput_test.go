@@ -15,7 +15,7 @@ import (
 )
 
 // passing are tables and columns that requests change which change nothing: who asked when, and what was refused.
-var passing = []string{"audit_", "sqlite_", "goose_", "sign_in_failures", "schema_writer", "webhook_deliveries", "sessions.last_used_at", "api_tokens.last_used_at"}
+var passing = []string{"audit_", "sqlite_", "goose_", "sign_in_failures", "schema_writer", "servers.expires_at", "webhook_deliveries", "sessions.last_used_at", "api_tokens.last_used_at"}
 
 // rowsOf is everything that the database holds and that is no record of requests.
 func (w *world) rowsOf() string {
