@@ -250,8 +250,8 @@ var definitions = []Definition{
 		{among("what", "taken", "fetched"), count("keys"), count("bits")}, actor, account}},
 	{QuantumRefused, 1, "quantum.refused", "A program got no quantum keys: its certificate is of nobody who may have any, the keys are not for it, or it asked too often. The subject is whose keys it asked for.", [slotCount][]Field{
 		with(repeated, among("reason", "nobody", "foreign", "limit")), actor, account}},
-	{QuantumEavesdropper, 1, "quantum.eavesdropper", "A simulated eavesdropper came between the subject and the person `with`, does something else, or is gone; `share` is attacked pulses in a million. There is an event for each of the two.", [slotCount][]Field{
-		{among("what", "on", "changed", "off"), among("attack", "intercept", "breidbart", "pns"), count("share"), id("with")}, actor, account}},
+	{QuantumEavesdropper, 1, "quantum.eavesdropper", "A simulated eavesdropper came between the subject and somebody else, does something else, or is gone; `share` is attacked pulses in a million. There is an event for each of the two.", [slotCount][]Field{
+		{among("what", "on", "changed", "off"), among("attack", "intercept", "breidbart", "pns"), count("share")}, actor, account}},
 }
 
 type typeVersion struct {

@@ -120,7 +120,8 @@ func newPersonID(t testing.TB, s *Server, name string) (id string) {
 	return id
 }
 
-// TestProgramsAskTooOften wants a 503 that says when to come again, and an event.
+// TestProgramsAskTooOften wants a 503 that says when to come again, and an event, and other people's programs at the same
+// address not to be kept from anything.
 func TestProgramsAskTooOften(t *testing.T) {
 	s, a, ann, bob := quantumServer(t, map[string]string{"limit-qkd": "2"})
 	program := a.client(s, ann)
@@ -131,9 +132,9 @@ func TestProgramsAskTooOften(t *testing.T) {
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
-	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{a.issue(bob, x509.ExtKeyUsageClientAuth)}}}}
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{a.issue(ann, x509.ExtKeyUsageClientAuth)}}}}
 	defer web.CloseIdleConnections()
-	reply, err := web.Get("https://" + s.quantum.listener.Addr().String() + "/api/v1/keys/" + ann + "/status")
+	reply, err := web.Get("https://" + s.quantum.listener.Addr().String() + "/api/v1/keys/" + bob + "/status")
 	check(t, err)
 	defer reply.Body.Close()
 	body, err := io.ReadAll(reply.Body)
@@ -141,6 +142,9 @@ func TestProgramsAskTooOften(t *testing.T) {
 	wait, err := strconv.Atoi(reply.Header.Get("Retry-After"))
 	if reply.StatusCode != http.StatusServiceUnavailable || string(body) != `{"message":"Too many requests"}` || err != nil || wait < 1 || wait > 90 {
 		t.Errorf("%d, %q, %s", reply.StatusCode, reply.Header.Get("Retry-After"), body)
+	}
+	if _, err := a.client(s, bob).Status(t.Context(), ann); err != nil {
+		t.Errorf("somebody else's program: %v", err)
 	}
 	page, err := s.store.reader.List(t.Context(), auditlog.Query{Limit: 100}, auditlog.ViewAll)
 	check(t, err)

@@ -376,7 +376,7 @@ var settings = []Setting{
 	},
 	{
 		Key: "limit_qkd", Flag: "limit-qkd", Value: "N", Default: "6000", Kind: Text, check: wholeNumber(true, 1, maxLimit),
-		Doc: "The most requests at qkd_listen that one address, and the programs of one person, may make in a minute. 0 is no limit.",
+		Doc: "The most requests at qkd_listen that the programs of one person, or an address where they are of nobody, may make in a minute. 0 is no limit.",
 		set: func(c *Config, v string) { c.Limits.QKD = toInt(v) },
 	},
 	{

@@ -127,10 +127,10 @@ func eve(ctx context.Context, tx Tx, a, b string) (bb84.Eve, error) {
 
 // recordEavesdropper records for each of the two what became of her.
 func (s *Service) recordEavesdropper(ctx context.Context, tx Tx, by Asker, e Eavesdropper, what string) error {
-	for i, p := range e.People {
+	for _, p := range e.People {
 		if _, err := s.audit.Record(ctx, tx.Audit(), audit.Event{
 			Type: audit.QuantumEavesdropper, Time: s.now(), Actor: by.Values(), Subject: p.account(),
-			Operational: audit.Values{"what": what, "attack": string(e.Attack), "share": e.Share, "with": e.People[1-i].ID},
+			Operational: audit.Values{"what": what, "attack": string(e.Attack), "share": e.Share},
 		}); err != nil {
 			return err
 		}

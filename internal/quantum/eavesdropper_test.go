@@ -44,8 +44,8 @@ func TestEavesdrop(t *testing.T) {
 	}
 	var want []string
 	for _, said := range []string{"share=500000 what=on", "share=1000000 what=changed", "share=1000000 what=off"} {
-		want = append(want, "quantum.eavesdropper attack=intercept "+said+" with=bob; person=root; name=name of ann person=ann;",
-			"quantum.eavesdropper attack=intercept "+said+" with=ann; person=root; name=name of bob person=bob;")
+		want = append(want, "quantum.eavesdropper attack=intercept "+said+"; person=root; name=name of ann person=ann;",
+			"quantum.eavesdropper attack=intercept "+said+"; person=root; name=name of bob person=bob;")
 	}
 	if got := m.log.of("quantum.eavesdropper"); !slices.Equal(got, want) {
 		t.Errorf("recorded: %q", got)

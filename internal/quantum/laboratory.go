@@ -91,9 +91,12 @@ func (s *Service) Experiment(ctx context.Context, e Experiment) (*bb84.Result, e
 	if e.Seed != "" {
 		random = bb84.Seeded(bb84.Seed(e.Seed))
 	}
-	run, err := inSlot(ctx, s.bench, func() (*bb84.Session, error) {
-		return bb84.Simulate(ctx, setup, random, bb84.Options{Laboratory: true})
-	})
+	leave, err := enter(ctx, s.bench)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	run, err := bb84.Simulate(ctx, setup, random, bb84.Options{Laboratory: true})
 	if err != nil {
 		return nil, err
 	}

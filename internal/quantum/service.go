@@ -94,6 +94,11 @@ type running struct {
 
 // Make runs a session for a pair. It yields as many keys as there are secret bits for, whatever n is.
 func (s *Service) Make(ctx context.Context, p kme.Pair, _ int) (keys [][kme.KeyBytes]byte, id string, err error) {
+	leave, err := enter(ctx, s.slots)
+	if err != nil {
+		return nil, "", err
+	}
+	defer leave()
 	v, err := s.begin(ctx, p)
 	if err != nil {
 		return nil, "", err
@@ -172,26 +177,26 @@ func (s *Service) end(ctx context.Context, v *running, run *bb84.Session, keys i
 	})
 }
 
-// simulate runs a session once there is a slot for it. Its secret is used up, also where it does not begin.
+// simulate runs a session. Its secret is used up, also where it does not begin.
 func (s *Service) simulate(ctx context.Context, v *running) (*bb84.Session, error) {
 	defer clear(v.secret.key[:])
 	if err := s.draw(&v.secret); err != nil {
 		return nil, err
 	}
-	return inSlot(ctx, s.slots, func() (*bb84.Session, error) {
-		return bb84.Simulate(ctx, v.setup, bb84.Randomness{Nature: s.random, Alice: s.random, Bob: s.random}, bb84.Options{Secret: &v.secret.key, Now: s.now})
-	})
+	return bb84.Simulate(ctx, v.setup, bb84.Randomness{Nature: s.random, Alice: s.random, Bob: s.random}, bb84.Options{Secret: &v.secret.key, Now: s.now})
 }
 
-// inSlot runs a session once there is a place for it.
-func inSlot(ctx context.Context, slots chan struct{}, run func() (*bb84.Session, error)) (*bb84.Session, error) {
+// enter waits for one of the places in which sessions run, and returns what gives it back.
+func enter(ctx context.Context, slots chan struct{}) (leave func(), err error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	select {
 	case slots <- struct{}{}:
+		return func() { <-slots }, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	defer func() { <-slots }()
-	return run()
 }
 
 // cut divides secret bits into keys.

@@ -30,7 +30,8 @@ type memory struct {
 	eve      *Eavesdropper
 	secret   *Secret
 	log      *auditing
-	fail     error // of ending a session
+	begun    func() // when a session has begun, or nil
+	fail     error  // of ending a session
 }
 
 func (m *memory) ViewQuantum(_ context.Context, fn func(Tx) error) error { return fn(m) }
@@ -46,6 +47,9 @@ func (m *memory) InsertPooled(context.Context, kme.Pooled) error                
 
 func (m *memory) InsertSession(_ context.Context, s Session) error {
 	m.sessions = append(m.sessions, s)
+	if m.begun != nil {
+		m.begun()
+	}
 	return nil
 }
 

@@ -24,8 +24,8 @@ type Handler struct {
 	Source func(sae string) qkd.Source
 	// Identify is the id of the SAE that a verified certificate belongs to, for instance Field.SAE.
 	Identify func(*x509.Certificate) (string, error)
-	// Admit may refuse a request, for instance by *Busy, twice: before anything is looked at, when the SAE is not known, and once it
-	// is. It may be nil.
+	// Admit may refuse a request, for instance by *Busy, before more of it is looked at than whose it is. The SAE is empty where
+	// the certificate is of none. It may be nil.
 	Admit func(r *http.Request, c Call) error
 	// Failed is told why a request got 503 without a reason in it, or 401, and whose it was. It may be nil. No error has a key in
 	// it.
@@ -61,12 +61,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	peer, name, found := route(r.URL.EscapedPath())
 	who := Call{Peer: peer}
-	err := h.admit(r, who)
-	if err == nil {
-		who.SAE, err = h.caller(r)
-	}
-	if err == nil {
-		err = h.admit(r, who)
+	var err error
+	who.SAE, err = h.caller(r)
+	if busy := h.admit(r, who); busy != nil {
+		err = busy
 	}
 	if err != nil {
 		h.fail(w, r, who, err)

@@ -91,7 +91,7 @@ const rows: [number: number, version: number, name: string, operational: string,
   [112, 1, 'quantum.session', 'session:32 state:done|aborted|failed reason:none|few|qber|length|verification|broken-off secret_bits:count qber:count keys:count eavesdropper:flag', who, account],
   [113, 1, 'quantum.delivered', 'what:taken|fetched keys:count bits:count', who, account],
   [114, 1, 'quantum.refused', 'count:count since:count reason:nobody|foreign|limit', who, account],
-  [115, 1, 'quantum.eavesdropper', 'what:on|changed|off attack:intercept|breidbart|pns share:count with:32', who, account],
+  [115, 1, 'quantum.eavesdropper', 'what:on|changed|off attack:intercept|breidbart|pns share:count', who, account],
 ];
 
 export const types: EventType[] = rows.map(([number, version, name, operational, actor = '', subject = '']) => ({
