@@ -149,14 +149,21 @@ func (s *Server) Suspend(t testing.TB) {
 // Command runs a command on a connection of its own, and returns the reply. What is in a list is parted by spaces.
 func (s *Server) Command(t testing.TB, words ...string) string {
 	t.Helper()
-	c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)))
+	reply, err := s.ask(words...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return reply
+}
+
+func (s *Server) ask(words ...string) (reply string, err error) {
+	c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)))
+	if err != nil {
+		return "", err
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(commandTimeout))
 	replies := bufio.NewReader(c)
-	var reply string
 	commands := [][]string{words}
 	if s.password != "" {
 		commands = [][]string{{"AUTH", s.password}, words}
@@ -167,10 +174,10 @@ func (s *Server) Command(t testing.TB, words ...string) string {
 			fmt.Fprintf(c, "$%d\r\n%s\r\n", len(w), w)
 		}
 		if reply, err = read(replies); err != nil {
-			t.Fatalf("%v: %v", words, err)
+			return "", fmt.Errorf("%v: %w", words, err)
 		}
 	}
-	return reply
+	return reply, nil
 }
 
 func read(r *bufio.Reader) (string, error) {

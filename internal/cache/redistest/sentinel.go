@@ -120,8 +120,9 @@ func (s *Sentinel) Again(t testing.TB) {
 func (s *Sentinel) ReplicaOf(t testing.TB, replica, primary *Server) {
 	t.Helper()
 	wait(t, "a server to be the replica of another", func() bool {
-		info := replica.Command(t, "INFO", "replication")
-		return strings.Contains(info, fmt.Sprintf("master_port:%d\r\n", primary.port)) && strings.Contains(info, "master_link_status:up")
+		// A sentinel that makes a server a replica closes its connections.
+		info, err := replica.ask("INFO", "replication")
+		return err == nil && strings.Contains(info, fmt.Sprintf("master_port:%d\r\n", primary.port)) && strings.Contains(info, "master_link_status:up")
 	})
 }
 
@@ -167,10 +168,14 @@ func (s *Sentinel) Address() string {
 	return fmt.Sprintf("%s://%s127.0.0.1:%d/%s/0%s", scheme, servers, port, PrimaryName, own)
 }
 
+// patience is for a sentinel, which looks twice for some ten seconds before it makes a server a replica, on a machine that does
+// much else.
+const patience = 2 * time.Minute
+
 // wait waits until something is so.
 func wait(t testing.TB, what string, so func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(commandTimeout); !so(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !so(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}
