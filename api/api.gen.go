@@ -155,18 +155,18 @@ func (e QuantumMode) Valid() bool {
 	}
 }
 
-// Defines values for QuantumSessionSecret.
+// Defines values for QuantumSessionAuthenticatedBy.
 const (
-	QuantumSessionSecretDrawn QuantumSessionSecret = "drawn"
-	QuantumSessionSecretKept  QuantumSessionSecret = "kept"
+	QuantumSessionAuthenticatedByDrawn QuantumSessionAuthenticatedBy = "drawn"
+	QuantumSessionAuthenticatedByKept  QuantumSessionAuthenticatedBy = "kept"
 )
 
-// Valid indicates whether the value is a known member of the QuantumSessionSecret enum.
-func (e QuantumSessionSecret) Valid() bool {
+// Valid indicates whether the value is a known member of the QuantumSessionAuthenticatedBy enum.
+func (e QuantumSessionAuthenticatedBy) Valid() bool {
 	switch e {
-	case QuantumSessionSecretDrawn:
+	case QuantumSessionAuthenticatedByDrawn:
 		return true
-	case QuantumSessionSecretKept:
+	case QuantumSessionAuthenticatedByKept:
 		return true
 	default:
 		return false
@@ -1387,6 +1387,10 @@ type QuantumResult = json.RawMessage
 
 // QuantumSession defines model for QuantumSession.
 type QuantumSession struct {
+	// AuthenticatedBy What authenticates the messages of the two: what an earlier session of theirs left for it, or, where there was none, a
+	// secret that is drawn, as two people bring one along who never had a session. It is used once.
+	AuthenticatedBy QuantumSessionAuthenticatedBy `json:"authenticated_by"`
+
 	// EndedAt Absent while it runs.
 	EndedAt time.Time     `json:"ended_at,omitempty,omitzero"`
 	From    QuantumPerson `json:"from"`
@@ -1402,10 +1406,6 @@ type QuantumSession struct {
 	// Result Absent in lists, while it runs, and where it failed.
 	Result QuantumResult `json:"result,omitempty"`
 
-	// Secret What authenticates the messages of the two: what an earlier session of theirs left for it, or, where there was none, a
-	// secret that is drawn, as two people bring one along who never had a session. It is used once.
-	Secret QuantumSessionSecret `json:"secret"`
-
 	// SecretFrom The session that left the secret; absent where it was drawn.
 	//
 	// Examples: 5f2b1c0e9a7d43b8a1c2d3e4f5061728
@@ -1417,9 +1417,9 @@ type QuantumSession struct {
 	To    QuantumPerson       `json:"to"`
 }
 
-// QuantumSessionSecret What authenticates the messages of the two: what an earlier session of theirs left for it, or, where there was none, a
+// QuantumSessionAuthenticatedBy What authenticates the messages of the two: what an earlier session of theirs left for it, or, where there was none, a
 // secret that is drawn, as two people bring one along who never had a session. It is used once.
-type QuantumSessionSecret string
+type QuantumSessionAuthenticatedBy string
 
 // QuantumSessionList defines model for QuantumSessionList.
 type QuantumSessionList struct {

@@ -56,12 +56,12 @@ func quantumPerson(p quantum.Person) api.QuantumPerson {
 }
 
 func quantumSessionOf(s quantum.Session) api.QuantumSession {
-	secret := api.QuantumSessionSecretDrawn
+	authenticated := api.QuantumSessionAuthenticatedByDrawn
 	if s.SecretFrom != "" {
-		secret = api.QuantumSessionSecretKept
+		authenticated = api.QuantumSessionAuthenticatedByKept
 	}
 	return api.QuantumSession{
-		Secret: secret, SecretFrom: s.SecretFrom,
+		AuthenticatedBy: authenticated, SecretFrom: s.SecretFrom,
 		Mode: api.QuantumModeSimulated, ID: s.ID, From: quantumPerson(s.Master), To: quantumPerson(s.Slave), State: api.QuantumSessionState(s.State),
 		StartedAt: s.StartedAt, EndedAt: s.EndedAt, Result: json.RawMessage(s.Result),
 	}

@@ -141,7 +141,7 @@ func TestPrimaryHangs(t *testing.T) {
 			failed++
 		}
 	}
-	if failed > 3 {
+	if failed > 9 { // not as many as there are connections to the one that hangs; each takes its time to fail
 		t.Errorf("%d of 20 operations failed after the change", failed)
 	}
 }
