@@ -91,7 +91,9 @@ func TestFailover(t *testing.T) {
 		t.Errorf("identity: %q, %v", got, err)
 	}
 
-	// The former primary comes back, empty, and is made a replica.
+	// The former primary comes back, empty, and is made a replica. It must not take the place of the other one again, which now
+	// has all there is.
+	s.Patient(t)
 	s.Primary.Again(t)
 	s.ReplicaOf(t, s.Primary, s.Replica)
 	if d, err := c.Limiter().Take(ctx, "test:a", 1, perHour); err != nil || d.Allowed {

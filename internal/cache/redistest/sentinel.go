@@ -116,6 +116,13 @@ func (s *Sentinel) Again(t testing.TB) {
 	}
 }
 
+// Patient has the sentinel replace nobody any more who is silent for less than a minute, as servers are on a machine that does
+// much else.
+func (s *Sentinel) Patient(t testing.TB) {
+	t.Helper()
+	s.Command(t, "SENTINEL", "SET", PrimaryName, "down-after-milliseconds", strconv.FormatInt(time.Minute.Milliseconds(), 10))
+}
+
 // ReplicaOf waits until a server is the replica of another.
 func (s *Sentinel) ReplicaOf(t testing.TB, replica, primary *Server) {
 	t.Helper()
