@@ -1,10 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"stonevault/api"
+	"stonevault/internal/client"
 )
 
 const (
@@ -65,44 +69,16 @@ func (a *app) invite(ctx context.Context, f inviteFlags) error {
 }
 
 func newInviteList(a *app) *cobra.Command {
-	var f listing
-	cmd := &cobra.Command{
+	return listVerb(a, &cobra.Command{
 		Use:     "list",
 		Short:   "List invitations that were not used, the newest first",
 		Long:    "Lists invitations that were not used, the newest first: the id, until when it works, who made it, and the group.",
 		Example: "  " + inviteListExample,
 		Args:    operands(0, 0, "nothing", inviteListExample),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.check(); err != nil {
-				return err
-			}
-			c, _, err := a.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			list, err := some(c.Invitations(cmd.Context()), f.limit)
-			if err != nil {
-				return err
-			}
-			if f.json {
-				return writeItems(a.stdout, list)
-			}
-			t := newTable(a.stdout)
-			for _, i := range list {
-				by, group := i.MadeByName, i.GroupName
-				if by == "" {
-					by = "-"
-				}
-				if group == "" {
-					group = "-"
-				}
-				t.line(i.ID, "until "+minute(&i.ExpiresAt), shown(by), shown(group))
-			}
-			return t.Flush()
-		},
-	}
-	f.add(cmd)
-	return cmd
+	}, (*client.Client).Invitations, func(i *api.Invitation) []string {
+		by, group := cmp.Or(i.MadeByName, "-"), cmp.Or(i.GroupName, "-")
+		return []string{i.ID, "until " + minute(&i.ExpiresAt), shown(by), shown(group)}
+	})
 }
 
 func newInviteWithdraw(a *app) *cobra.Command {

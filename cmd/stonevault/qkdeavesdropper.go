@@ -29,37 +29,15 @@ made before stay in their pools.`,
 }
 
 func newEavesdropperList(a *app) *cobra.Command {
-	var f listing
-	cmd := &cobra.Command{
+	return listVerb(a, &cobra.Command{
 		Use:     "list",
 		Short:   "List simulated eavesdroppers",
 		Long:    `Lists the eavesdroppers between you and others, or as an admin all: the two people, the attack, which part of the pulses, since when.`,
 		Example: "  " + eavesdropperListExample + "\n  stonevault qkd eavesdropper list --json",
 		Args:    operands(0, 0, "nothing but flags", eavesdropperListExample),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.check(); err != nil {
-				return err
-			}
-			c, _, err := a.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			list, err := some(c.Eavesdroppers(cmd.Context()), f.limit)
-			if err != nil {
-				return err
-			}
-			if f.json {
-				return writeItems(a.stdout, list)
-			}
-			t := newTable(a.stdout)
-			for _, e := range list {
-				t.line(shown(e.Person.Name), shown(e.Other.Name), string(e.Attack), share(e.Share), minute(&e.Since))
-			}
-			return t.Flush()
-		},
-	}
-	f.add(cmd)
-	return cmd
+	}, (*client.Client).Eavesdroppers, func(e *api.QuantumEavesdropper) []string {
+		return []string{shown(e.Person.Name), shown(e.Other.Name), string(e.Attack), share(e.Share), minute(&e.Since)}
+	})
 }
 
 // share is a part of the pulses, to a millionth.

@@ -22,38 +22,16 @@ const (
 const qkdKeysHonest = "Simulated: these keys add no protection beyond ML-KEM and ECDH."
 
 func newQKDSessions(a *app) *cobra.Command {
-	var f listing
-	cmd := &cobra.Command{
+	return listVerb(a, &cobra.Command{
 		Use:   "sessions",
 		Short: "List the sessions that made quantum keys in a vault",
 		Long: `Lists the simulated sessions between you and others, the newest first, or as an admin all: id, who takes the keys and who
 fetches them, what became of it, and when it began.`,
 		Example: "  " + qkdSessionsExample + "\n  stonevault qkd sessions --limit 5 --json",
 		Args:    operands(0, 0, "nothing but flags", qkdSessionsExample),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.check(); err != nil {
-				return err
-			}
-			c, _, err := a.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			sessions, err := some(c.QuantumSessions(cmd.Context()), f.limit)
-			if err != nil {
-				return err
-			}
-			if f.json {
-				return writeItems(a.stdout, sessions)
-			}
-			t := newTable(a.stdout)
-			for _, s := range sessions {
-				t.line(s.ID, shown(s.From.Name), shown(s.To.Name), string(s.State), minute(&s.StartedAt))
-			}
-			return t.Flush()
-		},
-	}
-	f.add(cmd)
-	return cmd
+	}, (*client.Client).QuantumSessions, func(s *api.QuantumSession) []string {
+		return []string{s.ID, shown(s.From.Name), shown(s.To.Name), string(s.State), minute(&s.StartedAt)}
+	})
 }
 
 // onSession makes a verb that prints a session, about one operand.

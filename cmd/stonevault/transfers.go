@@ -181,6 +181,34 @@ func (l *listing) check() error {
 	return nil
 }
 
+// listVerb makes a verb without operands that lists all of something, a line each.
+func listVerb[T any](a *app, cmd *cobra.Command, list func(*client.Client, context.Context) iter.Seq2[T, error], cells func(*T) []string) *cobra.Command {
+	var f listing
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := f.check(); err != nil {
+			return err
+		}
+		c, _, err := a.connect(cmd.Context())
+		if err != nil {
+			return err
+		}
+		items, err := some(list(c, cmd.Context()), f.limit)
+		if err != nil {
+			return err
+		}
+		if f.json {
+			return writeItems(a.stdout, items)
+		}
+		t := newTable(a.stdout)
+		for _, item := range items {
+			t.line(cells(item)...)
+		}
+		return t.Flush()
+	}
+	f.add(cmd)
+	return cmd
+}
+
 // addClass adds --class.
 func addClass(cmd *cobra.Command, v *string) {
 	cmd.Flags().StringVar(v, "class", string(stone.ClassNormal), "normal, or `restricted`: hides the exact size by padding, and does not compress")
